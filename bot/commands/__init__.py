@@ -1,0 +1,1 @@
+"""What people say in a room, and what the bot answers."""

@@ -1,0 +1,1 @@
+"""Handlers: the public API (`base`), the runtime (`lanes`) and those built in."""

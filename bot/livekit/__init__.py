@@ -1,0 +1,1 @@
+"""The SFU shell: the only package that imports livekit."""

@@ -1,0 +1,1 @@
+"""The homeserver shell: the only package that imports mautrix clients."""

@@ -1,0 +1,1 @@
+"""The archive shell: SQLite through mautrix.util.async_db."""

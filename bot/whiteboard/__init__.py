@@ -1,0 +1,1 @@
+"""Boards, as bytes and values: messages, snapshots, documents, exports. Pure (pycrdt in `document`)."""
