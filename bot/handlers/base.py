@@ -209,7 +209,7 @@ class Handler:
         """React to a cursor (at most 10 a second and person)."""
 
     async def on_focused(self, event: Focused) -> None:
-        """React to "bring all here"."""
+        """React to somebody bringing all to a slide."""
 
     async def on_presented(self, event: Presented) -> None:
         """React to a presentation."""

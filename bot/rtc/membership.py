@@ -1,4 +1,4 @@
-"""One Membership out of every format that a room may hold (reference/matrixrtc.md 1.1, R1 to R11)."""
+"""One Membership out of every format that a room may hold (docs/matrixrtc.md, R1 to R11)."""
 
 from __future__ import annotations
 

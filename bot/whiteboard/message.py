@@ -33,7 +33,7 @@ class CursorMove:
 
 @dataclass(frozen=True, slots=True)
 class FocusOn:
-    """ "Bring all here": every client switches to this slide."""
+    """Bring all here: every client switches to this slide."""
 
     slide_id: str
 
