@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from tests.stack.http import answers, request
-from tests.stack.jwt_service import FAULTS, ServiceSettings
+from tests.stack.jwt_rules import FAULTS
+from tests.stack.jwt_service import ServiceSettings
 from tests.stack.ports import HOST
 from tests.stack.processes import Process, Program
 
@@ -39,7 +40,7 @@ class JwtProcess(Process):
         """Makes both token endpoints answer something else.
 
         Args:
-            name: one of `jwt_service.FAULTS`: the service's errors, and `hang` (never answers),
+            name: one of `jwt_rules.FAULTS`: the service's errors, and `hang` (never answers),
                 `garbage` (200, no JSON), `no_jwt` (200 without a token), `stale_token` (a token
                 that expired an hour ago).
             times: only for so many requests.

@@ -9,8 +9,6 @@ by which a test makes it answer each of its errors.
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import json
 import sys
 import time
@@ -24,6 +22,15 @@ from aiohttp import web
 from livekit import api
 
 from tests.stack.http import request
+from tests.stack.jwt_rules import (
+    FAULTS,
+    LEGACY_SHAPE,
+    SHAPE,
+    Rejected,
+    hash_name,
+    read_body,
+    require,
+)
 from tests.stack.ports import HOST
 
 _CORS = {
@@ -33,45 +40,6 @@ _CORS = {
 }
 _LEGACY_SLOT = "m.call#ROOM"
 _LIFETIME = 3600.0
-_OPENID_SHAPE = {
-    "access_token": str,
-    "token_type": str,
-    "matrix_server_name": str,
-    "expires_in": int,
-}
-_LEGACY_SHAPE = {"room": str, "openid_token": _OPENID_SHAPE, "device_id": str}
-_MEMBER_SHAPE = {"id": str, "claimed_user_id": str, "claimed_device_id": str}
-_SHAPE = {
-    "room_id": str,
-    "slot_id": str,
-    "openid_token": _OPENID_SHAPE,
-    "member": _MEMBER_SHAPE,
-}
-# What it can be told to answer instead: status, errcode, error. `garbage`, `no_jwt` and `hang` are
-# no answers of the real one, but of what may stand in front of it.
-FAULTS: dict[str, tuple[int, str, str]] = {
-    "not_json": (400, "M_NOT_JSON", "Error reading request"),
-    "bad_json": (400, "M_BAD_JSON", "Missing room parameter"),
-    "unauthorized": (401, "M_UNAUTHORIZED", "The request could not be authorised."),
-    "forbidden": (403, "M_FORBIDDEN", "Restricted users may not delegate"),
-    "not_found": (404, "M_UNRECOGNIZED", "Unrecognized request"),
-    "rate_limited": (429, "M_LIMIT_EXCEEDED", "Too many requests"),
-    "lookup_failed": (500, "M_LOOKUP_FAILED", "Failed to look up user info from homeserver"),
-    "no_room": (500, "M_UNKNOWN", "Unable to create room on SFU"),
-    "shutting_down": (503, "M_UNKNOWN", "Service is shutting down"),
-    "garbage": (200, "", ""),
-    "no_jwt": (200, "", ""),
-    "stale_token": (200, "", ""),
-    "hang": (0, "", ""),
-}
-
-
-class Rejected(Exception):
-    """Raised when a request gets one of the service's errors."""
-
-    def __init__(self, status: int, errcode: str, error: str) -> None:
-        self.status, self.errcode, self.error = status, errcode, error
-        super().__init__(error)
 
 
 @dataclass(slots=True)
@@ -143,7 +111,7 @@ class Service:
 
     async def _legacy(self, asked: web.Request) -> web.Response:
         async def admit() -> tuple[str, str, str]:
-            body = await _read(asked, _LEGACY_SHAPE)
+            body = read_body(await asked.read(), LEGACY_SHAPE)
             if not body["room"]:
                 raise Rejected(400, "M_BAD_JSON", "Missing room parameter")
             token = body["openid_token"]
@@ -152,7 +120,7 @@ class Service:
             user = await self._verify(token)
             return (
                 token["matrix_server_name"],
-                _hash(body["room"], _LEGACY_SLOT),
+                hash_name(body["room"], _LEGACY_SLOT),
                 f"{user}:{body['device_id']}",
             )
 
@@ -160,16 +128,20 @@ class Service:
 
     async def _token(self, asked: web.Request) -> web.Response:
         async def admit() -> tuple[str, str, str]:
-            body = await _read(asked, _SHAPE)
+            body = read_body(await asked.read(), SHAPE)
             member, token = body["member"], body["openid_token"]
-            _require(body, "room_id", "slot_id", where="body")
-            _require(member, "id", "claimed_user_id", "claimed_device_id", where="body `member`")
-            _require(token, "access_token", "matrix_server_name", where="body `openid_token`")
+            require(body, "room_id", "slot_id", where="body")
+            require(member, "id", "claimed_user_id", "claimed_device_id", where="body `member`")
+            require(token, "access_token", "matrix_server_name", where="body `openid_token`")
             user = await self._verify(token)
             if user != member["claimed_user_id"]:
                 raise _unauthorized()
-            identity = _hash(user, member["claimed_device_id"], member["id"])
-            return token["matrix_server_name"], _hash(body["room_id"], body["slot_id"]), identity
+            identity = hash_name(user, member["claimed_device_id"], member["id"])
+            return (
+                token["matrix_server_name"],
+                hash_name(body["room_id"], body["slot_id"]),
+                identity,
+            )
 
         return await self._answer(asked, admit)
 
@@ -257,45 +229,6 @@ class Service:
             },
         }
         return jwt.encode(claims, self._settings.secret, algorithm="HS256")
-
-
-async def _read(asked: web.Request, shape: dict[str, Any]) -> dict[str, Any]:
-    """The body, as Go reads it with unknown fields forbidden: missing fields are empty."""
-    try:
-        return _fit(json.loads(await asked.read()), shape)
-    except (ValueError, TypeError) as error:
-        raise Rejected(400, "M_NOT_JSON", "Error reading request") from error
-
-
-def _fit(value: object, shape: dict[str, Any]) -> dict[str, Any]:
-    if value is None:
-        value = {}
-    if not isinstance(value, dict) or value.keys() - shape.keys():
-        raise TypeError
-    fitted: dict[str, Any] = {}
-    for key, kind in shape.items():
-        found = value.get(key)
-        if isinstance(kind, dict):
-            fitted[key] = _fit(found, kind)
-        elif found is None:
-            fitted[key] = kind()
-        elif type(found) is kind:
-            fitted[key] = found
-        else:
-            raise TypeError
-    return fitted
-
-
-def _require(part: dict[str, Any], *names: str, where: str) -> None:
-    if not all(part[name] for name in names):
-        listed = " or ".join((", ".join(f"`{name}`" for name in names[:-1]), f"`{names[-1]}`"))
-        raise Rejected(400, "M_BAD_JSON", f"The request {where} is missing {listed}")
-
-
-def _hash(*parts: str) -> str:
-    """Unpadded base64 of the SHA-256 of a JSON list without spaces."""
-    text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
 
 
 def _unauthorized() -> Rejected:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import jwt
 import pytest
 from livekit import rtc
 
 from tests.stack.http import Answer, request
-from tests.stack.jwt_service import FAULTS
+from tests.stack.jwt_rules import FAULTS
 from tests.stack.ports import HOST
 from tests.stack.processes import ROOT, start_time
 from tests.stack.stack import Login, Options, Stack
@@ -281,3 +283,27 @@ async def test_nothing_is_left_running_after_a_crash_of_the_run(tmp_path: Path) 
     while any(start_time(int(pid)) == started for pid, started in servers):
         assert time.monotonic() < ends
         await asyncio.sleep(0.02)
+
+
+async def test_people_start_see_and_end_the_servers(tmp_path: Path) -> None:
+    folder = tmp_path / "stack"
+
+    async def stack_command(command: str) -> tuple[int | None, str]:
+        run = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.stack", command, "--folder", str(folder)),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await run.communicate()
+        return run.returncode, printed.decode()
+
+    assert await stack_command("status") == (3, ANY)
+    code, printed = await stack_command("up")
+    assert code == 0
+    url = re.search(r"homeserver +(\S+)", printed)
+    assert url is not None
+    assert (await request("GET", url[1] + VERSIONS)).status == 200
+    assert await stack_command("up") == (0, printed.partition("s.\n\n")[2])
+    assert await stack_command("down") == (0, "Ended.\n")
+    assert not list(folder.glob("*.pid"))
+    assert await stack_command("down") == (0, "Nothing runs.\n")
