@@ -1,0 +1,175 @@
+"""Delayed events (MSC4140): state the homeserver sends by itself unless told to wait on.
+
+Paths are Synapse's unstable ones (docs/matrixrtc.md, 2.4). A delay id is as good as a password for
+its event: whoever knows it may send or cancel it; it never stands in a log or an error's text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mautrix.api import Method, Path, PathBuilder
+
+from bot.errors import Transient, Unsupported
+from bot.matrix.transport import ONE_TRY, PATIENCE, Transport
+
+ONE_CALL = 2.0
+"""Seconds; short, since several tries must fit between a restart and the event's firing."""
+
+_MSC = "org.matrix.msc4140"
+_EVENTS = Path.unstable[_MSC].delayed_events
+
+
+@dataclass(frozen=True, slots=True)
+class DelayedSupport:
+    """What the homeserver can do.
+
+    Attributes:
+        supported: whether delayed events may be scheduled at all. A server that does not know
+            them would send the event at once.
+        max_delay_ms: the longest delay; None when it does not say.
+        max_scheduled: how many may wait per account; None when it does not say.
+    """
+
+    supported: bool
+    max_delay_ms: int | None = None
+    max_scheduled: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DelayedEvent:
+    """A state event of ours that waits to be sent."""
+
+    delay_id: str = field(repr=False)
+    room_id: str
+    type: str
+    state_key: str | None
+
+
+class Delayed:
+    """The calls on delayed events; part of Homeserver.
+
+    They try once, except `delayed_support`: the keeper of a membership decides what comes next.
+    """
+
+    transport: Transport
+    _action_in_body = False
+
+    async def delayed_support(self, *, patience: float = PATIENCE) -> DelayedSupport:
+        """Return what the homeserver can do with delayed events."""
+        versions = await self.transport.ask(
+            "versions", Method.GET, Path.versions, patience=patience
+        )
+        features = _mapping(versions, "unstable_features")
+        if features.get(_MSC) is not True and features.get(f"{_MSC}.stable") is not True:
+            return DelayedSupport(supported=False)
+        reply = await self.transport.ask(
+            "capabilities", Method.GET, Path.v3.capabilities, patience=patience
+        )
+        every = _mapping(reply, "capabilities")
+        limits = _mapping(every, f"{_MSC}.delayed_events") or _mapping(every, "m.delayed_events")
+        return DelayedSupport(
+            supported=True,
+            max_delay_ms=_natural(limits.get("max_delay_ms")),
+            max_scheduled=_natural(limits.get("max_scheduled")),
+        )
+
+    async def schedule_state(
+        self,
+        room_id: str,
+        kind: str,
+        state_key: str,
+        content: Mapping[str, Any],
+        *,
+        delay_ms: int,
+        timeout: float = ONE_CALL,  # noqa: ASYNC109
+    ) -> str:
+        """Have the homeserver set state later; return the delay id, which is a secret.
+
+        Never without asking `delayed_support` first: a server that does not know delayed events
+        sets the state at once.
+
+        Raises:
+            Unsupported: it did so, or has delayed events switched off.
+            DelayTooLarge, TooManyDelayed, RateLimited: as they say.
+        """
+        reply = await self.transport.ask(
+            "schedule state",
+            Method.PUT,
+            Path.v3.rooms[room_id].state[kind][state_key],
+            body=content,
+            query={f"{_MSC}.delay": str(delay_ms)},
+            seconds=timeout,
+        )
+        if "event_id" in reply:
+            raise Unsupported("schedule state: the homeserver set the state at once")
+        delay_id = reply.get("delay_id")
+        if not isinstance(delay_id, str) or not delay_id:
+            raise Transient("schedule state: the answer holds no delay id")
+        return delay_id
+
+    async def restart_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:  # noqa: ASYNC109
+        """Start a delayed event's time anew; NotFound when it was sent or cancelled."""
+        await self._manage(delay_id, "restart", timeout)
+
+    async def send_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:  # noqa: ASYNC109
+        """Have a delayed event sent now; NotFound when it was sent or cancelled."""
+        await self._manage(delay_id, "send", timeout)
+
+    async def cancel_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:  # noqa: ASYNC109
+        """Cancel a delayed event; NotFound when it was sent or cancelled."""
+        await self._manage(delay_id, "cancel", timeout)
+
+    async def delayed_events(self, *, timeout: float = ONE_TRY) -> list[DelayedEvent]:  # noqa: ASYNC109
+        """Return the delayed events of our account that still wait, of earlier processes too."""
+        reply = await self.transport.ask(
+            "list delayed events", Method.GET, _EVENTS, seconds=timeout
+        )
+        events = reply.get("delayed_events")
+        if not isinstance(events, list):
+            raise Transient("list delayed events: the answer holds no list")
+        return [event for raw in events if (event := _read(raw)) is not None]
+
+    async def _manage(self, delay_id: str, action: str, seconds: float) -> None:
+        """Put the action into the path, or into the body for servers that know only the old form.
+
+        Once a server took the latter it is asked so from the start.
+        """
+        if not self._action_in_body:
+            with contextlib.suppress(Unsupported):
+                await self._act(action, _EVENTS[delay_id][action], {}, seconds)
+                return
+        await self._act(action, _EVENTS[delay_id], {"action": action}, seconds)
+        self._action_in_body = True
+
+    async def _act(
+        self, action: str, path: PathBuilder, body: Mapping[str, Any], seconds: float
+    ) -> None:
+        # With the token although Synapse does not ask for it: its limiter then counts per
+        # account, not per address.
+        await self.transport.ask(
+            f"{action} delayed event", Method.POST, path, body=body, seconds=seconds
+        )
+
+
+def _read(raw: Any) -> DelayedEvent | None:
+    if not isinstance(raw, dict):
+        return None
+    delay_id, room_id, kind = raw.get("delay_id"), raw.get("room_id"), raw.get("type")
+    if not (isinstance(delay_id, str) and isinstance(room_id, str) and isinstance(kind, str)):
+        return None
+    state_key = raw.get("state_key")
+    return DelayedEvent(delay_id, room_id, kind, state_key if isinstance(state_key, str) else None)
+
+
+def _mapping(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = parent.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _natural(value: Any) -> int | None:
+    good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value if good else None

@@ -1,0 +1,116 @@
+"""Reading a room's past in pages: what relates to an event, and what a sync left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mautrix.api import Method, Path
+
+from bot.errors import Transient
+from bot.matrix.transport import Transport
+
+MAX_PAGES = 40
+"""Pages read of one listing: a server that always names a next page ends here."""
+
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A piece of a room's timeline.
+
+    Attributes:
+        events: in the order of the timeline.
+        complete: whether nothing is missing; if not, the older part is.
+    """
+
+    events: tuple[dict[str, Any], ...]
+    complete: bool
+
+
+async def relations(
+    transport: Transport,
+    room_id: str,
+    event_id: str,
+    event_type: str,
+    *,
+    rel_type: str = "m.reference",
+    limit: int = 50,
+    patience: float = 30.0,
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield the events that relate to an event, newest first; pages are read as needed.
+
+    Args:
+        transport: asks the homeserver.
+        room_id: where.
+        event_id: what they relate to.
+        event_type: of the relating events.
+        rel_type: the kind of relation.
+        limit: events per page.
+        patience: seconds in which a page that fails is asked for again.
+    """
+    path = Path.v1.rooms[room_id].relations[event_id][rel_type][event_type]
+    query = {"dir": "b", "limit": str(limit)}
+    for _ in range(MAX_PAGES):
+        reply = await transport.ask("relations", Method.GET, path, query=query, patience=patience)
+        for event in _chunk("relations", reply):
+            yield event
+        token = reply.get("next_batch")
+        if not isinstance(token, str):
+            return
+        query["from"] = token
+
+
+async def messages_between(
+    transport: Transport,
+    room_id: str,
+    newer: str,
+    older: str,
+    event_filter: Mapping[str, Any],
+    *,
+    max_events: int,
+    patience: float = 10.0,
+) -> Stretch:
+    """Return the part of the timeline between two points of sync.
+
+    It is read backwards, so that what a bound cuts off is the older part.
+
+    Args:
+        transport: asks the homeserver.
+        room_id: where.
+        newer: the `prev_batch` of the timeline that is there.
+        older: the `since` of the sync that brought it.
+        event_filter: a RoomEventFilter.
+        max_events: returned at the most.
+        patience: seconds in which a page that fails is asked for again.
+    """
+    events: list[dict[str, Any]] = []
+    token = newer
+    for _ in range(MAX_PAGES):
+        query = {
+            "dir": "b",
+            "from": token,
+            "to": older,
+            "limit": str(min(PAGE, max_events - len(events))),
+            "filter": json.dumps(event_filter),
+        }
+        path = Path.v3.rooms[room_id].messages
+        reply = await transport.ask("messages", Method.GET, path, query=query, patience=patience)
+        events += _chunk("messages", reply)
+        end = reply.get("end")
+        if not isinstance(end, str):
+            return Stretch(tuple(reversed(events[:max_events])), complete=len(events) <= max_events)
+        if len(events) >= max_events:
+            break
+        token = end
+    return Stretch(tuple(reversed(events[:max_events])), complete=False)
+
+
+def _chunk(what: str, reply: Mapping[str, Any]) -> list[dict[str, Any]]:
+    chunk = reply.get("chunk")
+    if not isinstance(chunk, list):
+        raise Transient(f"{what}: the answer holds no events")
+    return [event for event in chunk if isinstance(event, dict)]
