@@ -1,1 +1,1 @@
-"""What people say in a room, and what the bot answers."""
+"""What people say to the bot in a room, and what it answers. Pure: the Room acts and sends."""

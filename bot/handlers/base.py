@@ -155,7 +155,7 @@ class Context(Protocol):
     def log(self) -> logging.Logger:
         """A logger of the handler's own."""
 
-    def board(self, key: BoardKey) -> BoardView | None:
+    async def board(self, key: BoardKey) -> BoardView | None:
         """Return the board, loaded; None when the bot does not know it (any more)."""
 
     def find(self, room_id: str, whiteboard_id: str | None = None) -> BoardKey | None:

@@ -1,0 +1,211 @@
+"""What one can do with boards: the one place behind the command line, rooms and (later) the web.
+
+Works on the archive alone, so it works whether the bot runs or not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from bot.board import apply_entry
+from bot.errors import ServerError, UsageError
+from bot.whiteboard.board import BoardKey
+from bot.whiteboard.document import Document
+from bot.whiteboard.entry import Entry
+from bot.whiteboard.nwb import export_nwb, images
+
+MAX_IMAGE = 26_214_400
+"""Bytes; NeoBoard accepts no larger image (board.md, "Media limits")."""
+
+
+class BoardRow(Protocol):
+    """A board as the archive lists it."""
+
+    @property
+    def id(self) -> int:
+        """The archive's number."""
+
+    @property
+    def key(self) -> BoardKey:
+        """Names it."""
+
+
+class Checkpoint(Protocol):
+    """A document as the archive kept it."""
+
+    @property
+    def seq(self) -> int:
+        """The entry it reaches to."""
+
+    @property
+    def data(self) -> bytes:
+        """The whole document."""
+
+
+class Archive(Protocol):
+    """What actions read."""
+
+    async def boards(self) -> Sequence[BoardRow]:
+        """List the boards."""
+
+    async def checkpoint(self, board_id: int, until_ts: int | None = None) -> Checkpoint | None:
+        """Return the latest checkpoint."""
+
+    def all_entries(
+        self, board_id: int, *, after_seq: int = 0, until_ts: int | None = None
+    ) -> AsyncIterator[Entry]:
+        """Iterate over entries in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A finished export.
+
+    Attributes:
+        data: the `.nwb` file.
+        slides: how many slides it has.
+        elements: how many elements.
+        images: how many images are embedded.
+        missing_images: images that could not be downloaded, and why.
+        incomplete: whether strokes are known to be missing (a gap nobody has filled).
+    """
+
+    data: bytes
+    slides: int
+    elements: int
+    images: int
+    missing_images: tuple[tuple[str, str], ...]
+    incomplete: bool
+
+
+async def find_board(archive: Archive, name: str) -> BoardRow:
+    """Find the board somebody means: its number, whiteboard id, document id or room id.
+
+    Raises:
+        UsageError: none or several match; the text says what to type.
+    """
+    rows = await archive.boards()
+    found = [
+        row
+        for row in rows
+        if name in {str(row.id), row.key.whiteboard_id, row.key.document_id, row.key.room_id}
+    ]
+    if not found and len(name) >= 4:
+        found = [
+            row
+            for row in rows
+            if row.key.whiteboard_id.startswith(name) or row.key.room_id.startswith(name)
+        ]
+    if not found:
+        raise UsageError(f"There is no board “{name}”. “boardkeeper boards” lists them.")
+    if len(found) > 1:
+        numbers = ", ".join(str(row.id) for row in found)
+        raise UsageError(f"“{name}” fits several boards: say which, by number ({numbers}).")
+    return found[0]
+
+
+async def document_at(
+    archive: Archive, board_id: int, at_ts: int | None, *, max_document: int
+) -> Document:
+    """Rebuild a board's document from the archive.
+
+    Args:
+        archive: to read from.
+        board_id: which board.
+        at_ts: the instant, ms since 1970; None for the latest.
+        max_document: bytes the document may have at the most.
+    """
+    document = Document(max_bytes=max_document)
+    after = 0
+    checkpoint = await archive.checkpoint(board_id, at_ts)
+    if checkpoint is not None:
+        document.merge_snapshot(checkpoint.data)
+        after = checkpoint.seq
+    async for entry in archive.all_entries(board_id, after_seq=after, until_ts=at_ts):
+        apply_entry(document, entry)
+    return document
+
+
+async def export(
+    archive: Archive,
+    row: BoardRow,
+    *,
+    at_ts: int | None = None,
+    max_document: int,
+    download: Callable[[str, int], Awaitable[bytes]] | None,
+) -> Export:
+    """Export a board as `.nwb`, as NeoBoard itself would write it.
+
+    Args:
+        archive: to read from.
+        row: which board.
+        at_ts: the instant; None for the latest.
+        max_document: bytes the document may have at the most.
+        download: fetches an image by its mxc URI; None when there is no homeserver to ask.
+
+    Raises:
+        UsageError: nothing was known of the board at that instant.
+    """
+    document = await document_at(archive, row.id, at_ts, max_document=max_document)
+    if document.version is None:
+        when = " at that time" if at_ts is not None else ""
+        raise UsageError(f"Nothing is recorded of this board{when}.")
+    content = document.content()
+    files: dict[str, bytes] = {}
+    missing: list[tuple[str, str]] = []
+    for mxc in images(content):
+        try:
+            if download is None:
+                missing.append((mxc, "no homeserver to ask"))
+            else:
+                files[mxc] = await download(mxc, MAX_IMAGE)
+        except ServerError as error:
+            missing.append((mxc, str(error)))
+    slides = content["slides"]
+    return Export(
+        data=export_nwb(content, document.version, files),
+        slides=len(slides),
+        elements=sum(len(slide["elements"]) for slide in slides),
+        images=len(files),
+        missing_images=tuple(missing),
+        incomplete=document.has_gap,
+    )
+
+
+_AGO = re.compile(r"(\d+)\s*(s|m|h|d)(?:\s+ago)?")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def read_time(text: str, now: datetime) -> int:
+    """Read an instant as people write it: `2026-11-20 14:05`, ISO 8601, `10m ago`, ms since 1970.
+
+    A time without a zone is local time.
+
+    Returns:
+        Milliseconds since 1970.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    text = text.strip()
+    if match := _AGO.fullmatch(text):
+        moment = now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        return int(moment.timestamp() * 1000)
+    if text.isascii() and text.isdigit() and len(text) >= 12:
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"“{text}” is not a time. Write 2026-11-20 14:05, 2026-11-20T14:05:30+01:00 or 10m ago."
+        ) from None
+    return int(moment.timestamp() * 1000)
+
+
+def show_time(ts: int) -> str:
+    """Return an instant as `2026-11-20 14:05:30 UTC`."""
+    return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,290 @@
+"""App: builds shells and handlers, supervises the rooms, takes signals, ends in order.
+
+The only module that names the concrete shells; everything below declares the few methods it needs.
+One task tree: App → Room → Presence → Connection, and the lanes beside it (DESIGN rule 9).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+
+import aiohttp
+
+from bot import __version__
+from bot.board import Services
+from bot.config import Config
+from bot.errors import ServerError
+from bot.handlers.base import Handler
+from bot.handlers.lanes import Lanes
+from bot.handlers.load import build
+from bot.handlers.record import Record, Recorder
+from bot.host import Context, Host
+from bot.livekit import lean
+from bot.livekit.auth import Grant, api_key_grant, sfu_get
+from bot.livekit.connection import Connection
+from bot.matrix.client import Homeserver
+from bot.matrix.sync import Syncer
+from bot.presence import Presence, Setting
+from bot.room import Room, Shared
+from bot.rtc import focus, own
+from bot.rtc.membership import MEMBER_TYPE, Focus
+from bot.store.archive import Archive
+from bot.web.server import Component, Web
+from bot.whiteboard.entry import Entry
+
+FOCI_EVERY = 60.0
+"""Seconds between two readings of the well-known file, as NeoBoard does."""
+CLOSE_WITHIN = 2.0
+"""Seconds all rooms get to withdraw when the program ends; a second is the aim."""
+FLUSH_WITHIN = 5.0
+"""Seconds the archive gets for what is not committed yet."""
+
+_log = logging.getLogger(__name__)
+
+
+class _EndedError(Exception):
+    """Raised inside the task tree when a signal asked the program to end."""
+
+
+class App:
+    """The running program.
+
+    Args:
+        config: what it is told.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._stop = asyncio.Event()
+        self._foci: list[Focus] = []
+        self._homeserver: Homeserver
+        self._archive: Archive
+        self._recorder: Recorder
+        self._http: aiohttp.ClientSession
+        self._syncer: Syncer
+        self._host: Host
+
+    async def run(self) -> None:
+        """Run until a signal says to end.
+
+        Raises:
+            AuthLost: the homeserver no longer accepts the account's token.
+            ConfigError: a handler cannot be had or its settings are wrong.
+            StoreError: the archive cannot be opened.
+        """
+        config = self._config
+        handlers = build(config.source, config.handlers)
+        record = next((one for one in handlers.values() if isinstance(one, Record)), None)
+        files = lean.raise_file_limit()
+        lean.apply()
+        _log.info("boardkeeper starts", extra={"version": __version__, "file_limit": files})
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        async with AsyncExitStack() as stack:
+            self._archive = await stack.enter_async_context(Archive(config.data))
+            self._homeserver = await stack.enter_async_context(
+                make_homeserver(config, self._archive)
+            )
+            self._http = await stack.enter_async_context(aiohttp.ClientSession())
+            self._recorder = Recorder(self._archive, on_commit=self._committed)
+            self._syncer = Syncer(self._homeserver, self._archive)
+            lanes = Lanes(handlers)
+            self._host = Host(self._homeserver, self._shared(lanes, record), self._policy())
+            await stack.enter_async_context(Web(config.web.listen, self._components))
+            await self._work(handlers, lanes)
+        _log.info("boardkeeper has ended")
+
+    async def _work(self, handlers: Mapping[str, Handler], lanes: Lanes) -> None:
+        """Record, serve, and end in order: boards, lanes, handlers, archive."""
+        async with asyncio.TaskGroup() as tasks:
+            recording = tasks.create_task(self._recorder.run())
+            async with lanes:
+                for name, handler in handlers.items():
+                    log = logging.getLogger(f"boardkeeper.{name}")
+                    await handler.start(Context(log, self._host))
+                await self._serve()
+            for handler in handlers.values():
+                await handler.stop()
+            await self._flush()
+            recording.cancel()
+
+    async def _serve(self) -> None:
+        """Log in, clear what an earlier life left behind, and follow the rooms until the end."""
+        try:
+            async with self._host, asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._until_stopped())
+                await self._homeserver.login()
+                await self._reconcile()
+                await self._read_foci()
+                tasks.create_task(self._poll_foci())
+                await self._syncer.run(self._host.deliver)
+        except* _EndedError:
+            pass
+
+    async def _until_stopped(self) -> None:
+        await self._stop.wait()
+        _log.info("ending: withdrawing from all boards")
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await self._host.close()
+        except TimeoutError:
+            _log.warning("not every board was left in time; the homeserver will clear the rest")
+        raise _EndedError
+
+    async def _flush(self) -> None:
+        try:
+            async with asyncio.timeout(FLUSH_WITHIN):
+                await self._recorder.flush()
+        except TimeoutError:
+            _log.error("the archive did not take the last entries in time")
+
+    async def _reconcile(self) -> None:
+        """Send what an earlier life of ours scheduled: else its leave would clear a new membership.
+
+        Sending (not cancelling) makes the room's state true at once: we are not there now.
+        """
+        try:
+            for event in await self._homeserver.delayed_events():
+                ours = event.state_key is not None and event.state_key.startswith(
+                    (
+                        f"_{self._homeserver.user_id}_{self._homeserver.device_id}",
+                        f"{self._homeserver.user_id}_{self._homeserver.device_id}",
+                    )
+                )
+                if event.type == MEMBER_TYPE and ours:
+                    await self._homeserver.send_delayed(event.delay_id)
+        except ServerError:
+            _log.warning("delayed events of an earlier run could not be read")
+
+    # -- parts -----------------------------------------------------------------------------
+
+    def _policy(self) -> Policy:
+        invites = self._config.invites
+        return Policy(invites.allow, invites.deny, invites.max_rooms, invites.per_minute)
+
+    def _shared(self, lanes: Lanes, record: Record | None) -> Shared:
+        config = self._config
+        return Shared(
+            homeserver=self._homeserver,
+            archive=self._archive,
+            services=Services(
+                archive=self._archive,
+                record=self._recorder.append,
+                offer=lanes.offer,
+                committed=self._recorder.committed,
+                now_ts=self._homeserver.server_ts,
+                default_version=config.boards.version,
+                max_document=config.boards.max_document,
+                recording=record is not None,
+                cursors=record is not None and record.settings.cursors,
+            ),
+            own_user=config.homeserver.user_id,
+            own_device=config.homeserver.device_id,
+            presence=lambda room: Presence(room, self._setting()),
+            replaced=lambda old, new: self._host.replaced(old, new),
+            always=config.presence.when == "always",
+            linger=config.presence.linger,
+            prefix=config.commands.prefix,
+            power=config.commands.power,
+            languages=config.notices.languages,
+        )
+
+    def _setting(self) -> Setting:
+        config = self._config
+        return Setting(
+            homeserver=self._homeserver,
+            own_user=config.homeserver.user_id,
+            own_device=config.homeserver.device_id,
+            connect=self._connect,
+            own_foci=lambda: self._foci,
+            configured_foci=[Focus(url) for url in config.rtc.foci],
+            timing=own.Timing(
+                refresh=config.rtc.refresh, delay=config.rtc.delay, expires=config.rtc.expires
+            ),
+            sfu_grace=config.rtc.sfu_grace,
+            now_ts=self._homeserver.server_ts,
+        )
+
+    def _connect(self, room_id: str, service_url: str, changed: Callable[[], None]) -> Connection:
+        return Connection(
+            lambda: self._grant(room_id, service_url),
+            on_change=changed,
+            attributes={"boardkeeper": __version__},
+        )
+
+    async def _grant(self, room_id: str, service_url: str) -> Grant:
+        """Get leave to join the LiveKit room; a fresh token at every (re)connection."""
+        livekit, homeserver = self._config.livekit, self._config.homeserver
+        if livekit.auth == "api_key":
+            assert livekit.api_secret is not None
+            return api_key_grant(
+                livekit.api_key,
+                livekit.api_secret.reveal(),
+                livekit.url,
+                room_id,
+                homeserver.user_id,
+                homeserver.device_id,
+            )
+        return await sfu_get(
+            self._http,
+            service_url,
+            room_id,
+            await self._homeserver.openid_token(),
+            homeserver.device_id,
+        )
+
+    # -- foci --------------------------------------------------------------------------------
+
+    async def _poll_foci(self) -> None:
+        while True:
+            await asyncio.sleep(FOCI_EVERY)
+            await self._read_foci()
+
+    async def _read_foci(self) -> None:
+        """Read our homeserver's foci; a failure keeps the last good list (F02)."""
+        try:
+            document = await self._homeserver.well_known(self._config.homeserver.well_known)
+        except ServerError as error:
+            _log.warning("the well-known file cannot be read", extra={"why": str(error)})
+            return
+        self._foci = focus.read_well_known(document)
+
+    # -- health ------------------------------------------------------------------------------
+
+    def _committed(self, entries: Sequence[Entry]) -> None:
+        """Note how far each board's recording reaches."""
+        last = {entry.board_id: entry.seq for entry in entries}
+        for room in self._host.rooms:
+            for board in room.boards.values():
+                board.last_seq = max(board.last_seq, last.get(board.board_id, 0))
+
+    def _components(self) -> Mapping[str, Component]:
+        rooms = self._host.rooms
+        taking_part = [room for room in rooms if room.sessions.taking_part]
+        unconnected = [room for room in taking_part if not room.sessions.connected]
+        failing = self._recorder.failing
+        return {
+            "homeserver": Component(self._syncer.healthy, f"{len(rooms)} rooms"),
+            "livekit": Component(
+                not unconnected,
+                f"{len(taking_part) - len(unconnected)} of {len(taking_part)} connected",
+            ),
+            "archive": Component(failing is None, failing or "recording"),
+        }
+
+
+def make_homeserver(config: Config, archive: Archive) -> Homeserver:
+    """Return the client for the configured account; its token is kept in the archive."""
+    account = config.homeserver
+    return Homeserver(
+        account.url,
+        account.user_id,
+        account.device_id,
+        access_token=account.access_token.reveal() if account.access_token else None,
+        password=account.password.reveal() if account.password else None,
+        tokens=archive,
+    )

@@ -1,0 +1,366 @@
+"""Board: one whiteboard of a room; owns its Document, writes its entries, feeds its lanes.
+
+Everything that reaches a board comes through here, in one order: packets (`ingest`), snapshots of
+the room (`merge_snapshot`), changes of our own (`change`). First the document decides, then the
+entry is written, then the lanes are told (DESIGN, flow "Live").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bot import metrics
+from bot.errors import InvalidUpdate, StoreError, Transient
+from bot.handlers.base import (
+    CursorMoved,
+    DocumentUpdate,
+    Event,
+    Focused,
+    Presented,
+    SnapshotSeen,
+)
+from bot.whiteboard.board import BoardKey
+from bot.whiteboard.document import Document, Outcome, Verdict
+from bot.whiteboard.entry import Entry, Kind
+from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal, Update
+from bot.whiteboard.snapshot import Snapshot
+
+CHECKPOINT_EVERY = 500
+"""Accepted updates between two checkpoints: bounds what a start has to replay."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message from a peer, attributed.
+
+    Attributes:
+        message: decoded.
+        sender: Matrix user id; None when no membership of the room has this LiveKit identity.
+        device: its device; None likewise.
+        ts: when it arrived, ms by the homeserver's clock.
+        raw: the packet as it came.
+    """
+
+    message: Message
+    sender: str | None
+    device: str | None
+    ts: int
+    raw: bytes
+
+
+class Archive(Protocol):
+    """What a board reads from the archive."""
+
+    async def checkpoint(self, board_id: int, until_ts: int | None = None) -> Any:
+        """Return the latest checkpoint, or None."""
+
+    async def save_checkpoint(self, board_id: int, seq: int, ts: int, data: bytes) -> None:
+        """Keep the whole document as it is after entry `seq`."""
+
+    def all_entries(self, board_id: int, *, after_seq: int = 0, until_ts: int | None = None) -> Any:
+        """Iterate over entries in order."""
+
+    async def has_snapshot(self, event_id: str) -> bool:
+        """Return whether this snapshot was merged before."""
+
+    async def saw_snapshot(
+        self, board_id: int, event_id: str, sender: str, ts: int, size: int
+    ) -> None:
+        """Remember a snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What boards and rooms share.
+
+    Attributes:
+        record: appends an entry without blocking; answers False when its buffer is full.
+        offer: hands an event to the lanes.
+        now_ts: ms by the homeserver's clock.
+        committed: waits until everything recorded so far is on disk; False when that fails.
+        recording: whether anything is recorded at all.
+        cursors: whether cursors are recorded too.
+    """
+
+    archive: Archive
+    record: Callable[[Entry], bool]
+    offer: Callable[[Event], None]
+    committed: Callable[[], Awaitable[bool]]
+    now_ts: Callable[[], int]
+    default_version: str
+    max_document: int
+    recording: bool = True
+    cursors: bool = True
+
+
+class Board:
+    """One board.
+
+    Args:
+        key: names it.
+        board_id: the archive's number.
+        services: shared parts.
+        publish: sends a message to the people on the board, if anybody is connected.
+        save: asks for a snapshot to be written to the room.
+    """
+
+    def __init__(
+        self,
+        key: BoardKey,
+        board_id: int,
+        services: Services,
+        *,
+        publish: Callable[[Message], Any],
+        save: Callable[[Board], None],
+    ) -> None:
+        self.key = key
+        self.board_id = board_id
+        self.recording = services.recording
+        self.complete = False  # whether the room's newest complete snapshot is merged in
+        self.pinned = False  # a handler reads it: stays in memory
+        self.last_seq = 0
+        self._services = services
+        self._publish = publish
+        self._save = save
+        self._document: Document | None = None
+        self._loading = asyncio.Lock()
+        self._since_checkpoint = 0
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the document is in memory."""
+        return self._document is not None
+
+    @property
+    def document(self) -> Document:
+        """The document; `load` was called before."""
+        assert self._document is not None
+        return self._document
+
+    # -- loading ---------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Bring the document into memory from the archive; concurrent calls share one load."""
+        async with self._loading:
+            if self._document is None:
+                self._document = await self._from_archive()
+
+    async def _from_archive(self) -> Document:
+        document = Document(
+            default_version=self._services.default_version, max_bytes=self._services.max_document
+        )
+        if not self.recording:
+            return document  # nothing of the archive while paused: it will be merged on resuming
+        archive = self._services.archive
+        checkpoint = await archive.checkpoint(self.board_id)
+        if checkpoint is not None:
+            document.merge_snapshot(checkpoint.data)
+            self.last_seq = checkpoint.seq
+        async for entry in archive.all_entries(self.board_id, after_seq=self.last_seq):
+            apply_entry(document, entry)
+            self.last_seq = entry.seq
+        return document
+
+    async def unload(self) -> None:
+        """Write a checkpoint and free the document; if that fails the document stays."""
+        async with self._loading:
+            if self.loaded and await self.checkpoint():
+                self._document = None
+                self.complete = False
+
+    async def checkpoint(self) -> bool:
+        """Keep the whole document in the archive, so that the next load is quick.
+
+        Returns:
+            False when it could not be written.
+        """
+        if not self.loaded or not self.recording or not self._since_checkpoint:
+            return True
+        # The document may hold more than entry `last_seq`: replaying the rest again is harmless.
+        # The instant is now, so that an export of an earlier instant never starts from it.
+        try:
+            await self._services.archive.save_checkpoint(
+                self.board_id, self.last_seq, self._services.now_ts(), self.document.encode()
+            )
+        except StoreError:
+            _log.warning("a checkpoint could not be written", extra={"room": self.key.room_id})
+            return False
+        self._since_checkpoint = 0
+        return True
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether enough has happened for another checkpoint."""
+        return self.loaded and self._since_checkpoint >= CHECKPOINT_EVERY
+
+    # -- what arrives ----------------------------------------------------------------------
+
+    def ingest(self, arrivals: Sequence[Arrival]) -> None:
+        """Take messages from peers, in order. Never blocks.
+
+        Raises:
+            AssertionError: the board is not loaded.
+        """
+        updates = [
+            arrival.message.data for arrival in arrivals if isinstance(arrival.message, Update)
+        ]
+        outcomes = iter(self.document.apply(updates))
+        for arrival in arrivals:
+            if isinstance(arrival.message, Update):
+                self._updated(arrival, arrival.message, next(outcomes))
+            else:
+                self._signalled(arrival, arrival.message)
+
+    def _updated(self, arrival: Arrival, update: Update, outcome: Outcome) -> None:
+        metrics.UPDATES.labels(outcome.verdict.name.lower()).inc()
+        refused = outcome.verdict is Verdict.REFUSED
+        kind = Kind.REFUSED if refused else Kind.UPDATE
+        self._record(kind, arrival.ts, update.data, arrival.sender, arrival.device)
+        if outcome.verdict in {Verdict.CHANGED, Verdict.WAITING}:
+            self._since_checkpoint += 1
+            self._services.offer(DocumentUpdate(self.key, arrival.ts, arrival.sender, update.data))
+
+    def _signalled(self, arrival: Arrival, signal: Signal) -> None:
+        kind, event = _KINDS[type(signal)], self._event(arrival, signal)
+        if self._services.cursors or kind is not Kind.CURSOR:
+            self._record(kind, arrival.ts, arrival.raw, arrival.sender, arrival.device)
+        self._services.offer(event)
+
+    def _event(self, arrival: Arrival, signal: Signal) -> Event:
+        if isinstance(signal, CursorMove):
+            return CursorMoved(
+                self.key, arrival.ts, arrival.sender, signal.slide_id, signal.x, signal.y
+            )
+        if isinstance(signal, FocusOn):
+            return Focused(self.key, arrival.ts, arrival.sender, signal.slide_id)
+        return Presented(
+            self.key, arrival.ts, arrival.sender, signal.kind, signal.target, signal.edit
+        )
+
+    def _record(
+        self, kind: Kind, ts: int, data: bytes, sender: str | None = None, device: str | None = None
+    ) -> None:
+        if self.recording:
+            self._services.record(Entry(self.board_id, ts, kind, sender, device, data))
+
+    async def merge_snapshot(self, snapshot: Snapshot, *, anonymous: bool = False) -> bool:
+        """Merge a complete snapshot of the room into the document.
+
+        Args:
+            snapshot: from the room.
+            anonymous: record what it brings as a baseline, without author and time: it was
+                written while recording was paused (rule 8).
+
+        Returns:
+            False when it is not a valid document: an older one may be.
+        """
+        await self.load()
+        outcome = self.document.merge_snapshot(snapshot.data)
+        if outcome.verdict is Verdict.REFUSED:
+            metrics.REFUSED_EVENTS.labels("document").inc()
+            return False
+        metrics.SNAPSHOTS.labels("room").inc()
+        self.complete = True
+        if outcome.verdict is not Verdict.KNOWN:
+            self._since_checkpoint += 1
+            if anonymous:
+                self.baseline()
+            else:
+                self._record(Kind.SNAPSHOT, snapshot.ts, snapshot.data, snapshot.sender)
+            self._services.offer(
+                DocumentUpdate(self.key, snapshot.ts, snapshot.sender, snapshot.data)
+            )
+        await self._remember(snapshot, anonymous=anonymous)
+        self._services.offer(
+            SnapshotSeen(self.key, snapshot.ts, snapshot.sender, snapshot.event_id)
+        )
+        return True
+
+    async def _remember(self, snapshot: Snapshot, *, anonymous: bool) -> None:
+        """Note that this snapshot need never be read again: after what it brought is on disk."""
+        if self.recording and await self._services.committed():
+            await self._services.archive.saw_snapshot(
+                self.board_id,
+                snapshot.event_id,
+                "" if anonymous else snapshot.sender,
+                0 if anonymous else snapshot.ts,
+                len(snapshot.data),
+            )
+
+    def baseline(self) -> None:
+        """Record the whole document as it is: where a recording begins or goes on; no author."""
+        self._record(Kind.BASELINE, self._services.now_ts(), self.document.encode())
+
+    async def resume(self) -> None:
+        """Record again, beginning with one baseline; the document keeps what it saw meanwhile."""
+        async with self._loading:
+            meanwhile, self._document = self._document, None
+            self.recording = True
+            self._document = await self._from_archive()
+            if meanwhile is not None:
+                self._document.merge_snapshot(meanwhile.encode())
+            self.complete = False
+            self.baseline()
+
+    # -- what a handler sees (handlers.base.BoardView) ----------------------------------------
+
+    @property
+    def version(self) -> str | None:
+        """`"0"` slides, `"1"` infinite canvas, None while unknown."""
+        return self.document.version
+
+    def content(self) -> Mapping[str, Any]:
+        """Return the content now."""
+        return self.document.content()
+
+    def state_vector(self) -> bytes:
+        """Return the document's Yjs state vector."""
+        return self.document.state_vector()
+
+    def diff(self, state_vector: bytes) -> bytes:
+        """Return the update that a document with this state vector lacks."""
+        return self.document.diff(state_vector)
+
+    async def change(self, update: bytes) -> bool:
+        """Apply an update of our own, send it live and have it saved.
+
+        Raises:
+            InvalidUpdate: NeoBoard's schema would refuse the result.
+            Transient: the room's own state is not known yet, so nothing may be written.
+        """
+        await self.load()
+        if not self.complete:
+            raise Transient("the board is not loaded completely yet")
+        outcome = self.document.apply([update])[0]
+        if outcome.verdict is Verdict.REFUSED:
+            raise InvalidUpdate(outcome.reason)
+        if outcome.verdict is Verdict.KNOWN:
+            return False
+        self._since_checkpoint += 1
+        ts = self._services.now_ts()
+        self._record(Kind.UPDATE, ts, update)
+        self._services.offer(DocumentUpdate(self.key, ts, None, update))
+        await self._publish(Update(self.key.document_id, update))
+        self._save(self)
+        return True
+
+
+_KINDS: Mapping[type[Signal], Kind] = {
+    CursorMove: Kind.CURSOR,
+    FocusOn: Kind.FOCUS,
+    Present: Kind.PRESENT,
+}
+
+
+def apply_entry(document: Document, entry: Entry) -> None:
+    """Replay one entry on a document: how every document is rebuilt from the archive."""
+    if entry.kind is Kind.UPDATE:
+        document.apply([entry.data])
+    elif entry.kind in {Kind.SNAPSHOT, Kind.BASELINE}:
+        document.merge_snapshot(entry.data)

@@ -1,0 +1,118 @@
+"""Every sentence the bot says in a room, in English and German.
+
+Short, plain, and each says what the reader can do. Placeholders are filled with `str.format`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+TEXTS: Mapping[str, Mapping[str, str]] = {
+    "hello": {
+        "en": (
+            "Hello, I am a whiteboard keeper. While people are on a whiteboard of this room I join"
+            " them, and I record what is drawn, by whom and when, so that nothing is lost and"
+            " the board can be exported. Moderators can say “{prefix} pause” to stop the recording,"
+            " “{prefix} resume” to go on, “{prefix} leave” to send me away."
+        ),
+        "de": (
+            "Hallo, ich bewahre Whiteboards auf. Solange jemand auf einem Whiteboard dieses Raums"
+            " ist, nehme ich teil und zeichne auf, was wer wann zeichnet, damit nichts verloren"
+            " geht und das Board exportiert werden kann. Moderatoren können mit „{prefix} pause“ die"
+            " Aufzeichnung anhalten, mit „{prefix} resume“ fortsetzen und mich mit „{prefix} leave“"
+            " wegschicken."
+        ),
+    },
+    "hello_unrecorded": {
+        "en": (
+            "Hello, I am a whiteboard bot. While people are on a whiteboard of this room I join"
+            " them. I do not record anything. Moderators can say “{prefix} leave” to send me away."
+        ),
+        "de": (
+            "Hallo, ich bin ein Whiteboard-Bot. Solange jemand auf einem Whiteboard dieses Raums"
+            " ist, nehme ich teil. Ich zeichne nichts auf. Moderatoren können mich mit"
+            " „{prefix} leave“ wegschicken."
+        ),
+    },
+    "paused": {
+        "en": "Recording is paused. “{prefix} resume” goes on with it.",
+        "de": "Die Aufzeichnung ist angehalten. „{prefix} resume“ setzt sie fort.",
+    },
+    "resumed": {
+        "en": "Recording goes on.",
+        "de": "Die Aufzeichnung läuft wieder.",
+    },
+    "unchanged": {
+        "en": "Nothing to do: that is so already.",
+        "de": "Nichts zu tun: Das ist schon so.",
+    },
+    "bye": {
+        "en": "Goodbye. Invite me again when you need me.",
+        "de": "Auf Wiedersehen. Bei Bedarf einfach wieder einladen.",
+    },
+    "status": {
+        "en": "{recording}. Whiteboards here: {boards}. Taking part now: {present}.",
+        "de": "{recording}. Whiteboards hier: {boards}. Gerade dabei: {present}.",
+    },
+    "recording": {"en": "I am recording", "de": "Ich zeichne auf"},
+    "not_recording": {"en": "I am not recording", "de": "Ich zeichne nicht auf"},
+    "yes": {"en": "yes", "de": "ja"},
+    "no": {"en": "no", "de": "nein"},
+    "help": {
+        "en": (
+            "“{prefix} status”, and for people with power {power} or more: “{prefix} pause”,"
+            " “{prefix} resume”, “{prefix} leave”."
+        ),
+        "de": (
+            "„{prefix} status“, und für alle mit Berechtigungsstufe {power} oder mehr:"
+            " „{prefix} pause“, „{prefix} resume“, „{prefix} leave“."
+        ),
+    },
+    "no_power": {
+        "en": "Only people with power {power} or more (moderators) can do that.",
+        "de": "Das können nur Mitglieder ab Berechtigungsstufe {power} (Moderatoren).",
+    },
+    "forbidden": {
+        "en": (
+            "I may not announce myself on the whiteboard here. A room administrator can allow it:"
+            " in the room's settings, under roles and permissions, set the power level of"
+            " “org.matrix.msc3401.call.member” to 0, or give {user} power {needed}."
+        ),
+        "de": (
+            "Ich darf mich auf dem Whiteboard hier nicht anmelden. Ein Administrator des Raums kann"
+            " das erlauben: in den Raumeinstellungen unter Rollen und Berechtigungen die Stufe"
+            " von „org.matrix.msc3401.call.member“ auf 0 setzen oder {user} die Stufe {needed}"
+            " geben."
+        ),
+    },
+    "encrypted": {
+        "en": "I cannot work in encrypted rooms yet, so I am leaving.",
+        "de": "In verschlüsselten Räumen kann ich noch nicht arbeiten und gehe deshalb wieder.",
+    },
+    "archive_failing": {
+        "en": "I cannot save the recording at the moment. I keep it in memory and keep trying.",
+        "de": (
+            "Ich kann die Aufzeichnung gerade nicht speichern. Ich halte sie im Speicher und"
+            " versuche es weiter."
+        ),
+    },
+}
+
+
+def say(name: str, languages: Sequence[str], **values: object) -> str:
+    """Return a sentence in the configured languages, one below the other.
+
+    A value that names a sentence itself (`recording`, `yes`) is translated too.
+
+    Raises:
+        KeyError: no such sentence or language.
+    """
+    return "\n".join(
+        TEXTS[name][language].format(
+            **{
+                key: TEXTS[value][language] if value in TEXTS else value  # type: ignore[index]
+                for key, value in values.items()
+            }
+        )
+        for language in languages
+    )

@@ -1,0 +1,85 @@
+"""Conversation: what the bot says in a room and does when told to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bot.commands.parser import Command, Request, allowed
+from bot.commands.texts import say
+from bot.errors import ServerError
+
+_log = logging.getLogger(__name__)
+
+
+class Homeserver(Protocol):
+    """The call needed here."""
+
+    async def send_notice(self, room_id: str, body: str) -> str:
+        """Say something."""
+
+
+class Acts(Protocol):
+    """What a Room does when told to."""
+
+    async def pause(self) -> bool:
+        """Stop recording; False when it was stopped already."""
+
+    async def resume(self) -> bool:
+        """Go on recording; False when it was on already."""
+
+    async def leave(self, why: str) -> None:
+        """Say why, and leave."""
+
+    def status(self) -> tuple[bool, int, bool]:
+        """Return whether it records, how many boards there are, whether it takes part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Talks in one room.
+
+    Attributes:
+        languages: each sentence is said in each of them.
+        prefix: what commands begin with.
+        power: who may give them.
+    """
+
+    homeserver: Homeserver
+    room_id: str
+    languages: Sequence[str]
+    prefix: str
+    power: int
+
+    async def say(self, name: str, **values: object) -> None:
+        """Say a sentence of `commands.texts`; a failure is logged, never raised."""
+        text = say(name, self.languages, prefix=self.prefix, power=self.power, **values)
+        try:
+            await self.homeserver.send_notice(self.room_id, text)
+        except ServerError:
+            _log.warning("a notice could not be sent", extra={"room": self.room_id})
+
+    async def answer(self, request: Request, power: int, room: Acts) -> None:
+        """Carry out what somebody with this power asks for, and say so."""
+        if not allowed(request, power, self.power):
+            await self.say("no_power")
+            return
+        match request.command:
+            case Command.PAUSE:
+                await self.say("paused" if await room.pause() else "unchanged")
+            case Command.RESUME:
+                await self.say("resumed" if await room.resume() else "unchanged")
+            case Command.LEAVE:
+                await room.leave("bye")
+            case Command.STATUS:
+                recording, boards, present = room.status()
+                await self.say(
+                    "status",
+                    recording="recording" if recording else "not_recording",
+                    boards=boards,
+                    present="yes" if present else "no",
+                )
+            case _:
+                await self.say("help")

@@ -1,0 +1,248 @@
+"""Host: the rooms the bot is in; each supervised, each with an inbox of its own.
+
+Takes what sync brings, decides on invites, starts a Room per Matrix room and begins one anew when it
+fails: a room's crash stays in the room (DESIGN rule 9).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Literal, Protocol
+
+from bot import metrics
+from bot.backoff import backoff
+from bot.board import Board
+from bot.errors import ServerError, Transient
+from bot.invites import Invite, Policy, read_invite
+from bot.room import Batch, Room, Shared
+from bot.whiteboard.board import BoardKey
+
+INBOX = 256
+"""Batches a room may be behind; then sync waits for it."""
+
+_log = logging.getLogger(__name__)
+
+
+class Homeserver(Protocol):
+    """The calls needed here."""
+
+    async def join(self, room_id: str, via: Sequence[str] = ()) -> None:
+        """Join a room."""
+
+    async def leave(self, room_id: str, reason: str | None = None) -> None:
+        """Leave a room, or decline an invite."""
+
+    async def room_state(self, room_id: str) -> list[dict[str, Any]]:
+        """Read the whole state of a room."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A room's place: outlives a Room that fails."""
+
+    inbox: asyncio.Queue[tuple[Batch, asyncio.Future[None]]] = field(
+        default_factory=lambda: asyncio.Queue(INBOX)
+    )
+    room: Room | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reread:
+    """The whole state of a room, read again after its Room failed."""
+
+    state: Sequence[Mapping[str, Any]]
+    timeline: Sequence[Mapping[str, Any]] = ()
+    kind: Literal["join"] = "join"
+
+
+class Host:
+    """The rooms.
+
+    Args:
+        homeserver: to join and leave.
+        shared: what all Rooms share.
+        policy: who may invite.
+
+    Use as `async with`: leaving it ends every room's task, without withdrawing (`close` does that).
+    """
+
+    def __init__(self, homeserver: Homeserver, shared: Shared, policy: Policy) -> None:
+        self._homeserver = homeserver
+        self._shared = shared
+        self._policy = policy
+        self._tasks = asyncio.TaskGroup()
+        self._slots: dict[str, _Slot] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Host:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        for task in self._keeping:
+            task.cancel()
+        await self._tasks.__aexit__(*exc_info)
+
+    @property
+    def rooms(self) -> list[Room]:
+        """The rooms that run now."""
+        return [slot.room for slot in self._slots.values() if slot.room is not None]
+
+    # -- what sync brings --------------------------------------------------------------------
+
+    async def deliver(self, batch: Any) -> asyncio.Future[None]:
+        """Put a batch where it belongs; waits while the room's inbox is full.
+
+        Returns:
+            Done when the batch is handled.
+        """
+        handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if batch.kind == "invite":
+            self._own(self._invited(batch, handled))
+            return handled
+        slot = self._slots.get(batch.room_id)
+        if slot is None:
+            if batch.kind == "leave":
+                handled.set_result(None)
+                return handled
+            slot = self._slots[batch.room_id] = _Slot()
+            self._own(self._keep(batch.room_id, slot))
+        await slot.inbox.put((batch, handled))
+        return handled
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks.create_task(work)
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+
+    async def _invited(self, batch: Any, handled: asyncio.Future[None]) -> None:
+        try:
+            invite = read_invite(batch.room_id, self._shared.own_user, batch.state)
+            if invite is not None and batch.room_id not in self._slots:
+                await self._answer(invite)
+        finally:
+            handled.set_result(None)
+
+    async def _answer(self, invite: Invite) -> None:
+        refusal = self._policy.refusal(invite, len(self._slots), monotonic())
+        keys = {"room": invite.room_id, "inviter": invite.sender}
+        waits = backoff(random.random)
+        for _ in range(5):
+            try:
+                if refusal is None:
+                    _log.info("invited: joining", extra=keys)
+                    await self._homeserver.join(invite.room_id)
+                else:
+                    _log.info("invited: declining", extra={**keys, "reason": refusal})
+                    await self._homeserver.leave(invite.room_id, refusal)
+            except Transient as error:
+                await asyncio.sleep(error.retry_after or next(waits))
+            except ServerError:
+                break
+            else:
+                metrics.INVITES.labels("joined" if refusal is None else "declined").inc()
+                return
+        _log.warning("an invite could not be answered", extra=keys)
+        metrics.INVITES.labels("failed").inc()
+
+    # -- supervision -------------------------------------------------------------------------
+
+    async def _keep(self, room_id: str, slot: _Slot) -> None:
+        """Run a Room until the bot is out of it; begin anew after a failure."""
+        waits = backoff(random.random)
+        metrics.ROOMS.inc()
+        again: _Reread | None = None
+        try:
+            while True:
+                slot.room = Room(room_id, self._shared)
+                try:
+                    await slot.room.run(slot.inbox, again)
+                except Exception:
+                    _log.exception("a room failed; beginning it anew", extra={"room": room_id})
+                else:
+                    return
+                finally:
+                    slot.room = None
+                await asyncio.sleep(next(waits))
+                again = await self._reread(room_id)
+        finally:
+            metrics.ROOMS.dec()
+            del self._slots[room_id]
+            while not slot.inbox.empty():
+                _, handled = slot.inbox.get_nowait()
+                handled.set_result(None)
+
+    async def _reread(self, room_id: str) -> _Reread:
+        waits = backoff(random.random)
+        while True:
+            try:
+                return _Reread(await self._homeserver.room_state(room_id))
+            except Transient as error:
+                await asyncio.sleep(error.retry_after or next(waits))
+            except ServerError:
+                return _Reread(())  # sync will say that the bot is out
+
+    def replaced(self, old: str, new: str) -> None:
+        """Follow a room upgrade: leave the old room's boards, join the new room."""
+        _log.info("a room was upgraded", extra={"room": old, "replacement": new})
+        if new:
+            self._own(self._follow(new))
+
+    async def _follow(self, room_id: str) -> None:
+        try:
+            await self._homeserver.join(room_id)
+        except ServerError:
+            _log.warning(
+                "the room's successor cannot be joined; somebody has to invite the bot",
+                extra={"room": room_id},
+            )
+
+    async def close(self) -> None:
+        """Withdraw from all boards at once."""
+        async with asyncio.TaskGroup() as tasks:
+            for room in self.rooms:
+                tasks.create_task(room.close())
+
+    # -- what handlers ask (handlers.base.Context) ---------------------------------------------
+
+    def find(self, room_id: str, whiteboard_id: str | None = None) -> BoardKey | None:
+        """Return a board by room and id; without an id the room's oldest."""
+        slot = self._slots.get(room_id)
+        if slot is None or slot.room is None:
+            return None
+        state = slot.room.state
+        return state.boards.get(whiteboard_id) if whiteboard_id else state.oldest_board()
+
+    async def board(self, key: BoardKey) -> Board | None:
+        """Return a board, loaded."""
+        slot = self._slots.get(key.room_id)
+        board = slot.room.boards.get(key.whiteboard_id) if slot and slot.room else None
+        if slot is None or slot.room is None or board is None or board.key != key:
+            return None
+        await slot.room.open(board)
+        return board
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a handler is handed (handlers.base.Context).
+
+    Attributes:
+        log: the handler's own.
+    """
+
+    log: logging.Logger
+    host: Host
+
+    async def board(self, key: BoardKey) -> Board | None:
+        """Return the board, loaded; None when the bot does not know it (any more)."""
+        return await self.host.board(key)
+
+    def find(self, room_id: str, whiteboard_id: str | None = None) -> BoardKey | None:
+        """Return the room's board with this id; without an id the oldest one of the room."""
+        return self.host.find(room_id, whiteboard_id)

@@ -1,0 +1,53 @@
+"""Every counter and gauge of the program, in one place; served at `/metrics`.
+
+Labels never hold names of people or rooms: those are counted, not named.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+REGISTRY = CollectorRegistry()
+
+ROOMS = Gauge("boardkeeper_rooms", "Rooms the bot is in", registry=REGISTRY)
+BOARDS = Gauge("boardkeeper_boards", "Boards known", registry=REGISTRY)
+PRESENCES = Gauge("boardkeeper_presences", "Rooms the bot takes part in now", registry=REGISTRY)
+CONNECTIONS = Gauge(
+    "boardkeeper_connections", "LiveKit connections by state", ["state"], registry=REGISTRY
+)
+MEMBERSHIPS = Gauge("boardkeeper_memberships", "Own memberships announced", registry=REGISTRY)
+PARTICIPANTS = Gauge("boardkeeper_participants", "People on boards now", registry=REGISTRY)
+PACKETS = Counter(
+    "boardkeeper_packets_total",
+    "Packets from peers by outcome (update, signal, invalid, unknown_board, too_many)",
+    ["outcome"],
+    registry=REGISTRY,
+)
+UPDATES = Counter(
+    "boardkeeper_updates_total",
+    "Document updates by verdict (changed, known, waiting, refused)",
+    ["verdict"],
+    registry=REGISTRY,
+)
+SNAPSHOTS = Counter(
+    "boardkeeper_snapshots_total", "Complete snapshots seen", ["by"], registry=REGISTRY
+)
+REFUSED_EVENTS = Counter(
+    "boardkeeper_refused_events_total", "Malformed room events ignored", ["what"], registry=REGISTRY
+)
+ENTRIES = Counter("boardkeeper_entries_total", "Entries committed", registry=REGISTRY)
+ENTRIES_PENDING = Gauge(
+    "boardkeeper_entries_pending", "Entries not committed yet", registry=REGISTRY
+)
+ENTRIES_DROPPED = Counter(
+    "boardkeeper_entries_dropped_total",
+    "Entries lost because the archive could not be written for too long",
+    registry=REGISTRY,
+)
+HANDLER_FAILURES = Counter(
+    "boardkeeper_handler_failures_total",
+    "Events a handler failed on",
+    ["handler"],
+    registry=REGISTRY,
+)
+INVITES = Counter("boardkeeper_invites_total", "Invites by outcome", ["outcome"], registry=REGISTRY)

@@ -1,0 +1,433 @@
+"""Presence: our own taking part in a room's sessions.
+
+One Presence holds one LiveKit connection (all boards of a Matrix room share a LiveKit room) and one
+Keeper per board it is announced on. The room tells the truth about us (DESIGN rule 4): memberships
+are announced when the connection stands and withdrawn when it has been gone for the grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Protocol
+
+from bot import metrics
+from bot.board import Arrival
+from bot.errors import InvalidMessage, Transient
+from bot.keeper import Homeserver, Keeper
+from bot.roomstate import RoomState
+from bot.rtc import focus, legacy, own
+from bot.rtc.membership import WHITEBOARD, Focus, identity
+from bot.whiteboard.message import Message, Update, decode, encode
+
+SWITCH_AFTER = 1.5
+"""Seconds a different focus must stay the right one before we move: it may flap (F18)."""
+UNKNOWN_FOR = 4.0
+"""Seconds a packet waits for the membership of its sender, which may be on its way."""
+MAX_UNKNOWN = 2_000
+"""Packets that wait so at the most; beyond, the oldest go on without a name."""
+MAX_RATE = 5_000
+"""Packets taken of one sender in one second; the rest is dropped and counted."""
+LEAVE_WITHIN = 0.9
+"""Seconds the homeserver gets to take our leave; then the armed delayed leave has to do."""
+
+_log = logging.getLogger(__name__)
+
+
+class Packet(Protocol):
+    """A packet as the connection hands it over."""
+
+    @property
+    def identity(self) -> str | None:
+        """The LiveKit identity of its sender; None while the server has not announced him."""
+
+    @property
+    def data(self) -> bytes:
+        """Its bytes."""
+
+    @property
+    def at(self) -> float:
+        """When it arrived, monotonic seconds."""
+
+
+class Connection(Protocol):
+    """One LiveKit room joined on one focus; reconnects by itself."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it stands now."""
+
+    async def run(self) -> None:
+        """Connect, and reconnect, until closed."""
+
+    async def packets(self) -> Sequence[Packet]:
+        """Wait for packets and return them."""
+
+    async def publish(self, data: bytes, *, reliable: bool, to: Sequence[str] = ()) -> None:
+        """Send a packet."""
+
+    async def close(self) -> None:
+        """Disconnect."""
+
+
+class Home(Protocol):
+    """The Room a Presence is of."""
+
+    @property
+    def room_id(self) -> str:
+        """Its id."""
+
+    @property
+    def state(self) -> RoomState:
+        """What it says."""
+
+    def deliver(self, arrivals: Sequence[Arrival]) -> None:
+        """Take messages."""
+
+    def forbidden(self) -> None:
+        """Hear that announcing is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all Presences share.
+
+    Attributes:
+        connect: makes a connection to a room on a focus; the callback is called when its state
+            changes.
+        own_foci: our homeserver's foci, newest known list.
+        configured_foci: the operator's, last resort.
+        sfu_grace: seconds a lost connection may take to come back before we withdraw.
+    """
+
+    homeserver: Homeserver
+    own_user: str
+    own_device: str
+    connect: Callable[[str, str, Callable[[], None]], Connection]
+    own_foci: Callable[[], Sequence[Focus]]
+    configured_foci: Sequence[Focus]
+    timing: own.Timing
+    sfu_grace: float
+    now_ts: Callable[[], int]
+
+
+@dataclass(slots=True)
+class _Link:
+    """A connection with its tasks."""
+
+    focus: Focus
+    connection: Connection
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class Presence:
+    """Takes part in one room until closed."""
+
+    def __init__(self, home: Home, setting: Setting) -> None:
+        self._home = home
+        self._setting = setting
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._wanted: frozenset[str] = frozenset()
+        self._keepers: dict[str, Keeper] = {}
+        self._keeper_tasks: dict[str, asyncio.Task[None]] = {}
+        self._link: _Link | None = None
+        self._next: _Link | None = None
+        self._switch_at: float | None = None
+        self._lost_at: float | None = None
+        self._unknown: deque[tuple[float, Packet, Message]] = deque()
+        self._known: dict[str, tuple[str, str]] | None = None
+        self._rates: dict[str | None, int] = {}
+        self._rate_second = 0
+        self._tasks: asyncio.TaskGroup
+        self._keys = {"room": home.room_id}
+
+    @property
+    def connected(self) -> bool:
+        """Whether a LiveKit connection stands."""
+        return self._link is not None and self._link.connection.connected
+
+    # -- what the Room says ------------------------------------------------------------------
+
+    def want(self, whiteboards: frozenset[str]) -> None:
+        """Say for which boards to be announced."""
+        self._wanted = whiteboards
+        self._wake.set()
+
+    def room_changed(self) -> None:
+        """Look at the room's memberships again: senders may be known now, the focus another."""
+        self._known = None
+        self._wake.set()
+
+    def own_state(self, event: Mapping[str, Any]) -> None:
+        """Take what sync shows under one of our keys."""
+        for keeper in self._keepers.values():
+            if keeper.state_key == event.get("state_key"):
+                keeper.own_state(event, by_us=event.get("sender") == self._setting.own_user)
+
+    def permission_changed(self) -> None:
+        """Try to announce again: the room's power levels have changed."""
+        self._wake.set()
+        for keeper in self._keepers.values():
+            keeper.permission_changed()
+
+    async def publish(self, message: Message) -> None:
+        """Send a message to everybody: updates reliably, signals as NeoBoard does.
+
+        Raises:
+            Transient: there is no connection, or the message is too large for it.
+        """
+        if self._link is None:
+            raise Transient("not connected")
+        await self._link.connection.publish(encode(message), reliable=isinstance(message, Update))
+
+    async def close(self) -> None:
+        """Withdraw the memberships, then disconnect."""
+        for keeper in self._keepers.values():
+            keeper.leave()
+        try:
+            async with asyncio.timeout(LEAVE_WITHIN):
+                for keeper in self._keepers.values():
+                    await keeper.left()
+        except TimeoutError:
+            _log.warning("the homeserver did not take the leave in time", extra=self._keys)
+        self._closing = True
+        self._wake.set()
+
+    # -- the loop ----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Take part until closed."""
+        async with asyncio.TaskGroup() as self._tasks:
+            while not self._closing:
+                self._wake.clear()
+                self._follow_focus()
+                self._follow_connection()
+                self._follow_boards()
+                self._attribute_waiting()
+                try:
+                    async with asyncio.timeout(self._next_look()):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+            for link in (self._link, self._next):
+                if link is not None:
+                    await self._drop(link)
+            for task in self._keeper_tasks.values():
+                task.cancel()
+
+    def _next_look(self) -> float:
+        """Return the seconds until something is due by itself."""
+        now = monotonic()
+        due = [now + 30.0]
+        if self._switch_at is not None:
+            due.append(self._switch_at)
+        if self._lost_at is not None:
+            due.append(self._lost_at + self._setting.sfu_grace)
+        if self._unknown:
+            due.append(self._unknown[0][0] + UNKNOWN_FOR)
+        return max(0.02, min(due) - now)
+
+    # -- focus -------------------------------------------------------------------------------
+
+    def _foci(self) -> list[Focus]:
+        setting = self._setting
+        return focus.choose(
+            self._home.state.live(setting.now_ts()),
+            own=(setting.own_user, setting.own_device),
+            own_foci=setting.own_foci(),
+            configured=setting.configured_foci,
+        )
+
+    def _follow_focus(self) -> None:
+        """Connect where the session is; a new connection stands before the old one closes (F19)."""
+        if not self._home.state.may_announce():
+            # Without a membership nobody could see us: then we do not listen either.
+            self._home.forbidden()
+            if self._link is not None:
+                self._tasks.create_task(self._drop(self._link))
+                self._link = None
+            return
+        foci = self._foci()
+        if not foci:
+            if self._link is None:
+                _log.warning("no focus is known: nothing to connect to", extra=self._keys)
+            return
+        right = foci[0]
+        if self._link is None:
+            self._link = self._open(right)
+        elif right == self._link.focus:
+            self._switch_at = None
+            if self._next is not None:
+                self._tasks.create_task(self._drop(self._next))
+                self._next = None
+        elif self._switch_at is None:
+            self._switch_at = monotonic() + SWITCH_AFTER
+        elif monotonic() >= self._switch_at and (self._next is None or self._next.focus != right):
+            self._next = self._open(right)
+        if self._next is not None and self._next.connection.connected:
+            old, self._link, self._next = self._link, self._next, None
+            self._switch_at = None
+            self._tasks.create_task(self._drop(old))
+
+    def _open(self, where: Focus) -> _Link:
+        connection = self._setting.connect(self._home.room_id, where.service_url, self._wake.set)
+        link = _Link(where, connection)
+        link.tasks += [
+            self._tasks.create_task(connection.run()),
+            self._tasks.create_task(self._receive(connection)),
+        ]
+        return link
+
+    async def _drop(self, link: _Link) -> None:
+        await link.connection.close()
+        for task in link.tasks:
+            task.cancel()
+
+    # -- own memberships -----------------------------------------------------------------------
+
+    def _follow_connection(self) -> None:
+        if self.connected:
+            self._lost_at = None
+        elif self._lost_at is None and self._keepers:
+            self._lost_at = monotonic()
+
+    def _follow_boards(self) -> None:
+        """Be announced on the wanted boards while the connection stands, or may come back."""
+        lost_for = 0.0 if self._lost_at is None else monotonic() - self._lost_at
+        may_announce = self.connected or (
+            self._lost_at is not None and lost_for < self._setting.sfu_grace
+        )
+        for whiteboard_id in self._wanted - self._keepers.keys():
+            if self.connected:
+                self._announce(whiteboard_id)
+        for whiteboard_id, keeper in self._keepers.items():
+            if whiteboard_id not in self._wanted or not may_announce:
+                keeper.leave()
+            elif self.connected:
+                keeper.join()
+
+    def _announce(self, whiteboard_id: str) -> None:
+        setting = self._setting
+        key = self._state_key(whiteboard_id)
+        keeper = Keeper(
+            setting.homeserver,
+            self._home.room_id,
+            key,
+            own.OwnMembership(setting.timing),
+            content=lambda expires_ts, created_ts: self._content(
+                whiteboard_id, expires_ts, created_ts
+            ),
+            now_ts=setting.now_ts,
+            changed=self._status_changed,
+        )
+        self._keepers[whiteboard_id] = keeper
+        self._keeper_tasks[whiteboard_id] = self._tasks.create_task(keeper.run())
+
+    def _state_key(self, whiteboard_id: str) -> str:
+        """The plain key for the first board, a suffixed one for more, or where it is not ours."""
+        setting = self._setting
+        plain = legacy.member_key(setting.own_user, setting.own_device)
+        foreign = any(
+            one.application != WHITEBOARD for one in self._home.state.memberships.get(plain, ())
+        )
+        taken = {keeper.state_key for keeper in self._keepers.values()}
+        if foreign or plain in taken:
+            return legacy.member_key(
+                setting.own_user, setting.own_device, f"{WHITEBOARD}{whiteboard_id}"
+            )
+        return plain
+
+    def _content(
+        self, whiteboard_id: str, expires_ts: int, created_ts: int | None
+    ) -> Mapping[str, Any]:
+        return legacy.join_content(
+            call_id=whiteboard_id,
+            device_id=self._setting.own_device,
+            room_id=self._home.room_id,
+            foci=self._preferred(),
+            expires_ts=expires_ts,
+            created_ts=created_ts,
+        )
+
+    def _preferred(self) -> list[Focus]:
+        """Return the foci we name: the one in use first (QF4)."""
+        foci = self._foci()
+        if self._link is not None:
+            return [self._link.focus, *(one for one in foci if one != self._link.focus)]
+        return foci
+
+    def _status_changed(self, keeper: Keeper) -> None:
+        if keeper.machine.status is own.Status.FORBIDDEN:
+            self._home.forbidden()
+
+    # -- packets -------------------------------------------------------------------------------
+
+    async def _receive(self, connection: Connection) -> None:
+        while True:
+            self._take(await connection.packets())
+            await asyncio.sleep(0)  # a flood on one board leaves the others their turn
+
+    def _take(self, packets: Sequence[Packet]) -> None:
+        self._attribute_waiting()  # before what came later of the same sender
+        second = int(monotonic())
+        if second != self._rate_second:
+            self._rate_second = second
+            self._rates.clear()
+        names = self._names()
+        arrivals = []
+        for packet in packets:
+            seen = self._rates[packet.identity] = self._rates.get(packet.identity, 0) + 1
+            if seen > MAX_RATE:
+                metrics.PACKETS.labels("too_many").inc()
+                continue
+            try:
+                message = decode(packet.data)
+            except InvalidMessage:
+                metrics.PACKETS.labels("invalid").inc()
+                continue
+            if packet.identity is not None and packet.identity not in names:
+                self._unknown.append((packet.at, packet, message))
+                continue
+            arrivals.append(self._arrival(packet, message, names))
+        while len(self._unknown) > MAX_UNKNOWN:
+            _, packet, message = self._unknown.popleft()
+            arrivals.append(self._arrival(packet, message, names))
+        if self._unknown:
+            self._wake.set()
+        self._home.deliver(arrivals)
+
+    def _names(self) -> dict[str, tuple[str, str]]:
+        """Return who is behind each LiveKit identity, as the room's memberships say (rule 4)."""
+        if self._known is None:
+            self._known = {
+                identity(membership): (membership.user_id, membership.device_id)
+                for membership in self._home.state.live(self._setting.now_ts())
+            }
+        return self._known
+
+    def _arrival(
+        self, packet: Packet, message: Message, names: Mapping[str, tuple[str, str]]
+    ) -> Arrival:
+        user, device = names.get(packet.identity or "", (None, None))
+        age_ms = int((monotonic() - packet.at) * 1000)
+        return Arrival(message, user, device, self._setting.now_ts() - age_ms, packet.data)
+
+    def _attribute_waiting(self) -> None:
+        """Let packets go whose sender is known by now, or that have waited long enough."""
+        if not self._unknown:
+            return
+        names = self._names()
+        still: deque[tuple[float, Packet, Message]] = deque()
+        arrivals = []
+        for at, packet, message in self._unknown:
+            if packet.identity in names or monotonic() - at >= UNKNOWN_FOR:
+                arrivals.append(self._arrival(packet, message, names))
+            else:
+                still.append((at, packet, message))
+        self._unknown = still
+        self._home.deliver(arrivals)

@@ -1,0 +1,170 @@
+"""What a Matrix room says: boards, memberships, people, power. Pure: events in, values out.
+
+Fed with every state event of the room in order, from sync or from a full reading; nothing here is
+remembered between starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bot import metrics
+from bot.commands.parser import power_of
+from bot.errors import InvalidMembership
+from bot.rtc.membership import MEMBER_TYPE, WHITEBOARD, Membership, read_memberships
+from bot.rtc.session import live
+from bot.whiteboard.board import BOARD_TYPE, BoardKey, read_board
+
+MAX_BOARDS = 64
+"""Boards followed in one room; more are ignored."""
+MAX_MEMBERSHIPS = 10_000
+"""State keys of memberships kept in one room; more are ignored."""
+
+
+class RoomState:
+    """The state of one room, as far as the bot cares.
+
+    Args:
+        room_id: which room.
+        own_user: the bot's user id.
+    """
+
+    def __init__(self, room_id: str, own_user: str) -> None:
+        self.room_id = room_id
+        self.own_user = own_user
+        self.boards: dict[str, BoardKey] = {}
+        self.memberships: dict[str, tuple[Membership, ...]] = {}
+        self.joined: set[str] = set()
+        self.power_levels: Mapping[str, Any] = {}
+        self.creators: frozenset[str] = frozenset()
+        self.encrypted = False
+        self.replacement: str | None = None
+        self.own_membership = "join"
+        self._board_age: dict[str, int] = {}
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Take one state event; what is malformed or unknown changes nothing."""
+        key, content, sender = event.get("state_key"), event.get("content"), event.get("sender")
+        if not (isinstance(key, str) and isinstance(content, Mapping) and isinstance(sender, str)):
+            return
+        match event.get("type"):
+            case "m.room.member":
+                self._member(key, content)
+            case "m.room.power_levels":
+                self.power_levels = content
+            case "m.room.create":
+                self._created(sender, content)
+            case "m.room.encryption":
+                self.encrypted = True
+            case "m.room.tombstone":
+                replacement = content.get("replacement_room")
+                self.replacement = replacement if isinstance(replacement, str) else ""
+            case "net.nordeck.whiteboard":
+                self._board(key, event)
+            case "org.matrix.msc3401.call.member" | "m.rtc.member" | "m.call.member":
+                self._rtc_member(key, event)
+            case _:
+                pass
+
+    def redact(self, event: Mapping[str, Any]) -> None:
+        """Take a `m.room.redaction`: a redacted membership is a leave."""
+        content = event.get("content")
+        inside = content.get("redacts") if isinstance(content, Mapping) else None
+        target = event.get("redacts", inside)  # at the top before room version 11
+        for key, memberships in list(self.memberships.items()):
+            if any(membership.event_id == target for membership in memberships):
+                del self.memberships[key]
+
+    def _member(self, user: str, content: Mapping[str, Any]) -> None:
+        membership = content.get("membership")
+        if user == self.own_user:
+            self.own_membership = membership if isinstance(membership, str) else "leave"
+        if membership == "join":
+            self.joined.add(user)
+        else:
+            self.joined.discard(user)
+
+    def _created(self, sender: str, content: Mapping[str, Any]) -> None:
+        """Note who created the room: in version 12 they stand above every power level."""
+        version = content.get("room_version")
+        if isinstance(version, str) and version.isdigit() and int(version) >= 12:
+            more = content.get("additional_creators")
+            others = more if isinstance(more, list) else []
+            self.creators = frozenset([sender, *(user for user in others if isinstance(user, str))])
+
+    def _board(self, key: str, event: Mapping[str, Any]) -> None:
+        board = read_board(self.room_id, event)
+        if board is None:
+            self.boards.pop(key, None)
+        elif key in self.boards or len(self.boards) < MAX_BOARDS:
+            self.boards[key] = board
+            ts = event.get("origin_server_ts")
+            self._board_age.setdefault(key, ts if isinstance(ts, int) else 0)
+        else:
+            metrics.REFUSED_EVENTS.labels("board").inc()
+
+    def _rtc_member(self, key: str, event: Mapping[str, Any]) -> None:
+        try:
+            memberships = tuple(read_memberships(event))
+        except InvalidMembership:
+            metrics.REFUSED_EVENTS.labels("membership").inc()
+            memberships = ()
+        if not memberships:
+            self.memberships.pop(key, None)
+        elif key in self.memberships or len(self.memberships) < MAX_MEMBERSHIPS:
+            self.memberships[key] = memberships
+        else:
+            metrics.REFUSED_EVENTS.labels("membership").inc()
+
+    def oldest_board(self) -> BoardKey | None:
+        """Return the board NeoBoard shows by default: the oldest one."""
+        if not self.boards:
+            return None
+        return self.boards[min(self.boards, key=lambda key: (self._board_age[key], key))]
+
+    def live(self, now_ts: int) -> list[Membership]:
+        """Return the whiteboard memberships that are live at this instant."""
+        return [
+            membership
+            for membership in live(
+                [one for many in self.memberships.values() for one in many],
+                now_ts,
+                self.joined.__contains__,
+            )
+            if membership.application == WHITEBOARD
+        ]
+
+    def power(self, user: str) -> int:
+        """Return a user's power in the room."""
+        return power_of(user, self.power_levels, self.creators)
+
+    def needed_for_membership(self) -> int:
+        """Return the power that announcing a membership needs."""
+        if not self.power_levels:
+            return 0
+        events = self.power_levels.get("events")
+        level = events.get(MEMBER_TYPE) if isinstance(events, Mapping) else None
+        if not isinstance(level, int):
+            level = self.power_levels.get("state_default", 50)
+        return level if isinstance(level, int) else 50
+
+    def may_announce(self) -> bool:
+        """Return whether the bot has the power to announce a membership."""
+        return self.power(self.own_user) >= self.needed_for_membership()
+
+
+STATE_TYPES = frozenset(
+    {
+        "m.room.member",
+        "m.room.power_levels",
+        "m.room.create",
+        "m.room.encryption",
+        "m.room.tombstone",
+        BOARD_TYPE,
+        MEMBER_TYPE,
+        "m.rtc.member",
+        "m.call.member",
+    }
+)
+"""The state event types the bot reads."""

@@ -1,0 +1,262 @@
+"""Sessions: who is on which board of a room, and our own taking part where somebody is.
+
+Computes the sessions from the room's memberships, tells handlers, starts and ends the Presence, and
+routes what the Presence receives to the boards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import monotonic
+from typing import Any, Protocol
+
+from bot import metrics
+from bot.backoff import backoff
+from bot.board import Arrival, Board, Services
+from bot.errors import ServerError
+from bot.handlers.base import Participant, SessionChanged
+from bot.roomstate import RoomState
+from bot.rtc.membership import Membership
+from bot.rtc.session import next_change
+from bot.whiteboard.board import BoardKey
+from bot.whiteboard.message import Message, Update
+
+_log = logging.getLogger(__name__)
+
+
+class Presence(Protocol):
+    """Our taking part in the room's sessions (`bot.presence`)."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether a LiveKit connection stands."""
+
+    async def run(self) -> None:
+        """Take part until closed."""
+
+    async def close(self) -> None:
+        """Withdraw memberships, then disconnect."""
+
+    def want(self, whiteboards: frozenset[str]) -> None:
+        """Say for which boards to be announced."""
+
+    def room_changed(self) -> None:
+        """Look at the room's memberships again."""
+
+    def own_state(self, event: Mapping[str, Any]) -> None:
+        """Take what sync shows under one of our keys."""
+
+    def permission_changed(self) -> None:
+        """Power levels have changed."""
+
+    async def publish(self, message: Message) -> None:
+        """Send a message to everybody on the connection."""
+
+
+class Sessions:
+    """The sessions of one room.
+
+    Args:
+        state: what the room says; the Room changes it and calls `reconsider`.
+        boards: by whiteboard id; the Room changes it.
+        services: shared parts.
+        presence: makes a Presence.
+        always: take part even where nobody is.
+        linger: seconds to stay after the last person has left.
+        prepare: loads a board that somebody is on.
+        release: frees a board that nobody is on.
+        tasks: the Room's own group.
+    """
+
+    def __init__(
+        self,
+        state: RoomState,
+        boards: Mapping[str, Board],
+        services: Services,
+        *,
+        presence: Callable[[], Presence],
+        always: bool,
+        linger: float,
+        prepare: Callable[[Board], Awaitable[None]],
+        release: Callable[[Board], Awaitable[None]],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self.presence: Presence | None = None
+        self.wanted: frozenset[str] = frozenset()
+        self._state = state
+        self._boards = boards
+        self._services = services
+        self._make = presence
+        self._always = always
+        self._linger = linger
+        self._prepare = prepare
+        self._release = release
+        self._tasks = tasks
+        self._task: asyncio.Task[None] | None = None
+        self._here: dict[str, tuple[Participant, ...]] = {}
+        self._quiet_since: float | None = None
+        self._one = asyncio.Lock()  # the Room's batches and its looks both call in
+        self._keys = {"room": state.room_id}
+
+    @property
+    def taking_part(self) -> bool:
+        """Whether a Presence is there or being made."""
+        return self._task is not None
+
+    @property
+    def connected(self) -> bool:
+        """Whether a LiveKit connection stands."""
+        return self.presence is not None and self.presence.connected
+
+    def next_look(self) -> float | None:
+        """Return the seconds until something may change by itself."""
+        now_ts = self._services.now_ts()
+        waits = []
+        change = next_change(self._state.live(now_ts), now_ts)
+        if change is not None:
+            waits.append((change - now_ts) / 1000)
+        if self._quiet_since is not None:
+            waits.append(self._quiet_since + self._linger - monotonic())
+        return max(0.05, min(waits)) if waits else None
+
+    async def reconsider(self) -> None:
+        """Compute who is where, and take part where somebody is."""
+        async with self._one:
+            await self._reconsider()
+
+    async def _reconsider(self) -> None:
+        now_ts = self._services.now_ts()
+        people = [
+            membership
+            for membership in self._state.live(now_ts)
+            if membership.user_id != self._state.own_user
+        ]
+        for whiteboard_id, board in self._boards.items():
+            self._tell_session(board, people, now_ts)
+        active = frozenset(
+            whiteboard_id
+            for whiteboard_id in self._boards
+            if self._always or self._here.get(whiteboard_id)
+        )
+        if active or not self._lingering():
+            await self._want(active)
+        if self.presence is not None:
+            self.presence.room_changed()
+
+    def _tell_session(self, board: Board, people: Sequence[Membership], now_ts: int) -> None:
+        key = board.key.whiteboard_id
+        here = tuple(
+            sorted(
+                {Participant(one.user_id, one.device_id) for one in people if one.call_id == key},
+                key=lambda one: (one.user_id, one.device_id),
+            )
+        )
+        before = self._here.get(key, ())
+        if here != before:
+            self._here[key] = here
+            metrics.PARTICIPANTS.inc(len(here) - len(before))
+            self._services.offer(SessionChanged(board.key, now_ts, here))
+
+    def _lingering(self) -> bool:
+        """Whether to stay although nobody is there: people come back soon, snapshots come late."""
+        if self.presence is None:
+            return False
+        if self._quiet_since is None:
+            self._quiet_since = monotonic()
+        return monotonic() < self._quiet_since + self._linger
+
+    async def _want(self, active: frozenset[str]) -> None:
+        if active:
+            self._quiet_since = None
+        released = self.wanted - active
+        self.wanted = active
+        if active and self._task is None:
+            self._task = self._tasks.create_task(self._take_part())
+        elif not active and self._task is not None:
+            await self.stop()
+        elif self.presence is not None:
+            for whiteboard_id in active:
+                await self._prepare(self._boards[whiteboard_id])
+            self.presence.want(active)
+        for whiteboard_id in released:
+            if whiteboard_id in self._boards:
+                await self._release(self._boards[whiteboard_id])
+
+    async def _take_part(self) -> None:
+        """Keep a Presence; one that fails is begun anew."""
+        waits = backoff(random.random)
+        metrics.PRESENCES.inc()
+        try:
+            while True:
+                for whiteboard_id in self.wanted:
+                    if whiteboard_id in self._boards:
+                        await self._prepare(self._boards[whiteboard_id])
+                self.presence = self._make()
+                self.presence.want(self.wanted)
+                try:
+                    await self.presence.run()
+                except Exception:
+                    _log.exception("taking part failed; beginning anew", extra=self._keys)
+                else:
+                    return
+                await asyncio.sleep(next(waits))
+        finally:
+            self.presence = None
+            metrics.PRESENCES.dec()
+
+    async def stop(self) -> None:
+        """End taking part: withdraw, disconnect."""
+        task, self._task = self._task, None
+        self._quiet_since = None
+        if task is None:
+            return
+        if self.presence is not None:
+            await self.presence.close()
+        task.cancel()
+        await asyncio.wait([task])
+
+    def deliver(self, arrivals: Sequence[Arrival]) -> None:
+        """Take messages from the connection: each to the board it is about."""
+        routed: dict[BoardKey, list[Arrival]] = {}
+        boards: dict[BoardKey, Board] = {}
+        for arrival in arrivals:
+            board = self._board_for(arrival)
+            if board is None:
+                metrics.PACKETS.labels("unknown_board").inc()
+                continue
+            boards[board.key] = board
+            routed.setdefault(board.key, []).append(arrival)
+        for key, mine in routed.items():
+            if boards[key].loaded:
+                boards[key].ingest(mine)
+            else:
+                self._tasks.create_task(self._ingest_later(boards[key], mine))
+
+    async def _ingest_later(self, board: Board, arrivals: Sequence[Arrival]) -> None:
+        await board.load()
+        board.ingest(arrivals)
+
+    def _board_for(self, arrival: Arrival) -> Board | None:
+        """Only updates name their document; a signal belongs to the board its sender is on."""
+        if isinstance(arrival.message, Update):
+            document_id = arrival.message.document_id
+            return next(
+                (one for one in self._boards.values() if one.key.document_id == document_id), None
+            )
+        someone = Participant(arrival.sender or "", arrival.device or "")
+        on = [key for key, people in self._here.items() if someone in people]
+        if len(on) != 1:
+            on = list(self.wanted) if not on else []
+        return self._boards.get(on[0]) if len(on) == 1 else None
+
+    async def publish(self, message: Message) -> None:
+        """Send a message to the people on the board; nobody connected is no error."""
+        if self.presence is not None and self.presence.connected:
+            try:
+                await self.presence.publish(message)
+            except ServerError:
+                # The snapshot that follows every change of ours carries it.
+                _log.info("a change could not be sent live", extra=self._keys)

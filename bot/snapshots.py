@@ -1,0 +1,100 @@
+"""Snapshots in the room: reading the newest good one, writing our own.
+
+NeoBoard writes a snapshot as one event and its chunks, best effort: incomplete ones are normal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from bot import metrics
+from bot.errors import InvalidSnapshot
+from bot.whiteboard.board import BoardKey
+from bot.whiteboard.snapshot import (
+    CHUNK_TYPE,
+    SNAPSHOT_TYPE,
+    Assembler,
+    Snapshot,
+    chunk_content,
+    read_snapshot,
+    snapshot_content,
+    split,
+)
+
+MAX_TRIED = 50
+"""Snapshots read at the most until a complete one is found."""
+
+
+class Homeserver(Protocol):
+    """The calls needed here."""
+
+    def relations(
+        self, room_id: str, event_id: str, event_type: str
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Iterate over the events that refer to an event, newest first."""
+
+    async def send_event(self, room_id: str, event_type: str, content: Mapping[str, Any]) -> str:
+        """Send a room event."""
+
+
+async def newest(
+    homeserver: Homeserver,
+    board: BoardKey,
+    *,
+    known: Callable[[str], Awaitable[bool]],
+    merge: Callable[[Snapshot], Awaitable[bool]],
+) -> None:
+    """Find the board's newest complete snapshot and merge it.
+
+    Args:
+        homeserver: to read from.
+        board: whose.
+        known: whether a snapshot (by event id) is in the archive already: then nothing is read.
+        merge: takes the snapshot; answers False when it is not valid, and an older one is tried.
+
+    Raises:
+        ServerError: the room could not be read; what is missing is not known.
+    """
+    tried = 0
+    async for event in homeserver.relations(board.room_id, board.document_id, SNAPSHOT_TYPE):
+        tried += 1
+        if tried > MAX_TRIED or await known(str(event.get("event_id"))):
+            return
+        snapshot = await _read(homeserver, board, event)
+        if snapshot is not None and await merge(snapshot):
+            return
+
+
+async def _read(
+    homeserver: Homeserver, board: BoardKey, event: Mapping[str, Any]
+) -> Snapshot | None:
+    try:
+        head = read_snapshot(event)
+        assembler = Assembler()
+        assembler.add(event, 0.0)
+        async for chunk in homeserver.relations(board.room_id, head.event_id, CHUNK_TYPE):
+            snapshot = assembler.add(chunk, 0.0)
+            if snapshot is not None:
+                return snapshot
+    except InvalidSnapshot:
+        metrics.REFUSED_EVENTS.labels("snapshot").inc()
+    return None
+
+
+async def write(homeserver: Homeserver, board: BoardKey, data: bytes) -> str:
+    """Write a whole document to the room as a snapshot; returns the snapshot's event id.
+
+    Raises:
+        ServerError: it is not in the room, or not completely.
+    """
+    parts = split(data)
+    event_id = await homeserver.send_event(
+        board.room_id, SNAPSHOT_TYPE, snapshot_content(board.document_id, len(parts))
+    )
+    for number, part in enumerate(parts):
+        await homeserver.send_event(
+            board.room_id, CHUNK_TYPE, chunk_content(board.document_id, event_id, number, part)
+        )
+    metrics.SNAPSHOTS.labels("us").inc()
+    return event_id

@@ -1,0 +1,114 @@
+"""Who may import whom (DESIGN, "Dependencies point down only")."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+BOT = Path(__file__).parents[1] / "bot"
+MODULES = sorted(BOT.rglob("*.py"))
+
+# What a part of the program may import of the rest; "*" stands for everything.
+CORE = {"bot", "bot.errors"}
+WHITEBOARD = {*CORE, "bot.whiteboard"}
+SHELL = {*WHITEBOARD, "bot.rtc", "bot.backoff", "bot.metrics", "bot.handlers.base"}
+ROOM = {*SHELL, "bot.commands", "bot.board", "bot.snapshots", "bot.roomstate"}
+ALLOWED: dict[str, set[str]] = {
+    "bot": set(),
+    "bot.errors": set(),
+    "bot.backoff": set(),
+    "bot.metrics": set(),
+    "bot.rtc": {*CORE, "bot.rtc"},
+    "bot.whiteboard": WHITEBOARD,
+    "bot.commands": {"bot.commands"},
+    "bot.invites": set(),
+    "bot.config": {*CORE, "bot.settings", "bot.config"},
+    "bot.settings": CORE,
+    "bot.logs": CORE,
+    "bot.handlers": {*WHITEBOARD, "bot.handlers", "bot.metrics", "bot.settings", "bot.backoff"},
+    "bot.matrix": {*CORE, "bot.matrix", "bot.backoff"},
+    "bot.livekit": {*CORE, "bot.livekit", "bot.backoff"},
+    "bot.store": {*WHITEBOARD, "bot.store"},
+    "bot.web": {*CORE, "bot.web", "bot.metrics"},
+    "bot.board": SHELL,
+    "bot.snapshots": SHELL,
+    "bot.roomstate": {*SHELL, "bot.commands"},
+    "bot.keeper": SHELL,
+    "bot.presence": {*ROOM, "bot.keeper"},
+    "bot.sessions": ROOM,
+    "bot.conversation": {*CORE, "bot.commands"},
+    "bot.room": {*ROOM, "bot.sessions", "bot.conversation"},
+    "bot.actions": {*WHITEBOARD, "bot.board"},
+    "bot.app": {"*"},
+    "bot.__main__": {"*"},
+}
+PURE = ("bot.rtc", "bot.whiteboard", "bot.commands", "bot.invites", "bot.roomstate")
+IMPURE = {"asyncio", "logging", "random", "time", "secrets", "aiohttp", "mautrix", "livekit"}
+HOME = {"mautrix": ("bot.matrix", "bot.store"), "livekit": ("bot.livekit",)}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(BOT.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def part_of(module: str) -> str:
+    """The longest entry of the table that this module belongs to."""
+    fits = [part for part in ALLOWED if module == part or module.startswith(part + ".")]
+    return max(fits, key=len)
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module)
+            if node.module == "bot":
+                found |= {
+                    f"bot.{alias.name}" for alias in node.names if alias.name != "__version__"
+                }
+    return found
+
+
+def within(module: str, allowed: set[str]) -> bool:
+    return any(module == one or (one != "bot" and module.startswith(one + ".")) for one in allowed)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_down(path: Path) -> None:
+    allowed = ALLOWED[part_of(name_of(path))]
+    if "*" in allowed:
+        return
+    ours = {module for module in imports(path) if module.split(".")[0] == "bot"}
+    wrong = {module for module in ours if not within(module, allowed | {name_of(path)})}
+    assert not wrong, f"{name_of(path)} may not import {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_the_core_is_pure(path: Path) -> None:
+    if not name_of(path).startswith(PURE):
+        return
+    wrong = {module.split(".")[0] for module in imports(path)} & IMPURE
+    assert not wrong, f"{name_of(path)} is pure and may not import {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("library", HOME)
+def test_each_server_library_has_one_home(library: str) -> None:
+    for path in MODULES:
+        if library in {module.split(".")[0] for module in imports(path)}:
+            assert name_of(path).startswith(HOME[library]), f"{name_of(path)} imports {library}"
+
+
+def test_pycrdt_has_one_home() -> None:
+    users = {name_of(path) for path in MODULES if "pycrdt" in imports(path)}
+    assert all(name.startswith("bot.whiteboard.") for name in users)
+
+
+def test_every_part_is_in_the_table() -> None:
+    names = {name_of(path) for path in MODULES} - {"bot"}
+    assert {name for name in names if part_of(name) == "bot"} == set()
