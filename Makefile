@@ -1,0 +1,52 @@
+# `make` alone says what there is. Everything it needs is installed by `make setup`.
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
+VENV := .venv/bin
+SETUP := $(PYTHON) .ci/setup.py
+# The pure core is covered to the last branch; so is what reads other people's input.
+CORE := bot/rtc/*,bot/whiteboard/*,bot/config.py,bot/errors.py
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check setup bench stack-up stack-down lock clean
+
+help: ## what there is
+	@echo "boardkeeper: make TARGET"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: ## the bot at work on real servers here, with two simulated people (KEEP=1: leave it running)
+	@$(SETUP) demo
+	@$(VENV)/python -m tests.demo $(if $(KEEP),--keep)
+
+test: setup check ## everything that CI runs: check, then the bot from outside on real servers
+	$(VENV)/python -m pytest tests/system tests/peers
+
+check: ## format, lint, types, unit tests; under two minutes
+	@$(SETUP) check
+	$(VENV)/ruff format --check .
+	$(VENV)/ruff check .
+	$(VENV)/mypy
+	$(VENV)/codespell
+	$(VENV)/python -m pytest tests/unit tests/test_layers.py --hypothesis-profile=ci --cov
+	$(VENV)/coverage report --include='$(CORE)' --fail-under=100 --skip-covered --show-missing
+
+setup: ## everything the other targets need, once (the Go build takes minutes)
+	@$(SETUP) test
+
+bench: ## measure against the stock LiveKit SDK; writes build/bench.json
+	@$(SETUP) demo
+	$(VENV)/python -m tests.bench
+
+stack-up: ## Synapse, LiveKit and the JWT service on loopback, with logins to try
+	@$(SETUP) demo
+	@$(VENV)/python -m tests.stack up
+
+stack-down: ## end them
+	@$(VENV)/python -m tests.stack down
+
+lock: ## newest allowed versions into .ci/locks and tests/peers
+	@$(SETUP) test
+	.ci/lock.sh
+
+clean: ## remove what was built here (not the cache of servers)
+	rm -rf .venv build dist *.egg-info tests/peers/node_modules
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	find . -name __pycache__ -prune -exec rm -rf {} +
