@@ -1,0 +1,215 @@
+"""What NeoBoard accepts: its Joi schema, as measured (tests/data/element-validation.json).
+
+NeoBoard validates the whole document after every change and every snapshot; one bad element makes
+it refuse the whole. Unknown fields are always allowed, unknown types, kinds and markers never.
+
+Values are as pycrdt reads them out of a document: numbers are `float`, an `int` is a JavaScript
+BigInt (which is not a number to Joi), null is None, and what is undefined is absent. JSON is
+read into this form with `json.loads(text, parse_int=float)`.
+
+All checks return what is wrong, without any content of the board, or None.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MAX_NUMBER = float(2**53 - 1)
+
+_BANNED_IDS = frozenset({"__proto__", "constructor"})  # they break JavaScript objects
+_MXC = re.compile(r"mxc://[^\n\r\u2028\u2029]*/")  # not anchored, as NeoBoard's is not
+
+_Rule = Callable[[Any], bool]
+
+
+def _number(value: Any) -> bool:
+    return type(value) is float and -MAX_NUMBER <= value <= MAX_NUMBER
+
+
+def _size(value: Any) -> bool:
+    """Return whether it is a number, or something that NeoBoard replaces by 1."""
+    return _number(value) or value is None or value == ""
+
+
+def _rotation(value: Any) -> bool:
+    return type(value) is float and 0 <= value < 360
+
+
+def _text(value: Any) -> bool:
+    return type(value) is str
+
+
+def _string(value: Any) -> bool:
+    return type(value) is str and value != ""
+
+
+def _boolean(value: Any) -> bool:
+    return type(value) is bool or (type(value) is str and value.lower() in {"true", "false"})
+
+
+def is_id(value: Any) -> bool:
+    """Return whether an element may have this id."""
+    return type(value) is str and value != "" and value not in _BANNED_IDS
+
+
+def _ids(value: Any) -> bool:
+    return type(value) is list and all(map(is_id, value))
+
+
+def _strings(value: Any) -> bool:
+    return type(value) is list and all(map(_string, value))
+
+
+def _point(value: Any) -> bool:
+    return type(value) is dict and _number(value.get("x")) and _number(value.get("y"))
+
+
+def _points(value: Any) -> bool:
+    return type(value) is list and all(map(_point, value))
+
+
+def _mxc(value: Any) -> bool:
+    return type(value) is str and (value == "" or _MXC.search(value) is not None)
+
+
+def _one_of(*allowed: str) -> _Rule:
+    choices = frozenset(allowed)
+    return lambda value: type(value) is str and value in choices
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    """The fields of one type of element."""
+
+    required: frozenset[str]
+    rules: Mapping[str, _Rule]
+
+
+def _type(required: Mapping[str, _Rule], optional: Mapping[str, _Rule]) -> _Type:
+    always = {"position": _point, **required}
+    return _Type(frozenset(always), {**always, **optional})
+
+
+_MARKER = _one_of("arrow-head-line")
+_TYPES: dict[Any, _Type] = {
+    "shape": _type(
+        {
+            "kind": _one_of("rectangle", "circle", "ellipse", "triangle", "block-arrow"),
+            "fillColor": _string,
+            "text": _text,
+        },
+        {
+            "width": _size,
+            "height": _size,
+            "strokeColor": _string,
+            "strokeWidth": _number,
+            "borderRadius": _number,
+            "textAlignment": _one_of("left", "center", "right"),
+            "textColor": _string,
+            "textBold": _boolean,
+            "textItalic": _boolean,
+            "stickyNote": _boolean,
+            "textSize": _number,
+            "textFontFamily": _string,
+            "rotation": _rotation,
+            "connectedPaths": _ids,
+            "attachedFrame": is_id,
+        },
+    ),
+    "path": _type(
+        {"kind": _one_of("line", "polyline"), "points": _points, "strokeColor": _string},
+        {
+            "startMarker": _MARKER,
+            "endMarker": _MARKER,
+            "connectedElementStart": is_id,
+            "connectedElementEnd": is_id,
+            "attachedFrame": is_id,
+        },
+    ),
+    "image": _type(
+        {"mxc": _mxc, "fileName": _string},
+        {
+            "width": _size,
+            "height": _size,
+            "mimeType": _one_of("image/gif", "image/jpeg", "image/png", "image/svg+xml"),
+            "rotation": _rotation,
+            "attachedFrame": is_id,
+        },
+    ),
+    "frame": _type({}, {"width": _size, "height": _size, "attachedElements": _ids}),
+}
+
+
+def check_element(element: Any) -> str | None:
+    """Check one element (not the id it has)."""
+    if type(element) is not dict:
+        return "an element is not an object"
+    name = element.get("type")
+    kind = _TYPES.get(name) if type(name) is str else None
+    if kind is None:
+        return "an element has an unknown type"
+    if not kind.required <= element.keys():
+        return f"{name}: {min(kind.required - element.keys())} is missing"
+    rules = kind.rules
+    for field, value in element.items():
+        rule = rules.get(field)
+        if rule is not None and not rule(value):
+            return f"{name}: {field} is not acceptable"
+    return None
+
+
+def check_slide(slide: Any, version: str) -> str | None:
+    """Check a slide with its elements.
+
+    Args:
+        slide: its content.
+        version: of the document; `"1"` (infinite canvas) asks for `frameElementIds`.
+    """
+    return check_slide_frame(slide, version) or check_elements(slide["elements"])
+
+
+def check_slide_frame(slide: Any, version: str) -> str | None:
+    """Check a slide but not its elements."""
+    if type(slide) is not dict:
+        return "a slide is not an object"
+    if type(slide.get("elements")) is not dict:
+        return "slide: elements is not an object"
+    if not _ids(slide.get("elementIds")):
+        return "slide: elementIds is not acceptable"
+    if version == "1" and not _ids(slide.get("frameElementIds")):
+        return "slide: frameElementIds is not acceptable"
+    lock = slide.get("lock", _UNLOCKED)
+    if type(lock) is not dict or not _string(lock.get("userId")):
+        return "slide: lock is not acceptable"
+    return None
+
+
+_UNLOCKED = {"userId": "nobody"}  # stands for an absent lock
+
+
+def check_elements(elements: Mapping[str, Any]) -> str | None:
+    """Check elements and the ids they have."""
+    for element_id, element in elements.items():
+        if not is_id(element_id):
+            return "an element has an id that is not acceptable"
+        wrong = check_element(element)
+        if wrong is not None:
+            return wrong
+    return None
+
+
+def check_document(root: Mapping[str, Any], version: str) -> str | None:
+    """Check a whole document, given as its root map's content."""
+    slides = root.get("slides")
+    if type(slides) is not dict:
+        return "slides is not an object"
+    if not _strings(root.get("slideIds")):
+        return "slideIds is not acceptable"
+    for slide_id, slide in slides.items():
+        wrong = "a slide has an empty id" if not slide_id else check_slide(slide, version)
+        if wrong is not None:
+            return wrong
+    return None
