@@ -16,9 +16,10 @@ from rich.table import Table
 
 from bot import __version__, actions, logs
 from bot.app import App, make_homeserver
-from bot.config import Config, init, load
-from bot.errors import BoardkeeperError, ConfigError, UsageError
-from bot.handlers.load import build
+from bot.config import Config
+from bot.configfile import init, load
+from bot.errors import BoardkeeperError, ConfigError, ServerError, UsageError
+from bot.handlers.load import settings_of
 from bot.store.archive import Archive
 
 EXIT_WRONG = 2
@@ -98,12 +99,11 @@ def _command(options: argparse.Namespace) -> int:
         init(options.file)
         _out.print(f"Wrote {options.file}. Edit it, then: boardkeeper check -c {options.file}")
         return 0
-    config = load(options.config, os.environ)
+    config = load(options.config, os.environ, settings_of)
     for warning in config.warnings:
-        _err.print(f"{config.source}: {warning}", style="yellow", markup=False)
+        _err.print(f"{options.config}: {warning}", style="yellow", markup=False)
     match options.command:
         case "check":
-            build(config.source, config.handlers)
             _out.print(f"{options.config} is right.")
         case "run":
             logs.setup(config.log.level, config.log.format)
@@ -111,12 +111,12 @@ def _command(options: argparse.Namespace) -> int:
         case "boards":
             asyncio.run(_boards(config))
         case _:
-            asyncio.run(_export(config, options.board, options.output, options.at))
+            _write(options.output, asyncio.run(_export(config, options.board, options.at)))
     return 0
 
 
 async def _boards(config: Config) -> None:
-    async with Archive(config.data, read_only=True) as archive:
+    async with Archive(config.data.folder, read_only=True) as archive:
         rows = await archive.boards()
     if not rows:
         _out.print("No boards yet: invite the bot into a room that has one.")
@@ -134,19 +134,29 @@ async def _boards(config: Config) -> None:
     _out.print(table)
 
 
-async def _export(config: Config, board: str, output: Path, at: str | None) -> None:
+async def _export(config: Config, board: str, at: str | None) -> actions.Export:
     at_ts = None if at is None else actions.read_time(at, datetime.now().astimezone())
     async with AsyncExitStack() as stack:
-        archive = await stack.enter_async_context(Archive(config.data, read_only=True))
-        homeserver = await stack.enter_async_context(make_homeserver(config, archive))
-        row = await actions.find_board(archive, board)
-        result = await actions.export(
+        archive = await stack.enter_async_context(Archive(config.data.folder, read_only=True))
+        homeserver = await stack.enter_async_context(
+            # Never with the password: a new login would end the running bot's.
+            make_homeserver(config, archive, token=await archive.get("access_token"))
+        )
+        download = homeserver.download
+        try:
+            await homeserver.login()
+        except ServerError as error:
+            download = actions.unavailable(str(error))
+        return await actions.export(
             archive,
-            row,
+            await actions.find_board(archive, board),
             at_ts=at_ts,
             max_document=config.boards.max_document,
-            download=homeserver.download,
+            download=download,
         )
+
+
+def _write(output: Path, result: actions.Export) -> None:
     try:
         output.write_bytes(result.data)
     except OSError as error:

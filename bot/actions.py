@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from bot.board import apply_entry
-from bot.errors import ServerError, UsageError
+from bot.errors import Refused, ServerError, Transient, UsageError
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry
@@ -59,6 +59,19 @@ class Archive(Protocol):
         self, board_id: int, *, after_seq: int = 0, until_ts: int | None = None
     ) -> AsyncIterator[Entry]:
         """Iterate over entries in order."""
+
+
+Download = Callable[[str, int], Awaitable[bytes]]
+"""Fetches an image by its mxc URI, of so many bytes at the most."""
+
+
+def unavailable(why: str) -> Download:
+    """Return a download that always fails, for when there is no homeserver to ask."""
+
+    async def download(_mxc: str, _max_bytes: int) -> bytes:
+        raise Transient(why)
+
+    return download
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +149,7 @@ async def export(
     *,
     at_ts: int | None = None,
     max_document: int,
-    download: Callable[[str, int], Awaitable[bytes]] | None,
+    download: Download,
 ) -> Export:
     """Export a board as `.nwb`, as NeoBoard itself would write it.
 
@@ -145,7 +158,7 @@ async def export(
         row: which board.
         at_ts: the instant; None for the latest.
         max_document: bytes the document may have at the most.
-        download: fetches an image by its mxc URI; None when there is no homeserver to ask.
+        download: fetches an image.
 
     Raises:
         UsageError: nothing was known of the board at that instant.
@@ -159,11 +172,8 @@ async def export(
     missing: list[tuple[str, str]] = []
     for mxc in images(content):
         try:
-            if download is None:
-                missing.append((mxc, "no homeserver to ask"))
-            else:
-                files[mxc] = await download(mxc, MAX_IMAGE)
-        except ServerError as error:
+            files[mxc] = await download(mxc, MAX_IMAGE)
+        except (ServerError, Refused) as error:
             missing.append((mxc, str(error)))
     slides = content["slides"]
     return Export(

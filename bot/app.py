@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -23,15 +24,17 @@ from bot.handlers.lanes import Lanes
 from bot.handlers.load import build
 from bot.handlers.record import Record, Recorder
 from bot.host import Context, Host
+from bot.invites import Policy
 from bot.livekit import lean
 from bot.livekit.auth import Grant, api_key_grant, sfu_get
 from bot.livekit.connection import Connection
 from bot.matrix.client import Homeserver
 from bot.matrix.sync import Syncer
 from bot.presence import Presence, Setting
-from bot.room import Room, Shared
-from bot.rtc import focus, own
+from bot.room import Shared
+from bot.rtc import focus
 from bot.rtc.membership import MEMBER_TYPE, Focus
+from bot.rtc.timing import Timing
 from bot.store.archive import Archive
 from bot.web.server import Component, Web
 from bot.whiteboard.entry import Entry
@@ -61,6 +64,7 @@ class App:
         self._config = config
         self._stop = asyncio.Event()
         self._foci: list[Focus] = []
+        self._delayed = False
         self._homeserver: Homeserver
         self._archive: Archive
         self._recorder: Recorder
@@ -77,7 +81,7 @@ class App:
             StoreError: the archive cannot be opened.
         """
         config = self._config
-        handlers = build(config.source, config.handlers)
+        handlers = build(config.handlers)
         record = next((one for one in handlers.values() if isinstance(one, Record)), None)
         files = lean.raise_file_limit()
         lean.apply()
@@ -85,7 +89,7 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         async with AsyncExitStack() as stack:
-            self._archive = await stack.enter_async_context(Archive(config.data))
+            self._archive = await stack.enter_async_context(Archive(config.data.folder))
             self._homeserver = await stack.enter_async_context(
                 make_homeserver(config, self._archive)
             )
@@ -94,7 +98,9 @@ class App:
             self._syncer = Syncer(self._homeserver, self._archive)
             lanes = Lanes(handlers)
             self._host = Host(self._homeserver, self._shared(lanes, record), self._policy())
-            await stack.enter_async_context(Web(config.web.listen, self._components))
+            await stack.enter_async_context(
+                Web((config.web.listen.host, config.web.listen.port), self._components)
+            )
             await self._work(handlers, lanes)
         _log.info("boardkeeper has ended")
 
@@ -120,6 +126,7 @@ class App:
                 await self._homeserver.login()
                 await self._reconcile()
                 await self._read_foci()
+                await self._read_support()
                 tasks.create_task(self._poll_foci())
                 await self._syncer.run(self._host.deliver)
         except* _EndedError:
@@ -177,7 +184,7 @@ class App:
                 offer=lanes.offer,
                 committed=self._recorder.committed,
                 now_ts=self._homeserver.server_ts,
-                default_version=config.boards.version,
+                default_version=config.boards.default_root,
                 max_document=config.boards.max_document,
                 recording=record is not None,
                 cursors=record is not None and record.settings.cursors,
@@ -185,7 +192,7 @@ class App:
             own_user=config.homeserver.user_id,
             own_device=config.homeserver.device_id,
             presence=lambda room: Presence(room, self._setting()),
-            replaced=lambda old, new: self._host.replaced(old, new),
+            replaced=self._host.replaced,
             always=config.presence.when == "always",
             linger=config.presence.linger,
             prefix=config.commands.prefix,
@@ -200,13 +207,21 @@ class App:
             own_user=config.homeserver.user_id,
             own_device=config.homeserver.device_id,
             connect=self._connect,
+            delayed=lambda: self._delayed,
             own_foci=lambda: self._foci,
             configured_foci=[Focus(url) for url in config.rtc.foci],
-            timing=own.Timing(
-                refresh=config.rtc.refresh, delay=config.rtc.delay, expires=config.rtc.expires
-            ),
+            timing=self._timing,
             sfu_grace=config.rtc.sfu_grace,
             now_ts=self._homeserver.server_ts,
+        )
+
+    def _timing(self) -> Timing:
+        rtc = self._config.rtc
+        return Timing(
+            refresh=rtc.refresh,
+            delay=rtc.delay,
+            expires=rtc.expires,
+            renew=rtc.expires * random.uniform(0.67, 0.82),  # noqa: S311 - spreads load, hides nothing
         )
 
     def _connect(self, room_id: str, service_url: str, changed: Callable[[], None]) -> Connection:
@@ -243,15 +258,29 @@ class App:
         while True:
             await asyncio.sleep(FOCI_EVERY)
             await self._read_foci()
+            if not self._delayed:
+                await self._read_support()
 
     async def _read_foci(self) -> None:
         """Read our homeserver's foci; a failure keeps the last good list (F02)."""
         try:
-            document = await self._homeserver.well_known(self._config.homeserver.well_known)
+            document = await self._homeserver.well_known_foci(self._config.homeserver.well_known)
+            self._foci = focus.read_well_known(document)
         except ServerError as error:
             _log.warning("the well-known file cannot be read", extra={"why": str(error)})
+
+    async def _read_support(self) -> None:
+        """Learn whether the homeserver has delayed events; without them we cannot promise much."""
+        try:
+            self._delayed = (await self._homeserver.delayed_support()).supported
+        except ServerError as error:
+            _log.warning("the homeserver does not say what it can do", extra={"why": str(error)})
             return
-        self._foci = focus.read_well_known(document)
+        if not self._delayed:
+            _log.error(
+                "the homeserver has no delayed events: if the bot dies its memberships stay for"
+                " minutes; set max_event_delay_duration in homeserver.yaml"
+            )
 
     # -- health ------------------------------------------------------------------------------
 
@@ -277,14 +306,21 @@ class App:
         }
 
 
-def make_homeserver(config: Config, archive: Archive) -> Homeserver:
-    """Return the client for the configured account; its token is kept in the archive."""
+def make_homeserver(config: Config, archive: Archive, token: str | None = None) -> Homeserver:
+    """Return the client for the configured account.
+
+    Args:
+        config: names the account.
+        archive: keeps its token.
+        token: log in with this one only.
+    """
     account = config.homeserver
+    configured = account.access_token.reveal() if account.access_token else None
     return Homeserver(
         account.url,
         account.user_id,
         account.device_id,
-        access_token=account.access_token.reveal() if account.access_token else None,
-        password=account.password.reveal() if account.password else None,
+        access_token=configured or token,
+        password=account.password.reveal() if account.password and not token else None,
         tokens=archive,
     )

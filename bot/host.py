@@ -1,7 +1,7 @@
 """Host: the rooms the bot is in; each supervised, each with an inbox of its own.
 
-Takes what sync brings, decides on invites, starts a Room per Matrix room and begins one anew when it
-fails: a room's crash stays in the room (DESIGN rule 9).
+Takes what sync brings, decides on invites, starts a Room per Matrix room and begins one anew when
+it fails: a room's crash stays in the room (DESIGN rule 9).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from bot import metrics
 from bot.backoff import backoff
@@ -79,11 +79,11 @@ class Host:
         self._slots: dict[str, _Slot] = {}
         self._keeping: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Host:
+    async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         return self
 
-    async def __aexit__(self, *exc_info: Any) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         for task in self._keeping:
             task.cancel()
         await self._tasks.__aexit__(*exc_info)
@@ -162,7 +162,7 @@ class Host:
                 slot.room = Room(room_id, self._shared)
                 try:
                     await slot.room.run(slot.inbox, again)
-                except Exception:
+                except Exception:  # noqa: BLE001 - the border of a room
                     _log.exception("a room failed; beginning it anew", extra={"room": room_id})
                 else:
                     return

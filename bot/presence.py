@@ -22,6 +22,7 @@ from bot.keeper import Homeserver, Keeper
 from bot.roomstate import RoomState
 from bot.rtc import focus, legacy, own
 from bot.rtc.membership import WHITEBOARD, Focus, identity
+from bot.rtc.timing import Timing
 from bot.whiteboard.message import Message, Update, decode, encode
 
 SWITCH_AFTER = 1.5
@@ -99,8 +100,10 @@ class Setting:
     Attributes:
         connect: makes a connection to a room on a focus; the callback is called when its state
             changes.
+        delayed: whether the homeserver has delayed events.
         own_foci: our homeserver's foci, newest known list.
         configured_foci: the operator's, last resort.
+        timing: the durations of a new membership; each its own, so that not all renew at once.
         sfu_grace: seconds a lost connection may take to come back before we withdraw.
     """
 
@@ -108,9 +111,10 @@ class Setting:
     own_user: str
     own_device: str
     connect: Callable[[str, str, Callable[[], None]], Connection]
+    delayed: Callable[[], bool]
     own_foci: Callable[[], Sequence[Focus]]
     configured_foci: Sequence[Focus]
-    timing: own.Timing
+    timing: Callable[[], Timing]
     sfu_grace: float
     now_ts: Callable[[], int]
 
@@ -167,7 +171,7 @@ class Presence:
         """Take what sync shows under one of our keys."""
         for keeper in self._keepers.values():
             if keeper.state_key == event.get("state_key"):
-                keeper.own_state(event, by_us=event.get("sender") == self._setting.own_user)
+                keeper.own_state(event)
 
     def permission_changed(self) -> None:
         """Try to announce again: the room's power levels have changed."""
@@ -238,29 +242,29 @@ class Presence:
         setting = self._setting
         return focus.choose(
             self._home.state.live(setting.now_ts()),
-            own=(setting.own_user, setting.own_device),
-            own_foci=setting.own_foci(),
-            configured=setting.configured_foci,
+            f"{setting.own_user}:{setting.own_device}",
+            setting.own_foci(),
+            setting.configured_foci,
         )
 
     def _follow_focus(self) -> None:
-        """Connect where the session is; a new connection stands before the old one closes (F19)."""
+        """Connect where the session is."""
         if not self._home.state.may_announce():
             # Without a membership nobody could see us: then we do not listen either.
             self._home.forbidden()
-            if self._link is not None:
-                self._tasks.create_task(self._drop(self._link))
-                self._link = None
+            self._disconnect()
             return
         foci = self._foci()
-        if not foci:
-            if self._link is None:
-                _log.warning("no focus is known: nothing to connect to", extra=self._keys)
-            return
-        right = foci[0]
-        if self._link is None:
-            self._link = self._open(right)
-        elif right == self._link.focus:
+        if not foci and self._link is None:
+            _log.warning("no focus is known: nothing to connect to", extra=self._keys)
+        elif self._link is None:
+            self._link = self._open(foci[0])
+        elif foci:
+            self._move(self._link, foci[0])
+
+    def _move(self, link: _Link, right: Focus) -> None:
+        """Change to another focus; its connection stands before the old one closes (F19)."""
+        if right == link.focus:
             self._switch_at = None
             if self._next is not None:
                 self._tasks.create_task(self._drop(self._next))
@@ -270,9 +274,14 @@ class Presence:
         elif monotonic() >= self._switch_at and (self._next is None or self._next.focus != right):
             self._next = self._open(right)
         if self._next is not None and self._next.connection.connected:
-            old, self._link, self._next = self._link, self._next, None
-            self._switch_at = None
-            self._tasks.create_task(self._drop(old))
+            self._tasks.create_task(self._drop(link))
+            self._link, self._next, self._switch_at = self._next, None, None
+
+    def _disconnect(self) -> None:
+        for link in (self._link, self._next):
+            if link is not None:
+                self._tasks.create_task(self._drop(link))
+        self._link = self._next = None
 
     def _open(self, where: Focus) -> _Link:
         connection = self._setting.connect(self._home.room_id, where.service_url, self._wake.set)
@@ -318,7 +327,10 @@ class Presence:
             setting.homeserver,
             self._home.room_id,
             key,
-            own.OwnMembership(setting.timing),
+            (setting.own_user, setting.own_device),
+            whiteboard_id,
+            own.OwnMembership(setting.timing()),
+            supported=setting.delayed,
             content=lambda expires_ts, created_ts: self._content(
                 whiteboard_id, expires_ts, created_ts
             ),
@@ -337,9 +349,7 @@ class Presence:
         )
         taken = {keeper.state_key for keeper in self._keepers.values()}
         if foreign or plain in taken:
-            return legacy.member_key(
-                setting.own_user, setting.own_device, f"{WHITEBOARD}{whiteboard_id}"
-            )
+            return legacy.member_key(setting.own_user, setting.own_device, whiteboard_id)
         return plain
 
     def _content(
@@ -361,8 +371,9 @@ class Presence:
             return [self._link.focus, *(one for one in foci if one != self._link.focus)]
         return foci
 
-    def _status_changed(self, keeper: Keeper) -> None:
-        if keeper.machine.status is own.Status.FORBIDDEN:
+    def _status_changed(self, status: own.Status) -> None:
+        _log.info("own membership", extra={**self._keys, "status": status.value})
+        if status is own.Status.FORBIDDEN:
             self._home.forbidden()
 
     # -- packets -------------------------------------------------------------------------------

@@ -389,11 +389,12 @@ class Room:
             await board.load()
             try:
                 await snapshots.write(self._shared.homeserver, board.key, board.document.encode())
-                return
             except Transient as error:
                 await asyncio.sleep(error.retry_after or next(waits))
             except ServerError:
                 _log.warning("a snapshot could not be written", extra=self._keys)
+                return
+            else:
                 return
 
     # -- what the Presence asks (presence.Home) ------------------------------------------------

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
+Parser = Callable[[str], object]
+"""Makes a value of a text; raises ValueError with a sentence."""
+
 
 class Address(NamedTuple):
     """Where a server listens.
@@ -29,7 +32,7 @@ class Address(NamedTuple):
 class Reads:
     """Marks a type in `Annotated`: how its text becomes the value."""
 
-    parse: Callable[[str], object]
+    parse: Parser
 
 
 @dataclass(frozen=True, slots=True)

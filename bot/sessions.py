@@ -134,7 +134,7 @@ class Sessions:
             for membership in self._state.live(now_ts)
             if membership.user_id != self._state.own_user
         ]
-        for whiteboard_id, board in self._boards.items():
+        for board in self._boards.values():
             self._tell_session(board, people, now_ts)
         active = frozenset(
             whiteboard_id
@@ -198,7 +198,7 @@ class Sessions:
                 self.presence.want(self.wanted)
                 try:
                     await self.presence.run()
-                except Exception:
+                except Exception:  # noqa: BLE001 - the border of a presence
                     _log.exception("taking part failed; beginning anew", extra=self._keys)
                 else:
                     return

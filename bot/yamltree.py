@@ -9,7 +9,7 @@ them. Size and depth are bounded, and the parser's events are walked without rec
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +229,8 @@ class _Builder:
         return True
 
     def _put(self, parent: _Open, key: Scalar, node: Node) -> None:
+        if isinstance(node, Scalar) and node.nothing:
+            node = replace(node, line=key.line)  # the parser sees it at the next word
         first = parent.entries.get(key.text)
         if first is None:
             parent.entries[key.text] = (key.line, node)

@@ -17,10 +17,10 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         ),
         "de": (
             "Hallo, ich bewahre Whiteboards auf. Solange jemand auf einem Whiteboard dieses Raums"
-            " ist, nehme ich teil und zeichne auf, was wer wann zeichnet, damit nichts verloren"
-            " geht und das Board exportiert werden kann. Moderatoren können mit „{prefix} pause“ die"
-            " Aufzeichnung anhalten, mit „{prefix} resume“ fortsetzen und mich mit „{prefix} leave“"
-            " wegschicken."
+            " ist, nehme ich teil und zeichne auf, was wer wann zeichnet, damit nichts"
+            " verloren geht und das Board exportiert werden kann. Moderatoren können mit"
+            " „{prefix} pause“ die Aufzeichnung anhalten, mit „{prefix} resume“ fortsetzen"
+            " und mich mit „{prefix} leave“ wegschicken."
         ),
     },
     "hello_unrecorded": {

@@ -15,6 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Self
 
 from bot import metrics
 from bot.handlers.base import (
@@ -197,7 +198,7 @@ class Lanes:
         self._tasks = asyncio.TaskGroup()
         self._drain = drain
 
-    async def __aenter__(self) -> Lanes:
+    async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         return self
 

@@ -7,12 +7,12 @@ path `package.module:Class`.
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
+from typing import Any
 
-from bot.config import HandlerConfig, read_settings
-from bot.errors import ConfigError, Mistake
+from bot.config import HandlerEntry
+from bot.errors import UsageError
 from bot.handlers.base import Handler
 
 GROUP = "boardkeeper.handlers"
@@ -22,14 +22,12 @@ BUILT_IN: Mapping[str, str] = {
     "relay": "bot.handlers.relay:Relay",
 }
 
-_log = logging.getLogger(__name__)
-
 
 def find(use: str) -> type[Handler]:
     """Return the handler class that `use:` names.
 
     Raises:
-        LookupError: there is none, it cannot be imported, or it is no handler; the text says which.
+        UsageError: there is none, it cannot be imported, or it is no handler; the text says which.
     """
     if use in BUILT_IN:
         return _load(BUILT_IN[use])
@@ -39,7 +37,21 @@ def find(use: str) -> type[Handler]:
     if use in found.names:
         return _load(found[use].value)
     known = ", ".join(sorted({*BUILT_IN, *found.names}))
-    raise LookupError(f"there is no handler “{use}”; known: {known}; or write package.module:Class")
+    raise UsageError(f"there is no handler “{use}”; known: {known}; or write package.module:Class")
+
+
+def settings_of(use: str) -> type[Any]:
+    """Return the settings dataclass of the handler that `use:` names (`config.KindOf`).
+
+    Raises:
+        UsageError: as `find`.
+    """
+    return find(use).settings_type
+
+
+def build(entries: Sequence[HandlerEntry]) -> dict[str, Handler]:
+    """Make the configured handlers, by name, in order; their settings have been read already."""
+    return {entry.name: find(entry.use)(entry.values) for entry in entries}
 
 
 def _load(path: str) -> type[Handler]:
@@ -47,43 +59,7 @@ def _load(path: str) -> type[Handler]:
     try:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:
-        raise LookupError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Handler)):
-        raise LookupError(f"{path} is not a bot.handlers.base.Handler")
+        raise UsageError(f"{path} is not a bot.handlers.base.Handler")
     return found
-
-
-def build(source: str, configs: Sequence[HandlerConfig]) -> dict[str, Handler]:
-    """Make the configured handlers, by name, in order.
-
-    Args:
-        source: the configuration's file name, for the error.
-        configs: the entries under `handlers:`.
-
-    Raises:
-        ConfigError: with every handler that cannot be had and every wrong setting. One marked
-            `optional` is left out instead, with a warning.
-    """
-    handlers: dict[str, Handler] = {}
-    mistakes: list[Mistake] = []
-    for config in configs:
-        try:
-            handlers[config.name] = _make(config)
-        except LookupError as error:
-            found = [Mistake(config.path, config.line, str(error))]
-        except ConfigError as error:
-            found = error.mistakes
-        else:
-            continue
-        if config.optional:
-            _log.warning("an optional handler is left out", extra={"handler": config.use})
-        else:
-            mistakes += found
-    if mistakes:
-        raise ConfigError(source, mistakes)
-    return handlers
-
-
-def _make(config: HandlerConfig) -> Handler:
-    kind = find(config.use)
-    return kind(read_settings(kind.settings_type, config.settings, f"{config.path}.settings"))

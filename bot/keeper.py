@@ -1,0 +1,221 @@
+"""Keeper: carries out what our own membership's state machine decides (`rtc.own`).
+
+The machine is pure; this is the thin shell around it: one task per membership that takes an action,
+asks the homeserver, and tells the machine what came of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import Any, Protocol
+
+from bot.errors import ServerError, Unsupported
+from bot.rtc import actions
+from bot.rtc.legacy import LEAVE, read_shown
+from bot.rtc.membership import MEMBER_TYPE
+from bot.rtc.own import OwnMembership, Status
+
+_log = logging.getLogger(__name__)
+
+
+class DelayedEvent(Protocol):
+    """A delayed event as the homeserver lists it."""
+
+    @property
+    def delay_id(self) -> str:
+        """Its id, a secret."""
+
+    @property
+    def room_id(self) -> str:
+        """Its room."""
+
+    @property
+    def type(self) -> str:
+        """Its event type."""
+
+    @property
+    def state_key(self) -> str | None:
+        """Its state key."""
+
+
+class Homeserver(Protocol):
+    """The calls a membership needs."""
+
+    async def send_state(
+        self,
+        room_id: str,
+        event_type: str,
+        state_key: str,
+        content: Mapping[str, Any],
+        *,
+        timeout: float,
+        patience: float,
+    ) -> str:
+        """Set a state event; answers its id. Patience 0: try once."""
+
+    async def schedule_state(
+        self,
+        room_id: str,
+        event_type: str,
+        state_key: str,
+        content: Mapping[str, Any],
+        delay_ms: int,
+        *,
+        timeout: float,
+    ) -> str:
+        """Schedule a state event; answers the delay id."""
+
+    async def restart_delayed(self, delay_id: str, *, timeout: float) -> None:
+        """Start the delay anew."""
+
+    async def send_delayed(self, delay_id: str, *, timeout: float) -> None:
+        """Send it now."""
+
+    async def cancel_delayed(self, delay_id: str, *, timeout: float) -> None:
+        """Cancel it."""
+
+    async def delayed_events(self, *, timeout: float) -> Sequence[DelayedEvent]:
+        """List what is scheduled."""
+
+
+class Keeper:
+    """Keeps one membership of ours in a room for as long as it is wanted.
+
+    Args:
+        homeserver: the calls it needs.
+        room_id: which room.
+        state_key: where the membership stands.
+        whose: our user id and device id.
+        call_id: the whiteboard id.
+        machine: decides.
+        supported: whether the homeserver has delayed events.
+        content: the membership's content, given `expires` (ms, absolute) and `created_ts`.
+        now_ts: ms by the homeserver's clock.
+        changed: called whenever the status has changed.
+    """
+
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        room_id: str,
+        state_key: str,
+        whose: tuple[str, str],
+        call_id: str,
+        machine: OwnMembership,
+        *,
+        supported: Callable[[], bool],
+        content: Callable[[int, int | None], Mapping[str, Any]],
+        now_ts: Callable[[], int],
+        changed: Callable[[Status], None],
+    ) -> None:
+        self.state_key = state_key
+        self.machine = machine
+        self._homeserver = homeserver
+        self._room_id = room_id
+        self._whose = whose
+        self._call_id = call_id
+        self._supported = supported
+        self._content = content
+        self._now_ts = now_ts
+        self._changed = changed
+        self._status = machine.status
+        self._wake = asyncio.Event()
+        self._rested = asyncio.Event()
+
+    def join(self) -> None:
+        """Announce the membership and keep it."""
+        self.machine.join(monotonic())
+        self._wake.set()
+
+    def leave(self) -> None:
+        """Withdraw it."""
+        self.machine.leave(monotonic())
+        self._wake.set()
+
+    def permission_changed(self) -> None:
+        """Try again: the room's power levels have changed."""
+        self.machine.permission_changed(monotonic())
+        self._wake.set()
+
+    def own_state(self, event: Mapping[str, Any]) -> None:
+        """Take what sync shows under our key."""
+        self.machine.own_state(read_shown(event, *self._whose, self._call_id), monotonic())
+        self._wake.set()
+
+    async def left(self) -> None:
+        """Wait until the membership is withdrawn."""
+        while not self.machine.left:
+            self._rested.clear()
+            await self._rested.wait()
+
+    async def run(self) -> None:
+        """Carry out actions until cancelled."""
+        while True:
+            self._wake.clear()
+            action = self.machine.take(monotonic())
+            if action is None:
+                await self._rest()
+            else:
+                self.machine.done(await self._carry_out(action), monotonic())
+            if self.machine.status is not self._status:
+                self._status = self.machine.status
+                self._changed(self._status)
+
+    async def _rest(self) -> None:
+        """Wait for the machine's deadline or for news."""
+        self._rested.set()
+        deadline = self.machine.deadline
+        try:
+            async with asyncio.timeout(
+                None if deadline is None else max(0.0, deadline - monotonic())
+            ):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _carry_out(self, action: actions.Action) -> actions.Outcome:
+        try:
+            # The shell has the same bound; this one also ends a hanging name look-up or TLS.
+            async with asyncio.timeout(action.timeout):
+                return await self._ask(action)
+        except (ServerError, TimeoutError) as error:
+            return actions.outcome_of(error)
+
+    async def _ask(self, action: actions.Action) -> actions.Outcome:
+        server, timeout = self._homeserver, action.timeout
+        where = (self._room_id, MEMBER_TYPE, self.state_key)
+        match action:
+            case actions.ListDelayed():
+                listed = await server.delayed_events(timeout=timeout)
+                return actions.Listed(
+                    tuple(
+                        one.delay_id
+                        for one in listed
+                        if (one.room_id, one.type, one.state_key) == where
+                    )
+                )
+            case actions.CancelDelayed():
+                await server.cancel_delayed(action.delay_id, timeout=timeout)
+            case actions.ScheduleLeave():
+                if not self._supported():
+                    raise Unsupported("the homeserver has no delayed events")
+                delay_ms = round(action.delay * 1000)
+                return actions.Scheduled(
+                    await server.schedule_state(*where, LEAVE, delay_ms, timeout=timeout)
+                )
+            case actions.SendJoin():
+                expires_ts = self._now_ts() + round(action.expires * 1000)
+                content = self._content(expires_ts, action.created_ts)
+                return actions.Sent(
+                    await server.send_state(*where, content, timeout=timeout, patience=0)
+                )
+            case actions.Restart():
+                await server.restart_delayed(action.delay_id, timeout=timeout)
+            case actions.SendDelayed():
+                await server.send_delayed(action.delay_id, timeout=timeout)
+            case actions.ClearState():
+                await server.send_state(*where, LEAVE, timeout=timeout, patience=0)
+        return actions.Done()
