@@ -1,11 +1,43 @@
-"""One Membership out of every format that a room may hold (docs/matrixrtc.md, R1 to R11)."""
+"""One Membership out of every format that a room may hold (docs/matrixrtc.md, R5 to R8 and R11).
+
+    R5   `session{application, id}`, `member{device_id, user_id}`      MSC4143 of mid 2025
+    R6   flat fields, `expires` counts from `created_ts`               Element Call
+    R7   flat fields, `expires` is an instant                          NeoBoard legacy
+    R8   `memberships[]` under the plain user id                       MSC3401 of 2023
+    R11  R6 with `m.`-prefixed names                                   MSC4143's first text
+
+Pure and total: whatever JSON an event holds gives memberships, none, or InvalidMembership. Every
+text is bounded and can be encoded, so nothing behind this module has to check again.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+from urllib.parse import urlsplit
+
+from bot.errors import InvalidMembership
 
 WHITEBOARD = "net.nordeck.whiteboard"
 MEMBER_TYPE = "org.matrix.msc3401.call.member"
+OLDEST_MEMBERSHIP = "oldest_membership"
+
+LEGACY = "legacy"
+ARRAY = "array"
+"""Profile of R8: read for history, never part of a live session (JS ignores this form)."""
+
+MAX_FOCI = 16
+"""Foci looked at in one list; the rest is ignored."""
+ABSOLUTE = 10**12
+"""`expires` from here on is an instant in ms, below it a span: covers R6 and R7 alike."""
+
+_MAX_ID = 255  # bytes; Matrix bounds user ids, event ids and state keys so
+_MAX_URL = 2048
+_MAX_ENTRIES = 32  # of one R8 array
+_MAX_MS = 2**53  # canonical JSON has no larger integers
+_DEFAULT_EXPIRES = 14_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +63,8 @@ class Membership:
         expires_ts: ms, absolute, whatever form the content had.
         expires: the number the content held (NeoBoard's "oldest" rule compares it raw).
         event_id: of the state event.
-        profile: `legacy` or `sticky`.
+        profile: `legacy`, `array` or `sticky`.
+        foreign_focus: its first preferred focus is none we can use: not LiveKit, or a bad URL.
     """
 
     state_key: str
@@ -45,4 +78,178 @@ class Membership:
     expires_ts: int
     expires: int
     event_id: str
-    profile: str = "legacy"
+    profile: str = LEGACY
+    foreign_focus: bool = False
+
+
+def identity(membership: Membership) -> str:
+    """Return the LiveKit identity that `/sfu/get` gives this member: `user:device`."""
+    return f"{membership.user_id}:{membership.device_id}"
+
+
+def read_memberships(event: Mapping[str, Any]) -> list[Membership]:
+    """Read a membership state event.
+
+    Args:
+        event: with `content`, `sender`, `state_key`, `event_id`, `origin_server_ts`.
+
+    Returns:
+        Nothing when the device has left (`{}`, or whatever names no application), else one
+        membership; an R8 array gives one per well-formed entry.
+
+    Raises:
+        InvalidMembership: A join lacks a field, holds a wrong type, exceeds a bound, or stands
+            under another user's key. What it replaced in the room is gone all the same.
+    """
+    content = event.get("content")
+    if not isinstance(content, Mapping):
+        raise InvalidMembership("the content is no object")
+    application = _field(content, "application")
+    if application is not None:
+        return [_read(event, content, application, _field(content, "call_id"))]
+    session = content.get("session")
+    if isinstance(session, Mapping):
+        return [_read(event, content, session.get("application"), session.get("id"))]
+    entries = content.get("memberships")
+    return _read_array(event, entries) if isinstance(entries, list) else []
+
+
+def read_foci(value: Any) -> tuple[Focus, ...]:
+    """Read a list of foci: LiveKit ones only, in order, each once, the first 16 entries."""
+    entries = value[:MAX_FOCI] if isinstance(value, list) else []
+    read = (_read_focus(entry) for entry in entries)
+    return tuple(dict.fromkeys(focus for focus in read if focus is not None))
+
+
+def _read(
+    event: Mapping[str, Any], content: Mapping[str, Any], application: Any, call_id: Any
+) -> Membership:
+    """Read a join of R5, R6, R7 or R11."""
+    sender, state_key = _text(event.get("sender")), _text(event.get("state_key"))
+    if not state_key.startswith((f"_{sender}_", f"{sender}_", f'["{sender}"')):
+        raise InvalidMembership("the state key belongs to another user")
+    member = content.get("member")
+    if not isinstance(member, Mapping):
+        member = {}
+    if member.get("user_id", sender) != sender:
+        raise InvalidMembership("the member is not the sender")
+    focus_active = _object(_field(content, "focus_active"))
+    preferred = _field(content, "foci_preferred")
+    if not isinstance(preferred, list | None):
+        raise InvalidMembership("foci_preferred is no list")
+    created_ts = _created_ts(event, content)
+    expires = _milliseconds(content.get("expires", _DEFAULT_EXPIRES))
+    return Membership(
+        state_key=state_key,
+        user_id=sender,
+        device_id=_text(content.get("device_id", member.get("device_id"))),
+        application=_text(application),
+        call_id=_text(call_id, empty=True),  # Element Call writes ""
+        foci=read_foci(preferred),
+        focus_selection=_text(focus_active.get("focus_selection", ""), empty=True),
+        created_ts=created_ts,
+        expires_ts=expires if expires >= ABSOLUTE else created_ts + expires,
+        expires=expires,
+        event_id=_text(event.get("event_id")),
+        foreign_focus=_read_focus(preferred[0]) is None if preferred else False,
+    )
+
+
+def _read_array(event: Mapping[str, Any], entries: list[Any]) -> list[Membership]:
+    """Read R8; malformed entries are left out one by one, as they are only history."""
+    memberships = []
+    for entry in entries[:_MAX_ENTRIES]:
+        try:
+            memberships.append(_read_entry(event, _object(entry)))
+        except InvalidMembership:
+            continue
+    return memberships
+
+
+def _read_entry(event: Mapping[str, Any], entry: Mapping[str, Any]) -> Membership:
+    sender, state_key = _text(event.get("sender")), _text(event.get("state_key"))
+    if state_key != sender:
+        raise InvalidMembership("the state key belongs to another user")
+    created_ts = _created_ts(event, entry)
+    if "expires_ts" in entry:
+        expires = expires_ts = _milliseconds(entry["expires_ts"])
+    else:
+        expires = _milliseconds(entry.get("expires"))
+        expires_ts = created_ts + expires
+    return Membership(
+        state_key=state_key,
+        user_id=sender,
+        device_id=_text(entry.get("device_id")),
+        application=_text(entry.get("application")),
+        call_id=_text(entry.get("call_id"), empty=True),
+        foci=read_foci(entry.get("foci_active")),
+        focus_selection="",
+        created_ts=created_ts,
+        expires_ts=expires_ts,
+        expires=expires,
+        event_id=_text(event.get("event_id")),
+        profile=ARRAY,
+    )
+
+
+def _field(content: Mapping[str, Any], name: str) -> Any:
+    return content.get(name, content.get(f"m.{name}"))
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """Return an object; a missing one is empty."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidMembership("an object was expected")
+    return value
+
+
+def _text(value: Any, *, empty: bool = False) -> str:
+    if not isinstance(value, str) or len(value) > _MAX_ID or not (value or empty):
+        raise InvalidMembership("a text is missing or too long")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair
+        raise InvalidMembership("a text is not Unicode") from error
+    if size > _MAX_ID:
+        raise InvalidMembership("a text is missing or too long")
+    return value
+
+
+def _created_ts(event: Mapping[str, Any], content: Mapping[str, Any]) -> int:
+    """`created_ts ?? origin_server_ts`: the first event of a membership has none of its own."""
+    return _milliseconds(content.get("created_ts", event.get("origin_server_ts")))
+
+
+def _milliseconds(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidMembership("a number was expected")
+    if not isfinite(value) or not 0 <= value <= _MAX_MS:
+        raise InvalidMembership("a number is out of range")
+    return int(value)
+
+
+def _read_focus(entry: Any) -> Focus | None:
+    if not isinstance(entry, Mapping) or entry.get("type") != "livekit":
+        return None
+    url = entry.get("livekit_service_url")
+    return Focus(url.rstrip("/")) if isinstance(url, str) and _is_service_url(url) else None
+
+
+def _is_service_url(url: str) -> bool:
+    """Whether a path can be appended to the URL and the result be asked over HTTP."""
+    if len(url) > _MAX_URL or not (url.isascii() and url.isprintable()) or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme in {"http", "https"}
+        and bool(parts.hostname)
+        and port != 0
+        and "@" not in parts.netloc  # credentials of others are not ours to send
+        and not (parts.query or parts.fragment or url.endswith(("?", "#")))
+    )

@@ -1,0 +1,281 @@
+"""Our own legacy membership as a state machine (docs/matrixrtc.md, 2.2 to 2.6).
+
+Nothing is queued. What to do is computed from what is known, so a wish or news from the room may
+come at any moment, also while an action is in flight, and no timer goes stale. What is wanted
+chooses the ladder; its first rung that does not hold yet is the next action:
+
+    join wanted         LIST ─► CANCEL ─► ARM ─► JOIN ─► RESTART, RESTART, … ─► JOIN (renewal) ─► …
+                         ▲                 ▲      ▲         │
+                         │     404 in time ┴──────┼─────────┤
+       outcome unknown ──┘                        └─────────┴ 404 too late, or cleared: start over
+
+    leave wanted        in the room:   SEND ──failed──► CLEAR ─► CANCEL ─► left
+                                        └────done────────────────────────► left
+                        not there:     CANCEL ─► left
+
+    forbidden, paused   CANCEL, then wait for permission_changed() or the end of the pause
+    stopped             nothing, ever
+
+LIST finds delayed leaves of a former life, which would clear the new membership; CANCEL ends them.
+ARM schedules the leave, and only then JOIN sends the membership. Once a leave is armed, RESTART
+outranks every other rung, so that waiting for JOIN does not let it fire. A renewal first needs a
+RESTART that succeeded after it fell due: a membership without a leave behind it is a ghost.
+
+What failures do (soft: a time-out of ours, tried again at once; transient, within 3 s; a rate
+limit, when told). No step is given up because of a count.
+
+    step      soft              404                 403             unsupported    anything else
+    LIST      again             go on               go on           go on          go on
+    CANCEL    again             gone                gone            gone           gone
+    ARM       LIST, then again  degraded            degraded        degraded       degraded
+    JOIN      again             in 30 s             FORBIDDEN       in 30 s        in 30 s
+    RESTART   again             ARM or start over   in 3 s          degraded       in 3 s
+    SEND      CLEAR, CANCEL     CLEAR               CLEAR, CANCEL   CLEAR, CANCEL  CLEAR, CANCEL
+    CLEAR     again             given up            CANCEL          given up       given up
+
+ARM also knows: delay too large (lower it, again at once), too many (LIST once, again, then
+degraded). A lost token stops everything.
+
+Degraded is a membership without a leave behind it, short-lived and often renewed; ARM is tried
+again from time to time, unless the server cannot do it at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import Enum
+
+from bot.rtc.actions import (
+    Action,
+    CancelDelayed,
+    Done,
+    Failed,
+    Listed,
+    Outcome,
+    Restart,
+    Scheduled,
+    ScheduleLeave,
+    SendJoin,
+    Sent,
+    Shown,
+)
+from bot.rtc.failures import take_failure
+from bot.rtc.known import Flight, Known, Step
+from bot.rtc.ladder import action_for, deadline, due_steps, leaving_step
+from bot.rtc.timing import Timing
+
+UNHEALTHY_AFTER = 10
+"""So many failures of one step in a row are worth telling the operator."""
+
+
+class Status(Enum):
+    """What to show of our own membership."""
+
+    LEFT = "left"
+    JOINING = "joining"
+    JOINED = "joined"
+    DEGRADED = "degraded"
+    """Joined, but nothing would clear the membership if we died: it is short-lived instead."""
+    LEAVING = "leaving"
+    FORBIDDEN = "forbidden"
+    """The room does not let us; waits for `permission_changed`."""
+    PAUSED = "paused"
+    """Somebody, or another process of our account, keeps clearing us."""
+    STOPPED = "stopped"
+    """The access token is gone."""
+
+
+class OwnMembership:
+    """Keeps one membership of ours in one room.
+
+    One owner calls it: `take` when `deadline` has come, carries the action out, tells `done`, and
+    calls `join`, `leave`, `own_state` and `permission_changed` whenever they happen. An action may
+    be abandoned at any time with `Failed(Kind.TIMEOUT)`. `now` is monotonic, in seconds.
+
+    Attributes:
+        deadline: when to call `take`; None while an action is in flight, and when nothing falls
+            due without another call.
+    """
+
+    def __init__(self, timing: Timing) -> None:
+        self.deadline: float | None = None
+        self._known = Known(timing)
+        self._fights: list[float] = []
+        self._shown: Shown | None = None
+        self._shown_id: str | None = None
+
+    # -- what is asked ---------------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """What to show."""
+        known = self._known
+        if known.stopped:
+            return Status.STOPPED
+        if not known.wanted:
+            idle = known.flight is None and leaving_step(known) is None
+            return Status.LEFT if idle else Status.LEAVING
+        if known.forbidden:
+            return Status.FORBIDDEN
+        if known.paused_until is not None:
+            return Status.PAUSED
+        if not known.joined:
+            return Status.JOINING
+        return Status.DEGRADED if known.leave.degraded else Status.JOINED
+
+    @property
+    def joined(self) -> bool:
+        """Whether our membership is in the room, as far as we know."""
+        return self._known.joined
+
+    @property
+    def left(self) -> bool:
+        """Whether there is nothing to do any more: we have left, or the token is gone."""
+        return self.status in {Status.LEFT, Status.STOPPED}
+
+    @property
+    def healthy(self) -> bool:
+        """Whether no step has failed too often in a row."""
+        return all(count < UNHEALTHY_AFTER for count in self._known.failures.values())
+
+    def probably_left(self, now: float) -> bool:
+        """Whether our delayed leave has probably fired: no restart succeeded in time."""
+        armed = self._known.leave.armed
+        return self._known.joined and armed is not None and now >= armed.fires_at
+
+    # -- what is told ----------------------------------------------------------------------
+
+    def join(self, now: float) -> None:
+        """Want the membership; nothing happens if it is wanted already."""
+        if not self._known.wanted:
+            self._known.wanted = True
+            self._known.forbidden = False
+            self._compare(now)
+        self._settle(now)
+
+    def leave(self, now: float) -> None:
+        """Want no membership; whatever is pending is given up."""
+        self._known.wanted = False
+        self._settle(now)
+
+    def permission_changed(self, now: float) -> None:
+        """Try again after FORBIDDEN."""
+        self._known.forbidden = False
+        self._settle(now)
+
+    def retime(self, timing: Timing, now: float) -> None:
+        """Change the durations; a new delay counts from the next arming on."""
+        self._known.timing = timing
+        self._settle(now)
+
+    def own_state(self, shown: Shown, now: float) -> None:
+        """Take what sync shows under our key, in the order of the room.
+
+        A clearing counts only when it replaces the very event we know of: an older leave of ours,
+        or whatever comes while our join is under way, means nothing.
+        """
+        self._shown = replace(shown, replaces=shown.replaces or self._shown_id)
+        if shown.created_ts is not None:
+            self._shown_id = shown.event_id
+        self._compare(now)
+        self._settle(now)
+
+    def take(self, now: float) -> Action | None:
+        """Return the next action when it is due and none is in flight."""
+        known = self._known
+        if known.flight is not None:
+            return None
+        if known.paused_until is not None and now >= known.paused_until:
+            known.paused_until = None
+        if known.wanted and known.joined and now >= known.expires_at:
+            known.start_over(in_room=True)
+        step = next((step for due, step in due_steps(known, now) if due <= now), None)
+        if step is not None:
+            known.flight = Flight(step, action_for(step, known, now), now, known.dirty)
+            known.dirty = known.dirty or step is Step.JOIN
+        self._settle(now)
+        return known.flight.action if known.flight is not None else None
+
+    def done(self, outcome: Outcome, now: float) -> None:
+        """Take the outcome of the action in flight."""
+        known = self._known
+        flight, known.flight = known.flight, None
+        assert flight is not None, "no action is in flight"
+        if isinstance(outcome, Failed):
+            take_failure(known, flight, outcome, now)
+        else:
+            known.failures.pop(flight.step, None)
+            self._succeeded(flight, outcome, now)
+        self._settle(now)
+
+    # -- what that means -------------------------------------------------------------------
+
+    def _succeeded(
+        self, flight: Flight, outcome: Done | Listed | Scheduled | Sent, now: float
+    ) -> None:
+        known, leave = self._known, self._known.leave
+        match flight.action, outcome:
+            case _, Listed(delay_ids):
+                leave.found(delay_ids)
+            case ScheduleLeave(delay), Scheduled(delay_id):
+                promoted = known.joined and leave.degraded
+                leave.scheduled(delay_id, delay, flight.at, known.timing)
+                if promoted:
+                    known.renew_at = leave.proved_at  # what is in the room is short-lived
+            case SendJoin(), Sent(event_id):
+                self._sent(flight, flight.action, event_id, now)
+            case CancelDelayed(delay_id), _:
+                leave.cancelled(delay_id)
+            case Restart(delay_id), _:
+                leave.restarted(delay_id, flight.at, known.timing)
+            case _:  # SendDelayed, ClearState
+                leave.armed = None
+                known.start_over(in_room=False)
+
+    def _sent(self, flight: Flight, join: SendJoin, event_id: str, now: float) -> None:
+        known = self._known
+        if flight.stale:
+            return  # it is in the room but does not count: `dirty` says so
+        known.joined, known.dirty = True, False
+        known.event_id = event_id
+        known.expires_at = flight.at + join.expires
+        timing = known.timing
+        known.renew_at = now + (timing.degraded_renew if known.leave.degraded else timing.renew)
+        # At once: some servers cancel delayed events when their own user changes the state (0.4).
+        known.leave.restart_at = now
+        self._compare(now)
+
+    def _compare(self, now: float) -> None:
+        """Compare what sync shows with what we believe."""
+        shown, known = self._shown, self._known
+        if shown is None or not (known.wanted and known.joined):
+            return
+        if shown.created_ts is not None:
+            if shown.event_id == known.event_id:
+                known.created_ts = shown.created_ts
+        elif shown.replaces == known.event_id:
+            self._cleared(shown, now)
+
+    def _cleared(self, shown: Shown, now: float) -> None:
+        """Our membership was taken out of the room (2.6)."""
+        known, timing = self._known, self._known.timing
+        known.start_over(in_room=False)
+        if shown.delay_id is not None:
+            known.leave.fired(shown.delay_id)
+            return
+        self._fights = [at for at in self._fights if now - at < timing.fight_window]
+        if shown.by_us or len(self._fights) >= timing.fight_limit:
+            # Another process of our account would do the same again, and so would we.
+            self._fights.clear()
+            known.paused_until = now + timing.fight_pause
+        else:
+            self._fights.append(now)
+            # The server has cancelled it with the state (measured); CANCEL makes sure.
+            known.leave.disarm()
+
+    def _settle(self, now: float) -> None:
+        """Restore what holds between calls: no leave armed for nothing, and the deadline."""
+        known = self._known
+        if known.away or not (known.wanted or known.joined or known.dirty):
+            known.leave.disarm()
+        self.deadline = None if known.flight is not None else deadline(known, now)
