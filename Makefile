@@ -1,5 +1,5 @@
 # `make` alone says what there is. Everything it needs is installed by `make setup`.
-PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
+PYTHON ?= $(shell for name in python3.11 python3.12 python3; do command -v $$name && break; done)
 VENV := .venv/bin
 SETUP := $(PYTHON) .ci/setup.py
 # The pure core is covered to the last branch; so is what reads other people's input.

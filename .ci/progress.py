@@ -38,10 +38,12 @@ class Progress:
         self._live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self._title = ""
         self._begun = 0.0
+        self._next_line = 0.0
 
     def begin(self, title: str, note: str = "") -> None:
         """Names the step that follows."""
         self._title, self._begun = title, time.monotonic()
+        self._next_line = _PLAIN_INTERVAL
         self._out.write(f"\n=== {title}\n")
         if not self._live:
             print(f"… {title}{f' ({note})' if note else ''}", flush=True)
@@ -101,14 +103,13 @@ class Progress:
         self._out.flush()
 
     def _watch(self, process: subprocess.Popen[str], said: deque[str]) -> None:
-        next_plain = _PLAIN_INTERVAL
         frame = 0
         while process.poll() is None:
             if self._live:
                 frame += 1
                 self._show(_FRAMES[frame % len(_FRAMES)], said[-1] if said else "")
-            elif self._seconds() >= next_plain:
-                next_plain = self._seconds() + _PLAIN_INTERVAL
+            elif self._seconds() >= self._next_line:
+                self._next_line += _PLAIN_INTERVAL
                 print(f"  … {self._title}: {self._seconds():.0f} s", flush=True)
             time.sleep(0.1)
 

@@ -89,7 +89,7 @@ def steps() -> list[Step]:
             "check",
             done=lambda: _is_marked(VENV, _python_key()) and PYTHON.exists(),
             install=_install_python,
-            remedy=f"{sys.executable} -m venv .venv  (Debian: apt-get install python3-venv)",
+            remedy=f"{sys.executable} -m venv .venv && .venv/bin/pip install -r .ci/locks/dev.lock",
             note="about a minute",
         ),
         Step(
@@ -150,20 +150,24 @@ def _run(wanted: list[Step]) -> list[Step]:
 def _install_python(progress: Progress) -> None:
     key = _python_key()
     _make_environment(progress, VENV)
-    _pip(progress, VENV, "--requirement", str(LOCKS / "dev.lock"), "--require-hashes")
-    _pip(progress, VENV, "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+    _pip(progress, VENV, "--require-hashes", "--requirement", str(LOCKS / "build.lock"))
+    # What has no wheel is built with the locked setuptools instead of the newest one.
+    locked = ("--require-hashes", "--requirement", str(LOCKS / "dev.lock"))
+    _pip(progress, VENV, "--no-build-isolation", *locked)
+    _pip(progress, VENV, "--no-build-isolation", "--no-deps", "--editable", str(ROOT))
     _mark(VENV, key)
 
 
 def _install_synapse(progress: Progress, folder: Path) -> None:
     _make_environment(progress, folder)
-    _pip(progress, folder, "--requirement", str(LOCKS / "synapse.lock"), "--require-hashes")
+    locked = ("--require-hashes", "--requirement", str(LOCKS / "synapse.lock"))
+    _pip(progress, folder, "--only-binary", ":all:", *locked)
     _mark(folder, "whole")
 
 
 def _install_livekit(progress: Progress, folder: Path) -> None:
     if shutil.which("go") is None:
-        raise CommandFailed("There is no `go` on the PATH (Debian: apt-get install golang).")
+        raise CommandFailed("There is no `go` on the PATH; Go 1.24 or newer is needed.")
     # -v names each package as it is compiled: something to see in the minutes it takes.
     command = ["go", "install", "-v", f"{LIVEKIT_MODULE}@{LIVEKIT_VERSION}"]
     progress.run(command, {"GOBIN": str(folder), "GOFLAGS": "", "CGO_ENABLED": "0"})
@@ -198,7 +202,7 @@ def _make_environment(progress: Progress, folder: Path) -> None:
 def _apt(progress: Progress, package: str) -> None:
     """Installs a Debian package, where we may."""
     if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise CommandFailed(f"{package} is missing, and only root can install it.")
+        raise CommandFailed(f"{package} is missing. Install it: sudo apt-get install {package}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     progress.run(["apt-get", "update"], quiet)
     progress.run(["apt-get", "install", "--yes", "--no-install-recommends", package], quiet)
@@ -234,7 +238,7 @@ def _write_programs() -> None:
 
 
 def _python_key() -> str:
-    return _digest(LOCKS / "dev.lock", ROOT / "pyproject.toml")
+    return _digest(LOCKS / "build.lock", LOCKS / "dev.lock", ROOT / "pyproject.toml")
 
 
 def _synapse_folder() -> Path:
