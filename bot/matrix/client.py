@@ -85,7 +85,7 @@ class Homeserver(Rooms, Delayed):
         """
         self.device_id = await log_in(self.transport, self._who, self._tokens)
 
-    async def openid_token(self, *, timeout: float = 10.0, patience: float = 0.0) -> dict[str, Any]:  # noqa: ASYNC109
+    async def openid_token(self, *, timeout: float = 10.0, patience: float = 0.0) -> dict[str, Any]:
         """Return a token by which others can ask the homeserver who we are: its four keys only."""
         path = Path.v3.user[self.user_id].openid.request_token
         reply = await self.transport.ask(

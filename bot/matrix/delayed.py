@@ -80,12 +80,12 @@ class Delayed:
     async def schedule_state(
         self,
         room_id: str,
-        kind: str,
+        event_type: str,
         state_key: str,
         content: Mapping[str, Any],
-        *,
         delay_ms: int,
-        timeout: float = ONE_CALL,  # noqa: ASYNC109
+        *,
+        timeout: float = ONE_CALL,
     ) -> str:
         """Have the homeserver set state later; return the delay id, which is a secret.
 
@@ -99,7 +99,7 @@ class Delayed:
         reply = await self.transport.ask(
             "schedule state",
             Method.PUT,
-            Path.v3.rooms[room_id].state[kind][state_key],
+            Path.v3.rooms[room_id].state[event_type][state_key],
             body=content,
             query={f"{_MSC}.delay": str(delay_ms)},
             seconds=timeout,
@@ -111,19 +111,19 @@ class Delayed:
             raise Transient("schedule state: the answer holds no delay id")
         return delay_id
 
-    async def restart_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:  # noqa: ASYNC109
+    async def restart_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:
         """Start a delayed event's time anew; NotFound when it was sent or cancelled."""
         await self._manage(delay_id, "restart", timeout)
 
-    async def send_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:  # noqa: ASYNC109
+    async def send_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:
         """Have a delayed event sent now; NotFound when it was sent or cancelled."""
         await self._manage(delay_id, "send", timeout)
 
-    async def cancel_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:  # noqa: ASYNC109
+    async def cancel_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:
         """Cancel a delayed event; NotFound when it was sent or cancelled."""
         await self._manage(delay_id, "cancel", timeout)
 
-    async def delayed_events(self, *, timeout: float = ONE_TRY) -> list[DelayedEvent]:  # noqa: ASYNC109
+    async def delayed_events(self, *, timeout: float = ONE_TRY) -> list[DelayedEvent]:
         """Return the delayed events of our account that still wait, of earlier processes too."""
         reply = await self.transport.ask(
             "list delayed events", Method.GET, _EVENTS, seconds=timeout

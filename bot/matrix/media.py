@@ -7,7 +7,9 @@ import re
 from bot.errors import NotFound, Refused, Unsupported
 from bot.matrix.transport import Transport
 
-_MXC = re.compile(r"mxc://(?P<server>[A-Za-z0-9.:\[\]-]{1,255})/(?P<media>[A-Za-z0-9_-]{1,255})")
+_MXC = re.compile(
+    r"mxc://(?P<server>[A-Za-z0-9\[][A-Za-z0-9.:\[\]-]{0,254})/(?P<media>[A-Za-z0-9_-]{1,255})"
+)
 _TIMEOUT = 60.0
 
 

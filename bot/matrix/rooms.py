@@ -65,24 +65,24 @@ class Rooms:
     async def send_event(
         self,
         room_id: str,
-        kind: str,
+        event_type: str,
         content: Mapping[str, Any],
         txn_id: str | None = None,
         *,
-        timeout: float = ONE_TRY,  # noqa: ASYNC109 - of one try
+        timeout: float = ONE_TRY,
         patience: float = PATIENCE,
     ) -> str:
         """Send an event and return its id; repeated tries cannot double it.
 
         Args:
             room_id: where.
-            kind: its type.
+            event_type: its type.
             content: its content.
             txn_id: give the same again to repeat an earlier call of this session.
             timeout: see Homeserver.
             patience: see Homeserver.
         """
-        path = Path.v3.rooms[room_id].send[kind][txn_id or uuid.uuid4().hex]
+        path = Path.v3.rooms[room_id].send[event_type][txn_id or uuid.uuid4().hex]
         return _event_id(
             await self.transport.ask(
                 "send event", Method.PUT, path, body=content, seconds=timeout, patience=patience
@@ -101,15 +101,15 @@ class Rooms:
     async def send_state(
         self,
         room_id: str,
-        kind: str,
+        event_type: str,
         state_key: str,
         content: Mapping[str, Any],
         *,
-        timeout: float = ONE_TRY,  # noqa: ASYNC109 - of one try
+        timeout: float = ONE_TRY,
         patience: float = PATIENCE,
     ) -> str:
         """Set state and return the event's id; the same state again gives the same id."""
-        path = Path.v3.rooms[room_id].state[kind][state_key]
+        path = Path.v3.rooms[room_id].state[event_type][state_key]
         return _event_id(
             await self.transport.ask(
                 "send state", Method.PUT, path, body=content, seconds=timeout, patience=patience
@@ -125,10 +125,10 @@ class Rooms:
         return [event for event in events if isinstance(event, dict)]
 
     async def state_event(
-        self, room_id: str, kind: str, state_key: str = "", *, patience: float = PATIENCE
+        self, room_id: str, event_type: str, state_key: str = "", *, patience: float = PATIENCE
     ) -> dict[str, Any] | None:
         """Return the *content* of a state event; None when there is none."""
-        path = Path.v3.rooms[room_id].state[kind][state_key]
+        path = Path.v3.rooms[room_id].state[event_type][state_key]
         try:
             return await self.transport.ask("state event", Method.GET, path, patience=patience)
         except NotFound:

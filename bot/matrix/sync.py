@@ -35,6 +35,8 @@ Deliver = Callable[[RoomBatch], Awaitable["asyncio.Future[None]"]]
 handled (see Positions for how it may end)."""
 
 GAPS_AT_ONCE = 4
+GAP_PATIENCE = 10.0
+"""Seconds; sync waits so long at the most for what one room's gap held."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +82,13 @@ class Syncer:
         self._waits: Iterator[float] = backoff(random.random)
         self.last_success: float | None = None
         self.healthy_since: float | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether responses come: none failed last, and none is overdue (rooms may be behind)."""
+        if self.healthy_since is None or self.last_success is None:
+            return False
+        return time.monotonic() - self.last_success <= self._poll + 2 * self._grace
 
     async def run(self, deliver: Deliver) -> NoReturn:
         """Deliver batches for ever; in order per room, at least once across restarts.
@@ -172,18 +181,19 @@ class Syncer:
         handled: dict[str, asyncio.Future[None]] = {}
         gate = asyncio.Semaphore(GAPS_AT_ONCE)
 
-        async def fill_and_deliver(section: Section) -> None:
+        async def fill_and_deliver(batch: RoomBatch, newer: str, older: str) -> None:
             async with gate:
-                batch = await self._filled(section)
-                handled[batch.room_id] = await deliver(batch)
+                filled = await self._filled(batch, newer, older)
+                handled[batch.room_id] = await deliver(filled)
 
         async with asyncio.TaskGroup() as group:
             for section in sections:
                 self._follow_membership(section.batch)
-                if section.missing_before is None:
+                if self._since is None or section.missing_before is None:
                     handled[section.batch.room_id] = await deliver(section.batch)
                 else:
-                    group.create_task(fill_and_deliver(section), name="sync gap")
+                    filling = fill_and_deliver(section.batch, section.missing_before, self._since)
+                    group.create_task(filling, name="sync gap")
         return handled
 
     def _follow_membership(self, batch: RoomBatch) -> None:
@@ -192,19 +202,17 @@ class Syncer:
         else:
             self._rooms.discard(batch.room_id)
 
-    async def _filled(self, section: Section) -> RoomBatch:
+    async def _filled(self, batch: RoomBatch, newer: str, older: str) -> RoomBatch:
         """Return the batch with what its timeline left out; still `limited` if that fails."""
-        batch = section.batch
-        if section.missing_before is None or self._since is None:
-            return batch
         try:
             stretch = await messages_between(
                 self._homeserver.transport,
                 batch.room_id,
-                section.missing_before,
-                self._since,
+                newer,
+                older,
                 gap_filter(catching_up=self._first),
                 max_events=self._gap_events,
+                patience=GAP_PATIENCE,
             )
         except ServerError as error:
             _log.warning("a gap stays open", extra={"room": batch.room_id, "reason": str(error)})

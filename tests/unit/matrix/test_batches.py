@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.matrix.batches import (
+    MESSAGE_TYPES,
+    SNAPSHOT_TYPES,
+    STATE_TYPES,
+    Before,
+    RoomBatch,
+    Section,
+    gap_filter,
+    read_sync,
+    sync_filter,
+)
+
+ME = "@bot:example.org"
+ROOM = "!room:example.org"
+FIRST = Before(ME, None, full=True, rooms=())
+AGAIN = Before(ME, "s1", full=True, rooms=())
+LATER = Before(ME, "s2", full=False, rooms=(ROOM,))
+
+
+def member(user: str, membership: str, was: str | None = None) -> dict[str, Any]:
+    unsigned = {} if was is None else {"prev_content": {"membership": was}}
+    return {
+        "type": "m.room.member",
+        "state_key": user,
+        "content": {"membership": membership},
+        "unsigned": unsigned,
+    }
+
+
+def said(body: str) -> dict[str, Any]:
+    return {"type": "m.room.message", "content": {"body": body}}
+
+
+def joined(
+    *timeline: dict[str, Any], state: tuple[dict[str, Any], ...] = (), limited: bool = False
+) -> dict[str, Any]:
+    return {
+        "rooms": {
+            "join": {
+                ROOM: {
+                    "state": {"events": list(state)},
+                    "timeline": {
+                        "events": list(timeline),
+                        "limited": limited,
+                        "prev_batch": "p1",
+                    },
+                }
+            }
+        }
+    }
+
+
+def only(reply: dict[str, Any], before: Before) -> Section:
+    (section,) = read_sync(reply, before)
+    return section
+
+
+def test_later_responses_say_what_changed() -> None:
+    section = only(joined(said("a"), state=(member("@a:b", "join"),)), LATER)
+    assert section == Section(
+        RoomBatch(ROOM, "join", (member("@a:b", "join"),), (said("a"),), False, False)
+    )
+
+
+def test_a_limited_timeline_has_a_gap_before_it() -> None:
+    section = only(joined(said("z"), limited=True), LATER)
+    assert section.batch.limited
+    assert section.missing_before == "p1"
+
+
+def test_after_a_restart_the_gap_reaches_back_to_the_stored_position() -> None:
+    section = only(joined(said("z"), limited=True), AGAIN)
+    assert section.batch.full_state
+    assert section.batch.timeline == (said("z"),)
+    assert section.missing_before == "p1"
+
+
+def test_without_a_position_nothing_said_is_for_us() -> None:
+    old = (said("!board leave"), member(ME, "join"), said("hello"), member("@a:b", "join"))
+    section = only(joined(*old, limited=True), FIRST)
+    assert section.batch.timeline == (member(ME, "join"), member("@a:b", "join"))
+    assert section.batch.full_state
+    assert not section.batch.limited
+    assert section.missing_before is None
+
+
+@pytest.mark.parametrize("before", [AGAIN, Before(ME, "s2", full=False, rooms=())])
+def test_a_new_room_begins_with_our_join(before: Before) -> None:
+    came = (member(ME, "join", was="invite"), said("hello"))
+    section = only(joined(said("!board leave"), *came, limited=True), before)
+    assert section.batch.timeline == came
+    assert section.batch.full_state
+    assert not section.batch.limited
+    assert section.missing_before is None
+
+
+def test_a_new_name_of_ours_is_no_join() -> None:
+    renamed = member(ME, "join", was="join")
+    section = only(joined(said("a"), renamed), AGAIN)
+    assert section.batch.timeline == (said("a"), renamed)
+
+
+def test_a_room_that_is_new_without_our_join_in_sight_keeps_what_was_said() -> None:
+    section = only(joined(said("a"), limited=True), Before(ME, "s2", full=False, rooms=("!other",)))
+    assert section.batch.timeline == (said("a"),)
+    assert section.missing_before is None
+
+
+def test_starting_anew_in_the_middle_leaves_known_rooms_incomplete() -> None:
+    section = only(joined(said("a")), Before(ME, None, full=True, rooms=(ROOM,)))
+    assert section.batch.limited
+    assert section.missing_before is None
+
+
+def test_invites_and_leaves() -> None:
+    reply = {
+        "rooms": {
+            "invite": {"!i": {"invite_state": {"events": [member(ME, "invite")]}}},
+            "leave": {"!l": {"timeline": {"events": [member(ME, "leave")]}}},
+            "knock": {"!k": {}},
+        }
+    }
+    assert [section.batch for section in read_sync(reply, LATER)] == [
+        RoomBatch("!i", "invite", (member(ME, "invite"),), ()),
+        RoomBatch("!l", "leave", (), (member(ME, "leave"),)),
+    ]
+
+
+def test_rooms_without_news_are_left_out_except_at_first() -> None:
+    assert read_sync(joined(), LATER) == []
+    assert only(joined(), AGAIN).batch == RoomBatch(ROOM, "join", (), (), False, True)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    *("rooms", "join", "invite", "leave", "state", "timeline", "events", "limited"),
+                    *(
+                        "invite_state",
+                        "prev_batch",
+                        "type",
+                        "state_key",
+                        "content",
+                        "unsigned",
+                        ROOM,
+                    ),
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=30,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["rooms", "next_batch"]), JSON), st.sampled_from([0, 1, 2]))
+def test_no_response_is_too_odd(reply: dict[str, Any], which: int) -> None:
+    for section in read_sync(reply, (FIRST, AGAIN, LATER)[which]):
+        assert isinstance(section.batch.room_id, str)
+        assert all(isinstance(event, dict) for event in section.batch.timeline)
+
+
+def test_the_filter_asks_for_what_is_needed_only() -> None:
+    live = sync_filter(catching_up=False)["room"]
+    assert set(live["timeline"]["types"]) == {*STATE_TYPES, *MESSAGE_TYPES, *SNAPSHOT_TYPES}
+    assert set(live["state"]["types"]) == set(STATE_TYPES)
+    first = sync_filter(catching_up=True)["room"]
+    assert not set(first["timeline"]["types"]) & set(SNAPSHOT_TYPES)
+    assert not set(gap_filter(catching_up=False)["types"]) & set(STATE_TYPES)
+    assert set(gap_filter(catching_up=True)["types"]) == set(MESSAGE_TYPES)
