@@ -6,6 +6,7 @@ together. configfile.py makes a `Config` of a file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -179,7 +180,7 @@ class HandlerEntry:
     """One handler of the list.
 
     Attributes:
-        use: a built-in's name, an entry point's name, or the dotted path of a class.
+        use: a built-in's name, an entry point's name, or `package.module:Class`.
         name: its own name, for its lanes and logs; the last part of `use` by default.
         optional: whether the bot also starts when there is no such handler.
         settings: what is written under `settings`.
@@ -194,7 +195,7 @@ class HandlerEntry:
 
     def named(self) -> HandlerEntry:
         """Return it with a name."""
-        return replace(self, name=self.name or self.use.rpartition(".")[2])
+        return replace(self, name=self.name or re.split("[.:]", self.use)[-1])
 
 
 DEFAULT_LISTEN = Address("127.0.0.1", 8080)

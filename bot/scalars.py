@@ -1,16 +1,21 @@
-"""What a single text in a configuration can mean: durations, sizes, addresses.
+"""What a single text in a configuration can mean: numbers, durations, sizes, addresses.
 
-Types for the fields of settings dataclasses; settings.py reads them. A parser takes the text and
+Types for the fields of settings dataclasses, and how they are read. A parser takes the text and
 raises `ValueError` with a sentence that says how to write it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
 from urllib.parse import urlsplit
+
+from bot.errors import Mistake
+from bot.yamltree import Node, Wrong, text_of
 
 Parser = Callable[[str], object]
 """Makes a value of a text; raises ValueError with a sentence."""
@@ -161,8 +166,8 @@ def read_name(text: str) -> str:
 
 def read_handler_name(text: str) -> str:
     """Read what a handler is found by."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.\w+)*", text):
-        raise ValueError("must be a handler's name, or the dotted path of its class")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.\w+)*(:\w+)?", text):
+        raise ValueError("must be a handler's name, or its class as package.module:Class")
     return text
 
 
@@ -189,3 +194,54 @@ Word = Annotated[str, Reads(read_word)]
 Name = Annotated[str, Reads(read_name)]
 
 HandlerName = Annotated[str, Reads(read_handler_name)]
+
+PARSERS: Final[Mapping[Any, Parser]] = {
+    str: str,
+    int: read_int,
+    float: read_float,
+    bool: read_bool,
+}
+"""How the plain types are read."""
+
+
+def convert(kind: Any, node: Node, path: str, folder: Path) -> Any:
+    """Read a value that is a single text.
+
+    Args:
+        kind: its type.
+        node: what is written.
+        path: where it stands.
+        folder: what relative paths are relative to.
+
+    Raises:
+        Wrong: the text does not fit the type.
+        TypeError: no text fits the type; the dataclass is wrong.
+    """
+    text = text_of(node, path)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return _choice(arguments, text, node, path)
+    base, *marks = arguments if origin is Annotated else (kind,)
+    if base is Path:
+        return folder / Path(text).expanduser()
+    parse = next((each.parse for each in marks if isinstance(each, Reads)), PARSERS.get(base))
+    if parse is None:
+        raise TypeError(f"{path}: settings cannot be of the type {kind}")
+    try:
+        value: Any = parse(text)
+    except ValueError as error:
+        raise Wrong(Mistake(path, node.line, str(error))) from None
+    for each in marks:
+        if isinstance(each, Between) and not parse(each.low) <= value <= parse(each.high):
+            wrong = f"must be between {each.low} and {each.high}"
+            raise Wrong(Mistake(path, node.line, wrong))
+    return value
+
+
+def _choice(choices: tuple[Any, ...], text: str, node: Node, path: str) -> str:
+    if text not in choices:
+        near = get_close_matches(text, choices, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        wrong = f"must be one of {', '.join(choices)}{hint}"
+        raise Wrong(Mistake(path, node.line, wrong))
+    return text

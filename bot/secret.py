@@ -1,9 +1,19 @@
-"""Secrets: held, never shown; and where they come from besides the configuration file."""
+"""Secrets: held, never shown; and the three places they come from.
+
+A secret `password` comes from exactly one of: the key `password`, the key `password_file` (the path
+of a file that holds nothing else), or the environment: `BOARDKEEPER_` and the path of the key,
+`BOARDKEEPER_HOMESERVER_PASSWORD`.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+from bot.errors import Mistake
+from bot.yamltree import Node, Table, Wrong, text_of
 
 MAX_BYTES = 64 * 1024
 """Size of a file that holds a secret at the most."""
@@ -37,30 +47,77 @@ class Secret:
         return hash(self._text)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A secret and what there is to say about its place.
+
+    Attributes:
+        secret: None when no place has it.
+        here: whether it stood in the configuration file itself.
+        warning: what should be mended.
+    """
+
+    secret: Secret | None
+    here: bool = False
+    warning: Mistake | None = None
+
+
 def variable(path: str) -> str:
     """Return the name in the environment of the secret at a path (`homeserver.password`)."""
     return "BOARDKEEPER_" + re.sub(r"[^A-Za-z0-9]+", "_", path).strip("_").upper()
 
 
-def read_secret_file(path: Path) -> str:
-    """Return what a file holds, without the line's end.
+def find_secret(
+    table: Table, name: str, path: str, environ: Mapping[str, str], folder: Path
+) -> Found:
+    """Take a secret from its one place.
+
+    Args:
+        table: the section it belongs to.
+        name: its key there.
+        path: the path of that key.
+        environ: the environment.
+        folder: what relative paths are relative to.
 
     Raises:
-        ValueError: it cannot be read, is too large or no text.
+        Wrong: it has several places, or cannot be read from its one.
     """
+    lines = {key: table.entries[key][0] for key in (name, f"{name}_file") if key in table.entries}
+    if variable(path) in environ:
+        lines[variable(path)] = 0
+    line = max(lines.values(), default=0)
+    warning = None
+    match list(lines):
+        case []:
+            return Found(None)
+        case [key] if key == name:
+            text = text_of(table.entries[key][1], path)
+        case [key] if key in table.entries:
+            text, warning = _read_file(table.entries[key][1], f"{path}_file", folder)
+        case [key]:
+            text = environ[key]
+        case several:
+            wrong = f"is given {len(several)} times: {', '.join(several)}"
+            raise Wrong(Mistake(path, line, wrong))
+    if not text:
+        raise Wrong(Mistake(path, line, "is empty"))
+    return Found(Secret(text), here=key == name, warning=warning)
+
+
+def _read_file(node: Node, path: str, folder: Path) -> tuple[str, Mistake | None]:
+    """Return what a file holds, without the line's end, and a warning if all may read it."""
+    where = folder / Path(text_of(node, path)).expanduser()
     try:
-        with path.open("rb") as file:
+        with where.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
+        mode = where.stat().st_mode
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
+        raise Wrong(Mistake(path, node.line, f"cannot be read: {error.strerror}")) from None
     if len(data) > MAX_BYTES:
-        raise ValueError("names a file too large to be a secret")
+        raise Wrong(Mistake(path, node.line, "names a file too large to be a secret"))
     try:
-        return data.decode().rstrip("\r\n")
+        text = data.decode().rstrip("\r\n")
     except UnicodeDecodeError:
-        raise ValueError("names a file that is not UTF-8 text") from None
-
-
-def open_to_all(path: Path) -> bool:
-    """Return whether every user of the machine may read or change a file."""
-    return bool(path.stat().st_mode & 0o007)
+        raise Wrong(Mistake(path, node.line, "names a file that is not UTF-8 text")) from None
+    warning = f"names a file that every user of this machine can read or change: chmod o= {where}"
+    return text, Mistake(path, node.line, warning) if mode & 0o007 else None

@@ -76,6 +76,31 @@ Node = Scalar | Listing | Table
 EMPTY = Table(0, {})
 
 
+class Wrong(Exception):
+    """Raised when a value is not what it must be.
+
+    Attributes:
+        mistake: None when it is noted already.
+    """
+
+    def __init__(self, mistake: Mistake | None = None) -> None:
+        self.mistake = mistake
+        super().__init__()
+
+
+def text_of(node: Node, path: str) -> str:
+    """Return the text of a scalar.
+
+    Raises:
+        Wrong: it is none, or a key without a value.
+    """
+    if not isinstance(node, Scalar):
+        raise Wrong(Mistake(path, node.line, "must be a single value"))
+    if node.nothing:
+        raise Wrong(Mistake(path, node.line, "has no value"))
+    return node.text
+
+
 def parse(text: str, mistakes: list[Mistake]) -> Node | None:
     """Read a YAML text.
 
@@ -229,8 +254,8 @@ class _Builder:
         return True
 
     def _put(self, parent: _Open, key: Scalar, node: Node) -> None:
-        if isinstance(node, Scalar) and node.nothing:
-            node = replace(node, line=key.line)  # the parser sees it at the next word
+        if not isinstance(node, Scalar) or node.nothing:
+            node = replace(node, line=key.line)  # the parser sees it begin at the next word
         first = parent.entries.get(key.text)
         if first is None:
             parent.entries[key.text] = (key.line, node)
