@@ -1,0 +1,216 @@
+"""Archive: everything the bot keeps, in one file of the data folder.
+
+Entries are the recording; all else helps: small facts, what is known of rooms and boards,
+checkpoints that make loading quick, snapshots and memberships that were seen, cursors of durable
+lanes. Every method raises StoreError, with a text that says what to do, when the file cannot be
+read or written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from bot.store.recordings import Recordings
+from bot.store.rows import BoardRow, RoomRow, SnapshotRow, Statistics
+from bot.store.sqlite import SqliteFile
+from bot.whiteboard.board import BoardKey
+
+
+class Archive(Recordings):
+    """The archive. Use as `async with`.
+
+    Args:
+        folder: the data folder; it is made when missing.
+        read_only: only read, beside a running bot or without one; nothing is made or migrated.
+
+    Raises:
+        StoreError: on entering: there is no archive to read, a newer boardkeeper wrote it, it is
+            damaged, locked, not ours to use, or another bot uses the folder.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        super().__init__(SqliteFile(folder, read_only=read_only))
+
+    async def __aenter__(self) -> Self:
+        await self._file.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._file.__aexit__(*exc_info)
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._file.path
+
+    # -- small facts -------------------------------------------------------------------------
+
+    async def get(self, name: str) -> str | None:
+        """Return the text kept under a name; None when there is none."""
+        rows = await self._file.read("SELECT value FROM meta WHERE name = $1", name)
+        return rows[0][0] if rows else None
+
+    async def set(self, name: str, value: str) -> None:
+        """Keep a text; it is on disk when this returns."""
+        async with self._file.write() as transaction:
+            await transaction.execute(
+                "INSERT INTO meta (name, value) VALUES ($1, $2)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                name,
+                value,
+            )
+
+    # -- rooms and boards --------------------------------------------------------------------
+
+    async def room(self, room_id: str) -> RoomRow | None:
+        """Return what is kept of a room; None when nothing is."""
+        rows = await self._file.read(
+            "SELECT room_id, name, paused, noticed, resumed_ts FROM rooms WHERE room_id = $1",
+            room_id,
+        )
+        if not rows:
+            return None
+        _, name, paused, noticed, resumed_ts = rows[0]
+        return RoomRow(room_id, name, bool(paused), bool(noticed), resumed_ts)
+
+    async def set_room(
+        self,
+        room_id: str,
+        *,
+        name: str | None = None,
+        paused: bool | None = None,
+        noticed: bool | None = None,
+        resumed_ts: int | None = None,
+    ) -> None:
+        """Keep something of a room; what is None stays as it was (empty, false, 0 at first)."""
+        async with self._file.write() as transaction:
+            await transaction.execute(
+                "INSERT INTO rooms (room_id, name, paused, noticed, resumed_ts) VALUES"
+                " ($1, COALESCE($2, ''), COALESCE($3, 0), COALESCE($4, 0), COALESCE($5, 0))"
+                " ON CONFLICT (room_id) DO UPDATE SET name = COALESCE($2, rooms.name),"
+                " paused = COALESCE($3, rooms.paused), noticed = COALESCE($4, rooms.noticed),"
+                " resumed_ts = COALESCE($5, rooms.resumed_ts)",
+                room_id,
+                name,
+                paused,
+                noticed,
+                resumed_ts,
+            )
+
+    async def board_id(self, key: BoardKey, ts: int) -> int:
+        """Return a board's number, giving it one if it is new; it is there (again) from now on.
+
+        Args:
+            key: names the board.
+            ts: now, ms since 1970: when it was found, if it is new.
+        """
+        async with self._file.write() as transaction:
+            rows = await transaction.fetch(
+                "INSERT INTO boards (room_id, whiteboard_id, document_id, found_ts)"
+                " VALUES ($1, $2, $3, $4) ON CONFLICT (room_id, whiteboard_id, document_id)"
+                " DO UPDATE SET gone_ts = NULL RETURNING id",
+                key.room_id,
+                key.whiteboard_id,
+                key.document_id,
+                ts,
+            )
+        return int(rows[0][0])
+
+    async def board_gone(self, board_id: int, ts: int) -> None:
+        """Note that a board was removed, or that the bot left its room; its entries stay."""
+        async with self._file.write() as transaction:
+            await transaction.execute("UPDATE boards SET gone_ts = $2 WHERE id = $1", board_id, ts)
+
+    async def boards(self) -> list[BoardRow]:
+        """List all boards in the order they were found."""
+        rows = await self._file.read(
+            "SELECT id, boards.room_id, whiteboard_id, document_id, COALESCE(name, ''), found_ts,"
+            " gone_ts, entries, bytes, first_ts, last_ts"
+            " FROM boards LEFT JOIN rooms ON rooms.room_id = boards.room_id ORDER BY id"
+        )
+        return [BoardRow(row[0], BoardKey(*row[1:4]), *row[4:]) for row in map(tuple, rows)]
+
+    # -- snapshots and memberships seen ----------------------------------------------------------
+
+    async def saw_snapshot(
+        self, board_id: int, event_id: str, sender: str, ts: int, size: int
+    ) -> None:
+        """Remember a complete snapshot of the room; once is enough, more do no harm."""
+        async with self._file.write() as transaction:
+            await transaction.execute(
+                "INSERT INTO snapshots (event_id, board_id, sender, ts, size)"
+                " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (event_id) DO NOTHING",
+                event_id,
+                board_id,
+                sender,
+                ts,
+                size,
+            )
+
+    async def has_snapshot(self, event_id: str) -> bool:
+        """Return whether this snapshot was seen before."""
+        return bool(await self._file.read("SELECT 1 FROM snapshots WHERE event_id = $1", event_id))
+
+    async def snapshots(self, board_id: int) -> list[SnapshotRow]:
+        """List the snapshots seen of a board, oldest first."""
+        rows = await self._file.read(
+            "SELECT event_id, sender, ts, size FROM snapshots WHERE board_id = $1 ORDER BY ts",
+            board_id,
+        )
+        return [SnapshotRow(*row) for row in rows]
+
+    async def saw_membership(
+        self, room_id: str, state_key: str, event_id: str, sender: str, ts: int, content: Any
+    ) -> None:
+        """Keep a membership event in the history of its room; once is enough, more do no harm.
+
+        Args:
+            room_id: where.
+            state_key: of the event.
+            event_id: of the event.
+            sender: Matrix user id.
+            ts: when it was sent, ms since 1970.
+            content: its content, JSON.
+        """
+        async with self._file.write() as transaction:
+            await transaction.execute(
+                "INSERT INTO memberships (event_id, room_id, state_key, sender, ts, content)"
+                " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (event_id) DO NOTHING",
+                event_id,
+                room_id,
+                state_key,
+                sender,
+                ts,
+                json.dumps(content, separators=(",", ":")),
+            )
+
+    # -- durable lanes ---------------------------------------------------------------------------
+
+    async def cursor(self, handler: str, board_id: int) -> int:
+        """Return the last entry of a board that a handler was given; 0 before the first."""
+        rows = await self._file.read(
+            "SELECT seq FROM cursors WHERE handler = $1 AND board_id = $2", handler, board_id
+        )
+        return int(rows[0][0]) if rows else 0
+
+    async def set_cursor(self, handler: str, board_id: int, seq: int) -> None:
+        """Note the last entry of a board that a handler was given."""
+        async with self._file.write() as transaction:
+            await transaction.execute(
+                "INSERT INTO cursors (handler, board_id, seq) VALUES ($1, $2, $3)"
+                " ON CONFLICT (handler, board_id) DO UPDATE SET seq = excluded.seq",
+                handler,
+                board_id,
+                seq,
+            )
+
+    async def statistics(self) -> Statistics:
+        """Return the archive in numbers."""
+        rows = await self._file.read(
+            "SELECT COUNT(*), COALESCE(SUM(entries), 0), COALESCE(SUM(bytes), 0) FROM boards"
+        )
+        boards, entries, entry_bytes = rows[0]
+        return Statistics(boards, entries, entry_bytes, await asyncio.to_thread(self._file.size))

@@ -1,0 +1,101 @@
+"""The archive's schema, as numbered steps: one transaction each, never changed once released.
+
+The SQL is the subset that SQLite and PostgreSQL share, as far as that costs nothing. `seq` comes
+out of `counters` inside the committing transaction, so entries become visible in the order of
+their numbers even with several writers: a durable lane's cursor never passes one by.
+"""
+
+from __future__ import annotations
+
+from mautrix.util.async_db import Connection, UpgradeTable
+
+VERSION_TABLE = "boardkeeper_version"
+
+migrations = UpgradeTable(version_table_name=VERSION_TABLE, database_name="archive")
+
+_FIRST = (
+    """CREATE TABLE meta (
+        name  TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    )""",
+    """CREATE TABLE counters (
+        name  TEXT PRIMARY KEY,
+        value BIGINT NOT NULL
+    )""",
+    "INSERT INTO counters (name, value) VALUES ('entries', 0)",
+    """CREATE TABLE rooms (
+        room_id    TEXT PRIMARY KEY,
+        name       TEXT NOT NULL,
+        paused     INTEGER NOT NULL,
+        noticed    INTEGER NOT NULL,
+        resumed_ts BIGINT NOT NULL
+    )""",
+    # entries, bytes, first_ts and last_ts sum up the board's entries, in their transaction: a
+    # list of boards must not read the whole archive. AUTOINCREMENT: a number is never given twice.
+    """CREATE TABLE boards (
+        id            INTEGER PRIMARY KEY AUTOINCREMENT,
+        room_id       TEXT NOT NULL,
+        whiteboard_id TEXT NOT NULL,
+        document_id   TEXT NOT NULL,
+        found_ts      BIGINT NOT NULL,
+        gone_ts       BIGINT,
+        entries       BIGINT NOT NULL DEFAULT 0,
+        bytes         BIGINT NOT NULL DEFAULT 0,
+        first_ts      BIGINT,
+        last_ts       BIGINT,
+        UNIQUE (room_id, whiteboard_id, document_id)
+    )""",
+    # `data` last: what comes before is read without the pages a long one continues on. INTEGER
+    # makes `seq` SQLite's own row number, which every index holds anyway.
+    """CREATE TABLE entries (
+        seq      INTEGER PRIMARY KEY,
+        board_id INTEGER NOT NULL REFERENCES boards (id) ON DELETE CASCADE,
+        ts       BIGINT NOT NULL,
+        kind     TEXT NOT NULL,
+        sender   TEXT,
+        device   TEXT,
+        data     BLOB NOT NULL
+    )""",
+    "CREATE INDEX entries_of_board ON entries (board_id)",
+    """CREATE TABLE checkpoints (
+        board_id INTEGER NOT NULL REFERENCES boards (id) ON DELETE CASCADE,
+        seq      BIGINT NOT NULL,
+        ts       BIGINT NOT NULL,
+        data     BLOB NOT NULL,
+        PRIMARY KEY (board_id, seq)
+    )""",
+    """CREATE TABLE snapshots (
+        event_id TEXT PRIMARY KEY,
+        board_id INTEGER NOT NULL REFERENCES boards (id) ON DELETE CASCADE,
+        sender   TEXT NOT NULL,
+        ts       BIGINT NOT NULL,
+        size     BIGINT NOT NULL
+    )""",
+    "CREATE INDEX snapshots_of_board ON snapshots (board_id, ts)",
+    """CREATE TABLE memberships (
+        event_id  TEXT PRIMARY KEY,
+        room_id   TEXT NOT NULL,
+        state_key TEXT NOT NULL,
+        sender    TEXT NOT NULL,
+        ts        BIGINT NOT NULL,
+        content   TEXT NOT NULL
+    )""",
+    "CREATE INDEX memberships_of_room ON memberships (room_id, ts)",
+    """CREATE TABLE cursors (
+        handler  TEXT NOT NULL,
+        board_id INTEGER NOT NULL REFERENCES boards (id) ON DELETE CASCADE,
+        seq      BIGINT NOT NULL,
+        PRIMARY KEY (handler, board_id)
+    )""",
+)
+
+
+async def _first(connection: Connection) -> None:
+    for statement in _FIRST:
+        await connection.execute(statement)
+
+
+migrations.register(_first, description="rooms, boards and what happened on them")
+
+SCHEMA_VERSION = len(migrations.upgrades)
+"""What this program reads and writes."""
