@@ -27,7 +27,6 @@ class LiveKitSettings:
     folder: Path
     auto_create: bool = False
     port: int = field(default_factory=free_port)
-    tcp_port: int = field(default_factory=free_port)
     udp_port: int = field(default_factory=free_port)
     key: str = "stackkey"
     secret: str = field(default_factory=lambda: secrets.token_hex(24))
@@ -46,7 +45,8 @@ def livekit_program(settings: LiveKitSettings) -> Program:
         "keys": {settings.key: settings.secret},
         "room": {"auto_create": settings.auto_create},
         "rtc": {
-            "tcp_port": settings.tcp_port,
+            # ICE over TCP would listen on every interface, whatever is bound; UDP does not.
+            "tcp_port": 0,
             "udp_port": settings.udp_port,
             "node_ip": HOST,
             "use_external_ip": False,
