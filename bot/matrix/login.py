@@ -1,8 +1,8 @@
 """Becoming somebody: resume the token we have, else log in once.
 
-A login with the same device id ends the token of the login before (Synapse does so), and a new
-device would leave the memberships of the old one behind. So: the stored token first, the password
-only when that is dead, and always with the same device id.
+Each login leaves another token behind or, as the Matrix specification says, ends the one before
+(Synapse 1.163 does the former); a new device would leave the memberships of the old one behind.
+So: the stored token first, the password only when that is dead, always with the same device id.
 """
 
 from __future__ import annotations
