@@ -142,7 +142,7 @@ async def _export(config: Config, board: str, at: str | None) -> actions.Export:
             # Never with the password: a new login would end the running bot's.
             make_homeserver(config, archive, token=await archive.get("access_token"))
         )
-        download = homeserver.download
+        download: actions.Download = homeserver.download
         try:
             await homeserver.login()
         except ServerError as error:

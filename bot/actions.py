@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from bot.board import apply_entry
+from bot.board import Checkpoint, apply_entry
 from bot.errors import Refused, ServerError, Transient, UsageError
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
@@ -32,18 +32,6 @@ class BoardRow(Protocol):
     @property
     def key(self) -> BoardKey:
         """Names it."""
-
-
-class Checkpoint(Protocol):
-    """A document as the archive kept it."""
-
-    @property
-    def seq(self) -> int:
-        """The entry it reaches to."""
-
-    @property
-    def data(self) -> bytes:
-        """The whole document."""
 
 
 class Archive(Protocol):

@@ -27,7 +27,7 @@ from bot.host import Context, Host
 from bot.invites import Policy
 from bot.livekit import lean
 from bot.livekit.auth import Grant, api_key_grant, sfu_get
-from bot.livekit.connection import Connection
+from bot.livekit.connection import Connection, State
 from bot.matrix.client import Homeserver
 from bot.matrix.sync import Syncer
 from bot.presence import Presence, Setting
@@ -225,9 +225,13 @@ class App:
         )
 
     def _connect(self, room_id: str, service_url: str, changed: Callable[[], None]) -> Connection:
+        def entered(state: State, why: str) -> None:
+            _log.info("livekit", extra={"room": room_id, "state": state.value, "why": why})
+            changed()
+
         return Connection(
             lambda: self._grant(room_id, service_url),
-            on_change=changed,
+            on_state=entered,
             attributes={"boardkeeper": __version__},
         )
 
@@ -235,6 +239,8 @@ class App:
         """Get leave to join the LiveKit room; a fresh token at every (re)connection."""
         livekit, homeserver = self._config.livekit, self._config.homeserver
         if livekit.auth == "api_key":
+            assert livekit.url is not None
+            assert livekit.api_key is not None
             assert livekit.api_secret is not None
             return api_key_grant(
                 livekit.api_key,

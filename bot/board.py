@@ -54,16 +54,30 @@ class Arrival:
     raw: bytes
 
 
+class Checkpoint(Protocol):
+    """A document as the archive kept it."""
+
+    @property
+    def seq(self) -> int:
+        """The entry it reaches to."""
+
+    @property
+    def data(self) -> bytes:
+        """The whole document."""
+
+
 class Archive(Protocol):
     """What a board reads from the archive."""
 
-    async def checkpoint(self, board_id: int, until_ts: int | None = None) -> Any:
-        """Return the latest checkpoint, or None."""
+    async def checkpoint(self, board_id: int, until_ts: int | None = None) -> Checkpoint | None:
+        """Return the latest checkpoint."""
 
     async def save_checkpoint(self, board_id: int, seq: int, ts: int, data: bytes) -> None:
         """Keep the whole document as it is after entry `seq`."""
 
-    def all_entries(self, board_id: int, *, after_seq: int = 0, until_ts: int | None = None) -> Any:
+    def all_entries(
+        self, board_id: int, *, after_seq: int = 0, until_ts: int | None = None
+    ) -> AsyncIterator[Entry]:
         """Iterate over entries in order."""
 
     async def has_snapshot(self, event_id: str) -> bool:

@@ -12,6 +12,7 @@ import random
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
+from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from bot import metrics
@@ -83,10 +84,15 @@ class Host:
         await self._tasks.__aenter__()
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for task in self._keeping:
             task.cancel()
-        await self._tasks.__aexit__(*exc_info)
+        await self._tasks.__aexit__(kind, error, trace)
 
     @property
     def rooms(self) -> list[Room]:

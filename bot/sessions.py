@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from bot import metrics
 from bot.backoff import backoff
 from bot.board import Arrival, Board, Services
-from bot.errors import ServerError
+from bot.errors import ServerError, UsageError
 from bot.handlers.base import Participant, SessionChanged
 from bot.roomstate import RoomState
 from bot.rtc.membership import Membership
@@ -257,6 +257,6 @@ class Sessions:
         if self.presence is not None and self.presence.connected:
             try:
                 await self.presence.publish(message)
-            except ServerError:
+            except (ServerError, UsageError):
                 # The snapshot that follows every change of ours carries it.
                 _log.info("a change could not be sent live", extra=self._keys)
