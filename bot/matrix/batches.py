@@ -2,7 +2,8 @@
 
 Only what the bot acts on is asked for (measured for 1,000 rooms: 3,000 instead of 18,000 events).
 Members are *not* loaded lazily: a membership of a slot counts only while its sender is in the
-room, and a lazy sync leaves out who left during a gap, so that ghosts would stay for hours.
+room, and a lazy sync leaves out who left during a gap, so that ghosts would stay for hours. The
+price, measured: 311 bytes and 0.03 ms of Synapse per member, in a process's first response only.
 """
 
 from __future__ import annotations
