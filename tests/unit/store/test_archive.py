@@ -1,0 +1,177 @@
+"""What the archive keeps besides entries, across restarts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bot.store.archive import Archive
+from bot.store.rows import BoardRow, RoomRow, SnapshotRow
+from bot.store.sqlite import SqliteFile
+from bot.whiteboard.board import BoardKey
+from tests.unit.store.make import KEY, entry
+
+
+async def test_facts_are_kept_replaced_and_absent_until_set(archive: Archive) -> None:
+    assert await archive.get("sync_token") is None
+    await archive.set("sync_token", "s1")
+    await archive.set("sync_token", "s2")
+    await archive.set("device_id", "")
+    assert await archive.get("sync_token") == "s2"
+    assert await archive.get("device_id") == ""
+
+
+async def test_everything_is_there_after_a_restart(folder: Path) -> None:
+    async with Archive(folder) as archive:
+        board_id = await archive.board_id(KEY, 5)
+        await archive.set("sync_token", "s1")
+        await archive.set_room(KEY.room_id, paused=True)
+        seqs = await archive.append([entry(board_id)])
+        await archive.save_checkpoint(board_id, seqs[0], 7, b"document")
+        await archive.saw_snapshot(board_id, "$snapshot", "@anna:example.org", 6, 100)
+        await archive.set_cursor("webhook", board_id, 3)
+    async with Archive(folder) as archive:
+        assert await archive.board_id(KEY, 99) == board_id
+        assert await archive.get("sync_token") == "s1"
+        room = await archive.room(KEY.room_id)
+        assert room is not None
+        assert room.paused
+        assert [one.seq for one in await archive.entries(board_id)] == seqs
+        checkpoint = await archive.checkpoint(board_id)
+        assert checkpoint is not None
+        assert checkpoint.data == b"document"
+        assert await archive.has_snapshot("$snapshot")
+        assert await archive.cursor("webhook", board_id) == 3
+        assert (await archive.append([entry(board_id)]))[0] > seqs[-1]
+
+
+async def test_a_room_keeps_what_is_not_named(archive: Archive) -> None:
+    assert await archive.room("!a:b") is None
+    await archive.set_room("!a:b", noticed=True)
+    assert await archive.room("!a:b") == RoomRow("!a:b", "", False, True, 0)
+    await archive.set_room("!a:b", paused=True, name="Planning")
+    await archive.set_room("!a:b", paused=False, resumed_ts=12)
+    assert await archive.room("!a:b") == RoomRow("!a:b", "Planning", False, True, 12)
+
+
+async def test_a_board_has_one_number(archive: Archive) -> None:
+    first = await archive.board_id(KEY, 10)
+    other = await archive.board_id(BoardKey(KEY.room_id, KEY.whiteboard_id, "$another"), 20)
+    assert await archive.board_id(KEY, 30) == first != other
+    await archive.set_room(KEY.room_id, name="Planning")
+    await archive.board_gone(other, 40)
+    boards = await archive.boards()
+    assert boards[0] == BoardRow(first, KEY, "Planning", 10, None, 0, 0, None, None)
+    assert boards[1].gone_ts == 40
+    await archive.board_id(boards[1].key, 50)
+    assert (await archive.boards())[1] == BoardRow(
+        other, boards[1].key, "Planning", 20, None, 0, 0, None, None
+    )
+
+
+async def test_a_board_sums_up_its_entries(archive: Archive, board_id: int) -> None:
+    other = await archive.board_id(BoardKey("!b:c", "w", "$d"), 2)
+    await archive.append([entry(board_id, b"123", ts=50), entry(other, b"1", ts=10)])
+    await archive.append([entry(board_id, b"45", ts=40), entry(board_id, b"", ts=45)])
+    board, small = await archive.boards()
+    assert (board.entries, board.bytes, board.first_ts, board.last_ts) == (3, 5, 40, 50)
+    assert (small.entries, small.bytes, small.first_ts, small.last_ts) == (1, 1, 10, 10)
+    statistics = await archive.statistics()
+    assert (statistics.boards, statistics.entries, statistics.entry_bytes) == (2, 4, 6)
+    assert statistics.file_bytes >= archive.path.stat().st_size > 0
+
+
+async def test_snapshots_are_remembered_once(archive: Archive, board_id: int) -> None:
+    assert not await archive.has_snapshot("$one")
+    await archive.saw_snapshot(board_id, "$two", "@anna:example.org", 20, 7)
+    await archive.saw_snapshot(board_id, "$one", "", 0, 5)
+    await archive.saw_snapshot(board_id, "$two", "@other:example.org", 99, 9)
+    assert await archive.has_snapshot("$one")
+    assert await archive.snapshots(board_id) == [
+        SnapshotRow("$one", "", 0, 5),
+        SnapshotRow("$two", "@anna:example.org", 20, 7),
+    ]
+    assert await archive.snapshots(board_id + 1) == []
+
+
+async def test_memberships_are_a_history(archive: Archive) -> None:
+    joined = {"application": "net.nordeck.whiteboard", "odd": "\ud800"}
+    for event_id, ts, content in (("$1", 1, joined), ("$2", 2, {}), ("$1", 3, {})):
+        await archive.saw_membership("!a:b", "_@c:d_E_m", event_id, "@c:d", ts, content)
+    with sqlite3.connect(archive.path) as raw:
+        rows = raw.execute("SELECT event_id, ts, content FROM memberships ORDER BY ts").fetchall()
+    raw.close()
+    assert [(event_id, ts) for event_id, ts, _ in rows] == [("$1", 1), ("$2", 2)]
+    assert json.loads(rows[0][2]) == joined
+
+
+async def test_a_cursor_belongs_to_one_handler_on_one_board(
+    archive: Archive, board_id: int
+) -> None:
+    other = await archive.board_id(BoardKey("!b:c", "w", "$d"), 2)
+    assert await archive.cursor("webhook", board_id) == 0
+    await archive.set_cursor("webhook", board_id, 7)
+    await archive.set_cursor("webhook", board_id, 9)
+    await archive.set_cursor("webhook", other, 1)
+    assert await archive.cursor("webhook", board_id) == 9
+    assert await archive.cursor("attendance", board_id) == 0
+
+
+async def test_the_file_is_written_through_and_for_its_owner_alone(folder: Path) -> None:
+    async with Archive(folder) as archive:
+        await archive.set("access_token", "secret")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+        assert len(modes) == 4  # database, log, index, lock
+        assert set(modes.values()) == {0o600}
+        assert folder.stat().st_mode & 0o777 == 0o700
+        async with archive._file.write() as transaction:
+            names = ("synchronous", "foreign_keys", "journal_mode", "busy_timeout")
+            found = [(await transaction.fetch(f"PRAGMA {name}"))[0][0] for name in names]
+            await transaction.execute("DELETE FROM meta")
+    assert found == [2, 1, "wal", 5000]  # 2: FULL
+
+
+async def test_an_existing_folder_keeps_its_permissions_and_the_file_loses_them(
+    folder: Path,
+) -> None:
+    folder.mkdir(mode=0o755)
+    (folder / "boardkeeper.db").touch(mode=0o644)
+    async with Archive(folder) as archive:
+        assert archive.path.stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+async def test_any_folder_name_will_do(tmp_path: Path) -> None:
+    folder = tmp_path / "a b#c?mode=ro&d%20é:'\""
+    async with Archive(folder) as archive:
+        await archive.set("name", "value")
+    async with Archive(folder, read_only=True) as archive:
+        assert await archive.get("name") == "value"
+    assert (folder / "boardkeeper.db").is_file()
+
+
+async def test_a_relative_folder_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with Archive(Path("data")) as archive:
+        await archive.set("name", "value")
+    assert SqliteFile(Path("data"), read_only=True).path == tmp_path / "data" / "boardkeeper.db"
+
+
+async def test_no_log_holds_tokens_or_content(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.NOTSET)
+    logging.getLogger().setLevel(1)
+    async with Archive(folder) as archive:
+        await archive.set("access_token", "syt_secret")
+        assert await archive.get("access_token") == "syt_secret"
+        board_id = await archive.board_id(KEY, 1)
+        await archive.append([entry(board_id, b"private stroke")])
+        assert len(await archive.entries(board_id)) == 1
+    assert "INSERT INTO meta" in caplog.text  # so it did listen
+    assert "syt_secret" not in caplog.text
+    assert "private stroke" not in caplog.text
