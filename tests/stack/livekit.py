@@ -27,6 +27,7 @@ class LiveKitSettings:
     folder: Path
     auto_create: bool = False
     port: int = field(default_factory=free_port)
+    tcp_port: int = field(default_factory=free_port)
     udp_port: int = field(default_factory=free_port)
     key: str = "stackkey"
     secret: str = field(default_factory=lambda: secrets.token_hex(24))
@@ -45,8 +46,10 @@ def livekit_program(settings: LiveKitSettings) -> Program:
         "keys": {settings.key: settings.secret},
         "room": {"auto_create": settings.auto_create},
         "rtc": {
-            # ICE over TCP would listen on every interface, whatever is bound; UDP does not.
-            "tcp_port": 0,
+            # libwebrtc sends no UDP from another interface to loopback and gathers no loopback
+            # candidate, so data goes by ICE over TCP here. (The server listens for that on every
+            # interface, whatever it is told to bind; it answers nobody without a room's secret.)
+            "tcp_port": settings.tcp_port,
             "udp_port": settings.udp_port,
             "node_ip": HOST,
             "use_external_ip": False,

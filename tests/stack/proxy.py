@@ -3,8 +3,8 @@
 All proxies of a stack live in one thread with a loop of its own: a test that blocks its loop, or
 starts the bot with `subprocess.run`, does not stop the traffic of others.
 
-LiveKit's media and data channels run over UDP and are *not* behind the proxy: cutting LiveKit's
-proxy cuts its signalling only; pause or kill the server to stop the data.
+LiveKit's data channels have a connection of their own that is *not* behind the proxy: cutting
+LiveKit's proxy cuts its signalling only; pause or kill the server to stop the data.
 """
 
 from __future__ import annotations
