@@ -178,7 +178,9 @@ def start_time(pid: int) -> str:
     except OSError:
         return ""
     # The second field is the program's name in parentheses and may hold anything.
-    return stat.rpartition(")")[2].split()[19]
+    state, *fields = stat.rpartition(")")[2].split()
+    # In a container without an init, what has ended may stay as a zombie.
+    return "" if state in "ZX" else fields[18]
 
 
 def end_left_over(folder: Path) -> list[str]:
