@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -97,7 +97,9 @@ class SqliteFile:
             if self._read_only:
                 name, options = await asyncio.to_thread(_check_reading, self.path)
             else:
-                stack.callback(os.close, await asyncio.to_thread(self._claim))
+                prepare(self.path.parent)
+                stack.callback(os.close, lock(self.path.parent))
+                await asyncio.to_thread(_check_writing, self.path)
                 self._writer = await stack.enter_async_context(
                     self._started(str(self.path), _WRITER, migrate=True)
                 )
@@ -112,16 +114,6 @@ class SqliteFile:
         self._writer = self._reader = None
         with explained(self.path, "closed"):
             await self._stack.aclose()
-
-    def _claim(self) -> int:
-        prepare(self.path.parent)
-        descriptor = lock(self.path.parent)
-        try:
-            _check_writing(self.path)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return descriptor
 
     @asynccontextmanager
     async def _started(
@@ -144,7 +136,7 @@ class SqliteFile:
         )
         try:
             with explained(self.path, "opened"):
-                await database.start()
+                await _whole(database.start())
             yield database
         finally:
             await database.stop()
@@ -201,6 +193,17 @@ class SqliteFile:
     def _closed(self, doing: str) -> StoreError:
         why = "it was opened for reading only" if self._reader else "it is not open"
         return fault(self.path, doing, why, "Please report this as a bug.")
+
+
+async def _whole(starting: Coroutine[Any, Any, None]) -> None:
+    """Wait for something that must not be cancelled halfway, even if we are."""
+    # Cancelled between opening and pooling a connection, mautrix would lose its thread.
+    task = asyncio.ensure_future(starting)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
@@ -261,7 +264,7 @@ def _check_reading(path: Path) -> tuple[str, dict[str, Any]]:
         except sqlite3.OperationalError:
             # In a folder that cannot be written SQLite cannot make the side files it reads with.
             # Without a log nobody is writing, and then it needs none.
-            if path.with_name(f"{FILE_NAME}-wal").exists() or os.access(path.parent, os.W_OK):
+            if path.with_name(f"{FILE_NAME}-wal").exists():
                 raise
             uri = f"{uri}&immutable=1"
             version = _version_at(uri, path)
