@@ -16,9 +16,10 @@ from contextlib import AsyncExitStack
 import aiohttp
 
 from bot import __version__
+from bot.backoff import backoff
 from bot.board import Services
 from bot.config import Config
-from bot.errors import ServerError
+from bot.errors import NotFound, ServerError, Transient
 from bot.handlers.base import Handler
 from bot.handlers.lanes import Lanes
 from bot.handlers.load import build
@@ -65,19 +66,18 @@ class App:
         self._stop = asyncio.Event()
         self._foci: list[Focus] = []
         self._delayed = False
+        self._host: Host | None = None
         self._homeserver: Homeserver
         self._archive: Archive
         self._recorder: Recorder
         self._http: aiohttp.ClientSession
         self._syncer: Syncer
-        self._host: Host
 
     async def run(self) -> None:
         """Run until a signal says to end.
 
         Raises:
-            AuthLost: the homeserver no longer accepts the account's token.
-            ConfigError: a handler cannot be had or its settings are wrong.
+            AuthLost: the homeserver does not accept the account (any more).
             StoreError: the archive cannot be opened.
         """
         config = self._config
@@ -96,48 +96,61 @@ class App:
             self._http = await stack.enter_async_context(aiohttp.ClientSession())
             self._recorder = Recorder(self._archive, on_commit=self._committed)
             self._syncer = Syncer(self._homeserver, self._archive)
-            lanes = Lanes(handlers)
-            self._host = Host(self._homeserver, self._shared(lanes, record), self._policy())
-            await stack.enter_async_context(
-                Web((config.web.listen.host, config.web.listen.port), self._components)
-            )
-            await self._work(handlers, lanes)
+            listen = (config.web.listen.host, config.web.listen.port)
+            await stack.enter_async_context(Web(listen, self._components))
+            await self._work(handlers, record)
         _log.info("boardkeeper has ended")
 
-    async def _work(self, handlers: Mapping[str, Handler], lanes: Lanes) -> None:
+    async def _work(self, handlers: Mapping[str, Handler], record: Record | None) -> None:
         """Record, serve, and end in order: boards, lanes, handlers, archive."""
         async with asyncio.TaskGroup() as tasks:
             recording = tasks.create_task(self._recorder.run())
-            async with lanes:
+            async with Lanes(handlers) as lanes:
                 for name, handler in handlers.items():
                     log = logging.getLogger(f"boardkeeper.{name}")
-                    await handler.start(Context(log, self._host))
-                await self._serve()
+                    await handler.start(Context(log, lambda: self._host))
+                await self._serve(lanes, record)
             for handler in handlers.values():
                 await handler.stop()
             await self._flush()
             recording.cancel()
 
-    async def _serve(self) -> None:
+    async def _serve(self, lanes: Lanes, record: Record | None) -> None:
         """Log in, clear what an earlier life left behind, and follow the rooms until the end."""
         try:
-            async with self._host, asyncio.TaskGroup() as tasks:
+            async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._until_stopped())
-                await self._homeserver.login()
+                await self._log_in()
                 await self._reconcile()
                 await self._read_foci()
                 await self._read_support()
-                tasks.create_task(self._poll_foci())
-                await self._syncer.run(self._host.deliver)
+                tasks.create_task(self._poll_homeserver())
+                host = Host(self._homeserver, self._shared(lanes, record), self._policy())
+                async with host:
+                    self._host = host
+                    await self._syncer.run(host.deliver)
         except* _EndedError:
-            pass
+            await self._syncer.settle()
+
+    async def _log_in(self) -> None:
+        """Log in; a homeserver that is not there yet is waited for."""
+        waits = backoff(random.random)
+        while True:
+            try:
+                await self._homeserver.login()
+            except Transient as error:
+                _log.warning("the homeserver cannot be reached yet", extra={"why": str(error)})
+                await asyncio.sleep(error.retry_after or next(waits))
+            else:
+                return
 
     async def _until_stopped(self) -> None:
         await self._stop.wait()
         _log.info("ending: withdrawing from all boards")
         try:
             async with asyncio.timeout(CLOSE_WITHIN):
-                await self._host.close()
+                if self._host is not None:
+                    await self._host.close()
         except TimeoutError:
             _log.warning("not every board was left in time; the homeserver will clear the rest")
         raise _EndedError
@@ -154,18 +167,22 @@ class App:
 
         Sending (not cancelling) makes the room's state true at once: we are not there now.
         """
+        ours = tuple(
+            f"{start}{self._homeserver.user_id}_{self._homeserver.device_id}" for start in ("_", "")
+        )
         try:
-            for event in await self._homeserver.delayed_events():
-                ours = event.state_key is not None and event.state_key.startswith(
-                    (
-                        f"_{self._homeserver.user_id}_{self._homeserver.device_id}",
-                        f"{self._homeserver.user_id}_{self._homeserver.device_id}",
-                    )
-                )
-                if event.type == MEMBER_TYPE and ours:
-                    await self._homeserver.send_delayed(event.delay_id)
+            events = await self._homeserver.delayed_events()
         except ServerError:
             _log.warning("delayed events of an earlier run could not be read")
+            return
+        for event in events:
+            if event.type == MEMBER_TYPE and (event.state_key or "").startswith(ours):
+                try:
+                    await self._homeserver.send_delayed(event.delay_id)
+                except NotFound:
+                    continue  # it has just been sent by itself
+                except ServerError:
+                    _log.warning("a leave of an earlier run could not be sent")
 
     # -- parts -----------------------------------------------------------------------------
 
@@ -190,9 +207,8 @@ class App:
                 cursors=record is not None and record.settings.cursors,
             ),
             own_user=config.homeserver.user_id,
-            own_device=config.homeserver.device_id,
+            own_device=self._homeserver.device_id,
             presence=lambda room: Presence(room, self._setting()),
-            replaced=self._host.replaced,
             always=config.presence.when == "always",
             linger=config.presence.linger,
             prefix=config.commands.prefix,
@@ -205,7 +221,7 @@ class App:
         return Setting(
             homeserver=self._homeserver,
             own_user=config.homeserver.user_id,
-            own_device=config.homeserver.device_id,
+            own_device=self._homeserver.device_id,
             connect=self._connect,
             delayed=lambda: self._delayed,
             own_foci=lambda: self._foci,
@@ -248,19 +264,19 @@ class App:
                 livekit.url,
                 room_id,
                 homeserver.user_id,
-                homeserver.device_id,
+                self._homeserver.device_id,
             )
         return await sfu_get(
             self._http,
             service_url,
             room_id,
             await self._homeserver.openid_token(),
-            homeserver.device_id,
+            self._homeserver.device_id,
         )
 
     # -- foci --------------------------------------------------------------------------------
 
-    async def _poll_foci(self) -> None:
+    async def _poll_homeserver(self) -> None:
         while True:
             await asyncio.sleep(FOCI_EVERY)
             await self._read_foci()
@@ -293,12 +309,12 @@ class App:
     def _committed(self, entries: Sequence[Entry]) -> None:
         """Note how far each board's recording reaches."""
         last = {entry.board_id: entry.seq for entry in entries}
-        for room in self._host.rooms:
+        for room in self._host.rooms if self._host else ():
             for board in room.boards.values():
                 board.last_seq = max(board.last_seq, last.get(board.board_id, 0))
 
     def _components(self) -> Mapping[str, Component]:
-        rooms = self._host.rooms
+        rooms = self._host.rooms if self._host else []
         taking_part = [room for room in rooms if room.sessions.taking_part]
         unconnected = [room for room in taking_part if not room.sessions.connected]
         failing = self._recorder.failing

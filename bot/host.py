@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from types import TracebackType
@@ -131,8 +131,10 @@ class Host:
             invite = read_invite(batch.room_id, self._shared.own_user, batch.state)
             if invite is not None and batch.room_id not in self._slots:
                 await self._answer(invite)
-        finally:
-            handled.set_result(None)
+        except asyncio.CancelledError:
+            handled.cancel()  # not handled: the next start sees it again
+            raise
+        handled.set_result(None)
 
     async def _answer(self, invite: Invite) -> None:
         refusal = self._policy.refusal(invite, len(self._slots), monotonic())
@@ -165,7 +167,7 @@ class Host:
         again: _Reread | None = None
         try:
             while True:
-                slot.room = Room(room_id, self._shared)
+                slot.room = Room(room_id, self._shared, replaced=self.replaced)
                 try:
                     await slot.room.run(slot.inbox, again)
                 except Exception:  # noqa: BLE001 - the border of a room
@@ -181,7 +183,7 @@ class Host:
             del self._slots[room_id]
             while not slot.inbox.empty():
                 _, handled = slot.inbox.get_nowait()
-                handled.set_result(None)
+                handled.cancel()
 
     async def _reread(self, room_id: str) -> _Reread:
         waits = backoff(random.random)
@@ -240,15 +242,18 @@ class Context:
 
     Attributes:
         log: the handler's own.
+        host: the rooms; None until the bot is logged in.
     """
 
     log: logging.Logger
-    host: Host
+    host: Callable[[], Host | None]
 
     async def board(self, key: BoardKey) -> Board | None:
         """Return the board, loaded; None when the bot does not know it (any more)."""
-        return await self.host.board(key)
+        host = self.host()
+        return None if host is None else await host.board(key)
 
     def find(self, room_id: str, whiteboard_id: str | None = None) -> BoardKey | None:
         """Return the room's board with this id; without an id the oldest one of the room."""
-        return self.host.find(room_id, whiteboard_id)
+        host = self.host()
+        return None if host is None else host.find(room_id, whiteboard_id)

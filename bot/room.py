@@ -115,7 +115,6 @@ class Shared:
 
     Attributes:
         presence: makes a Presence for a room.
-        replaced: told when a room was upgraded: its id, and that of the new one.
         always: take part even where nobody is.
         linger: seconds to stay after the last person has left.
         prefix: what commands begin with.
@@ -129,7 +128,6 @@ class Shared:
     own_user: str
     own_device: str
     presence: Callable[[Room], Presence]
-    replaced: Callable[[str, str], None]
     always: bool
     linger: float
     prefix: str
@@ -138,9 +136,17 @@ class Shared:
 
 
 class Room:
-    """One Matrix room the bot is in."""
+    """One Matrix room the bot is in.
 
-    def __init__(self, room_id: str, shared: Shared) -> None:
+    Args:
+        room_id: which.
+        shared: what all Rooms share.
+        replaced: told when the room was upgraded: its id, and that of the new one.
+    """
+
+    def __init__(
+        self, room_id: str, shared: Shared, *, replaced: Callable[[str, str], None]
+    ) -> None:
         self.room_id = room_id
         self.state = RoomState(room_id, shared.own_user)
         self.boards: dict[str, Board] = {}
@@ -148,6 +154,7 @@ class Room:
         self.paused = False
         self.ended = asyncio.Event()
         self._shared = shared
+        self._replaced = replaced
         self._conversation = conversation.Conversation(
             shared.homeserver, room_id, shared.languages, shared.prefix, shared.power
         )
@@ -193,9 +200,11 @@ class Room:
                 batch, handled = await inbox.get()
                 try:
                     await self._handle(batch)
-                finally:
-                    if not handled.done():
-                        handled.set_result(None)
+                except BaseException as error:
+                    # Cancelled: the next start sees it again. Failed: that would help nobody.
+                    _end(handled, error)
+                    raise
+                handled.set_result(None)
             looks.cancel()
             await self.sessions.stop()
             for board in list(self.boards.values()):
@@ -236,7 +245,7 @@ class Room:
         elif self.state.encrypted:
             await self.leave("encrypted")
         elif self.state.replacement is not None:
-            self._shared.replaced(self.room_id, self.state.replacement)
+            self._replaced(self.room_id, self.state.replacement)
             self.ended.set()
         else:
             await self._meet()
@@ -484,3 +493,10 @@ class Room:
                     await self._shared.homeserver.send_state(self.room_id, MEMBER_TYPE, key, {})
                 except ServerError:
                     _log.warning("a stale membership could not be cleared", extra=self._keys)
+
+
+def _end(handled: asyncio.Future[None], error: BaseException) -> None:
+    if isinstance(error, Exception):
+        handled.set_exception(error)
+    else:
+        handled.cancel()

@@ -51,7 +51,7 @@ class Bot:
                 "password": login.password,
                 "well_known": f"{stack.homeserver_url}/.well-known/matrix/client",
             },
-            "data": str(self.data),
+            "data": {"folder": str(self.data)},
             "web": {"listen": self.url.removeprefix("http://")},
             "log": {"format": "json"},
             "presence": {"linger": "2s"},
