@@ -199,6 +199,7 @@ class App:
                 archive=self._archive,
                 record=self._recorder.append,
                 offer=lanes.offer,
+                lacks=self._recorder.needs_baseline.__contains__,
                 committed=self._recorder.committed,
                 now_ts=self._homeserver.server_ts,
                 default_version=config.boards.default_root,
@@ -310,7 +311,7 @@ class App:
         """Note how far each board's recording reaches."""
         last = {entry.board_id: entry.seq for entry in entries}
         for room in self._host.rooms if self._host else ():
-            for board in room.boards.values():
+            for board in room.boards.found.values():
                 board.last_seq = max(board.last_seq, last.get(board.board_id, 0))
 
     def _components(self) -> Mapping[str, Component]:

@@ -97,6 +97,7 @@ class Services:
         record: appends an entry without blocking; answers False when its buffer is full.
         offer: hands an event to the lanes.
         now_ts: ms by the homeserver's clock.
+        lacks: whether a board's recording lacks something, because the archive was full or gone.
         committed: waits until everything recorded so far is on disk; False when that fails.
         recording: whether anything is recorded at all.
         cursors: whether cursors are recorded too.
@@ -105,6 +106,7 @@ class Services:
     archive: Archive
     record: Callable[[Entry], bool]
     offer: Callable[[Event], None]
+    lacks: Callable[[int], bool]
     committed: Callable[[], Awaitable[bool]]
     now_ts: Callable[[], int]
     default_version: str
@@ -310,6 +312,11 @@ class Board:
     def baseline(self) -> None:
         """Record the whole document as it is: where a recording begins or goes on; no author."""
         self._record(Kind.BASELINE, self._services.now_ts(), self.document.encode())
+
+    def mend(self) -> None:
+        """Record the whole document again if entries of the recording were lost."""
+        if self.loaded and self.recording and self._services.lacks(self.board_id):
+            self.baseline()
 
     async def resume(self) -> None:
         """Record again, beginning with one baseline; the document keeps what it saw meanwhile."""

@@ -229,10 +229,10 @@ class Host:
     async def board(self, key: BoardKey) -> Board | None:
         """Return a board, loaded."""
         slot = self._slots.get(key.room_id)
-        board = slot.room.boards.get(key.whiteboard_id) if slot and slot.room else None
+        board = slot.room.boards.found.get(key.whiteboard_id) if slot and slot.room else None
         if slot is None or slot.room is None or board is None or board.key != key:
             return None
-        await slot.room.open(board)
+        await slot.room.boards.open(board)
         return board
 
 

@@ -9,50 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol
 
-from bot import metrics
 from bot.board import Arrival
-from bot.errors import InvalidMessage, Transient
+from bot.errors import Transient
+from bot.hearing import Hearing, Packet
 from bot.keeper import Homeserver, Keeper
 from bot.roomstate import RoomState
 from bot.rtc import focus, legacy, own
 from bot.rtc.membership import WHITEBOARD, Focus, identity
 from bot.rtc.timing import Timing
-from bot.whiteboard.message import Message, Update, decode, encode
+from bot.whiteboard.message import Message, Update, encode
 
 SWITCH_AFTER = 1.5
 """Seconds a different focus must stay the right one before we move: it may flap (F18)."""
-UNKNOWN_FOR = 4.0
-"""Seconds a packet waits for the membership of its sender, which may be on its way."""
-MAX_UNKNOWN = 2_000
-"""Packets that wait so at the most; beyond, the oldest go on without a name."""
-MAX_RATE = 5_000
-"""Packets taken of one sender in one second; the rest is dropped and counted."""
 LEAVE_WITHIN = 0.9
 """Seconds the homeserver gets to take our leave; then the armed delayed leave has to do."""
 
 _log = logging.getLogger(__name__)
-
-
-class Packet(Protocol):
-    """A packet as the connection hands it over."""
-
-    @property
-    def identity(self) -> str | None:
-        """The LiveKit identity of its sender; None while the server has not announced him."""
-
-    @property
-    def data(self) -> bytes:
-        """Its bytes."""
-
-    @property
-    def at(self) -> float:
-        """When it arrived, monotonic seconds."""
 
 
 class Connection(Protocol):
@@ -143,10 +120,7 @@ class Presence:
         self._next: _Link | None = None
         self._switch_at: float | None = None
         self._lost_at: float | None = None
-        self._unknown: deque[tuple[float, Packet, Message]] = deque()
-        self._known: dict[str, tuple[str, str]] | None = None
-        self._rates: dict[str | None, int] = {}
-        self._rate_second = 0
+        self._hearing = Hearing(self._names, home.deliver, setting.now_ts)
         self._tasks: asyncio.TaskGroup
         self._keys = {"room": home.room_id}
 
@@ -164,7 +138,7 @@ class Presence:
 
     def room_changed(self) -> None:
         """Look at the room's memberships again: senders may be known now, the focus another."""
-        self._known = None
+        self._hearing.memberships_changed()
         self._wake.set()
 
     def own_state(self, event: Mapping[str, Any]) -> None:
@@ -212,7 +186,7 @@ class Presence:
                 self._follow_focus()
                 self._follow_connection()
                 self._follow_boards()
-                self._attribute_waiting()
+                self._hearing.settle()
                 try:
                     async with asyncio.timeout(self._next_look()):
                         await self._wake.wait()
@@ -232,8 +206,8 @@ class Presence:
             due.append(self._switch_at)
         if self._lost_at is not None:
             due.append(self._lost_at + self._setting.sfu_grace)
-        if self._unknown:
-            due.append(self._unknown[0][0] + UNKNOWN_FOR)
+        if self._hearing.due is not None:
+            due.append(self._hearing.due)
         return max(0.02, min(due) - now)
 
     # -- focus -------------------------------------------------------------------------------
@@ -380,65 +354,14 @@ class Presence:
 
     async def _receive(self, connection: Connection) -> None:
         while True:
-            self._take(await connection.packets())
+            self._hearing.take(await connection.packets())
+            if self._hearing.due is not None:
+                self._wake.set()
             await asyncio.sleep(0)  # a flood on one board leaves the others their turn
-
-    def _take(self, packets: Sequence[Packet]) -> None:
-        self._attribute_waiting()  # before what came later of the same sender
-        second = int(monotonic())
-        if second != self._rate_second:
-            self._rate_second = second
-            self._rates.clear()
-        names = self._names()
-        arrivals = []
-        for packet in packets:
-            seen = self._rates[packet.identity] = self._rates.get(packet.identity, 0) + 1
-            if seen > MAX_RATE:
-                metrics.PACKETS.labels("too_many").inc()
-                continue
-            try:
-                message = decode(packet.data)
-            except InvalidMessage:
-                metrics.PACKETS.labels("invalid").inc()
-                continue
-            if packet.identity is not None and packet.identity not in names:
-                self._unknown.append((packet.at, packet, message))
-                continue
-            arrivals.append(self._arrival(packet, message, names))
-        while len(self._unknown) > MAX_UNKNOWN:
-            _, packet, message = self._unknown.popleft()
-            arrivals.append(self._arrival(packet, message, names))
-        if self._unknown:
-            self._wake.set()
-        self._home.deliver(arrivals)
 
     def _names(self) -> dict[str, tuple[str, str]]:
         """Return who is behind each LiveKit identity, as the room's memberships say (rule 4)."""
-        if self._known is None:
-            self._known = {
-                identity(membership): (membership.user_id, membership.device_id)
-                for membership in self._home.state.live(self._setting.now_ts())
-            }
-        return self._known
-
-    def _arrival(
-        self, packet: Packet, message: Message, names: Mapping[str, tuple[str, str]]
-    ) -> Arrival:
-        user, device = names.get(packet.identity or "", (None, None))
-        age_ms = int((monotonic() - packet.at) * 1000)
-        return Arrival(message, user, device, self._setting.now_ts() - age_ms, packet.data)
-
-    def _attribute_waiting(self) -> None:
-        """Let packets go whose sender is known by now, or that have waited long enough."""
-        if not self._unknown:
-            return
-        names = self._names()
-        still: deque[tuple[float, Packet, Message]] = deque()
-        arrivals = []
-        for at, packet, message in self._unknown:
-            if packet.identity in names or monotonic() - at >= UNKNOWN_FOR:
-                arrivals.append(self._arrival(packet, message, names))
-            else:
-                still.append((at, packet, message))
-        self._unknown = still
-        self._home.deliver(arrivals)
+        return {
+            identity(membership): (membership.user_id, membership.device_id)
+            for membership in self._home.state.live(self._setting.now_ts())
+        }

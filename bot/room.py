@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any, Protocol
 
-from bot import conversation, metrics, snapshots
-from bot.backoff import backoff
-from bot.board import Arrival, Board, Services
+from bot import boards, conversation, snapshots
+from bot.board import Arrival, Services
+from bot.boards import Boards
 from bot.commands.parser import read_request
-from bot.errors import InvalidSnapshot, ServerError, Transient
-from bot.handlers.base import BoardFound, BoardGone, RecordingChanged
+from bot.errors import ServerError
 from bot.roomstate import STATE_TYPES, RoomState
 from bot.rtc.membership import MEMBER_TYPE, WHITEBOARD
 from bot.sessions import Presence, Sessions
-from bot.whiteboard.board import BOARD_TYPE, BoardKey
-from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE, Assembler, Snapshot
+from bot.whiteboard.board import BOARD_TYPE
+from bot.whiteboard.message import Message
+from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 
-SAVE_AFTER = 5.0
-"""Seconds between a change of our own and the snapshot that saves it: as NeoBoard does."""
 LOOK_EVERY = 60.0
 """Seconds at the most between two looks at checkpoints."""
 
@@ -78,7 +74,7 @@ class RoomRow(Protocol):
         """When recording was last resumed, ms; 0 never."""
 
 
-class Archive(Protocol):
+class Archive(boards.Archive, Protocol):
     """What a Room keeps."""
 
     async def room(self, room_id: str) -> RoomRow | None:
@@ -93,15 +89,6 @@ class Archive(Protocol):
         resumed_ts: int | None = None,
     ) -> None:
         """Keep something of the room."""
-
-    async def board_id(self, key: BoardKey, ts: int) -> int:
-        """Return the board's number."""
-
-    async def board_gone(self, board_id: int, ts: int) -> None:
-        """Note that the board is gone."""
-
-    async def has_snapshot(self, event_id: str) -> bool:
-        """Return whether the archive holds this snapshot."""
 
     async def saw_membership(
         self, room_id: str, state_key: str, event_id: str, sender: str, ts: int, content: Any
@@ -149,20 +136,16 @@ class Room:
     ) -> None:
         self.room_id = room_id
         self.state = RoomState(room_id, shared.own_user)
-        self.boards: dict[str, Board] = {}
+        self.boards: Boards
         self.sessions: Sessions
-        self.paused = False
         self.ended = asyncio.Event()
         self._shared = shared
         self._replaced = replaced
         self._conversation = conversation.Conversation(
             shared.homeserver, room_id, shared.languages, shared.prefix, shared.power
         )
-        self._assembler = Assembler()
         self._tasks: asyncio.TaskGroup
-        self._saving: set[BoardKey] = set()
         self._wake = asyncio.Event()
-        self._resumed_ts = 0
         self._forbidden_said = False
         self._met = False
         self._keys = {"room": room_id}
@@ -178,21 +161,8 @@ class Room:
             inbox: batches, each with a future that says it was handled.
             first: handled before them: the room's state, when this Room follows one that failed.
         """
-        kept = await self._shared.archive.room(self.room_id)
-        if kept is not None:
-            self.paused, self._resumed_ts = kept.paused, kept.resumed_ts
         async with asyncio.TaskGroup() as self._tasks:
-            self.sessions = Sessions(
-                self.state,
-                self.boards,
-                self._shared.services,
-                presence=lambda: self._shared.presence(self),
-                prepare=self._prepare,
-                release=self._release,
-                always=self._shared.always,
-                linger=self._shared.linger,
-                tasks=self._tasks,
-            )
+            await self._furnish(self._tasks)
             looks = self._tasks.create_task(self._look())
             if first is not None:
                 await self._handle(first)
@@ -207,14 +177,41 @@ class Room:
                 handled.set_result(None)
             looks.cancel()
             await self.sessions.stop()
-            for board in list(self.boards.values()):
-                await self._lose(board)
+            await self.boards.lose_all()
+
+    async def _furnish(self, tasks: asyncio.TaskGroup) -> None:
+        shared = self._shared
+        self.boards = Boards(
+            self.state,
+            shared.homeserver,
+            shared.archive,
+            shared.services,
+            wanted=lambda: self.sessions.wanted,
+            publish=self._publish,
+            tasks=tasks,
+        )
+        self.sessions = Sessions(
+            self.state,
+            self.boards.found,
+            shared.services,
+            presence=lambda: shared.presence(self),
+            prepare=self.boards.prepare,
+            release=self.boards.release,
+            always=shared.always,
+            linger=shared.linger,
+            tasks=tasks,
+        )
+        kept = await shared.archive.room(self.room_id)
+        if kept is not None:
+            self.boards.paused, self.boards.resumed_ts = kept.paused, kept.resumed_ts
+
+    async def _publish(self, message: Message) -> None:
+        await self.sessions.publish(message)
 
     async def close(self) -> None:
         """End taking part, at once and in order; the bot stays a member of the Matrix room."""
         await self.sessions.stop()
-        for board in self.boards.values():
-            await board.unload()
+        await self.boards.close()
 
     async def _look(self) -> None:
         """Look at what changes without an event: memberships that expire, checkpoints due."""
@@ -226,9 +223,7 @@ class Room:
                     await self._wake.wait()
             except TimeoutError:
                 await self.sessions.reconsider()
-            for board in list(self.boards.values()):
-                if board.checkpoint_due:
-                    await board.checkpoint()
+            await self.boards.look()
 
     # -- batches ---------------------------------------------------------------------------
 
@@ -259,7 +254,7 @@ class Room:
         self.state.apply(event)
         presence = self.sessions.presence
         if kind == BOARD_TYPE:
-            await self._follow_boards()
+            await self.boards.follow()
         elif kind == "m.room.power_levels" and presence is not None:
             self._forbidden_said = False
             presence.permission_changed()
@@ -272,7 +267,7 @@ class Room:
         key, sender, content = event.get("state_key"), event.get("sender"), event.get("content")
         event_id, ts = event.get("event_id"), event.get("origin_server_ts")
         if (
-            self.recording
+            self.boards.recording
             and isinstance(key, str)
             and isinstance(sender, str)
             and isinstance(event_id, str)
@@ -292,119 +287,7 @@ class Room:
         elif kind == "m.room.redaction":
             self.state.redact(event)
         elif kind in {SNAPSHOT_TYPE, CHUNK_TYPE}:
-            await self._take_snapshot(event)
-
-    async def _take_snapshot(self, event: Mapping[str, Any]) -> None:
-        try:
-            snapshot = self._assembler.add(event, monotonic())
-        except InvalidSnapshot:
-            metrics.REFUSED_EVENTS.labels("snapshot").inc()
-            return
-        for board in list(self.boards.values()):
-            if snapshot is not None and board.key.document_id == snapshot.document_id:
-                await self._merge(board, snapshot)
-                await self._release(board)
-
-    # -- boards ----------------------------------------------------------------------------
-
-    async def _follow_boards(self) -> None:
-        for whiteboard_id, board in list(self.boards.items()):
-            if self.state.boards.get(whiteboard_id) != board.key:
-                del self.boards[whiteboard_id]
-                await self._lose(board)
-        for whiteboard_id, key in self.state.boards.items():
-            if whiteboard_id not in self.boards:
-                await self._find(key)
-
-    async def _find(self, key: BoardKey) -> None:
-        services = self._shared.services
-        board_id = await self._shared.archive.board_id(key, services.now_ts())
-        board = Board(key, board_id, services, publish=self.sessions.publish, save=self._save_later)
-        board.recording = self.recording
-        self.boards[key.whiteboard_id] = board
-        metrics.BOARDS.inc()
-        self._tasks.create_task(self._introduce(board))
-
-    async def _lose(self, board: Board) -> None:
-        metrics.BOARDS.dec()
-        await board.unload()
-        now_ts = self._shared.services.now_ts()
-        await self._shared.archive.board_gone(board.board_id, now_ts)
-        self._shared.services.offer(BoardGone(board.key, now_ts))
-
-    async def _introduce(self, board: Board) -> None:
-        """Read a board for the first time; then tell handlers it is there."""
-        await self._catch_up(board)
-        await self._release(board)
-        self._shared.services.offer(BoardFound(board.key, self._shared.services.now_ts()))
-
-    async def open(self, board: Board) -> None:
-        """Load a board for a handler; it stays in memory from now on."""
-        board.pinned = True
-        await board.load()
-        if not board.complete:
-            await self._catch_up(board)
-
-    async def _prepare(self, board: Board) -> None:
-        """Load a board that somebody is on; what the room has beyond the archive comes in later."""
-        await board.load()
-        if not board.complete:
-            self._tasks.create_task(self._catch_up(board))
-
-    async def _catch_up(self, board: Board) -> None:
-        """Bring the board up to the room's newest snapshot."""
-        waits = backoff(random.random)
-        while self.boards.get(board.key.whiteboard_id) is board:
-            try:
-                await self._read_snapshots(board)
-                break
-            except Transient as error:
-                await asyncio.sleep(error.retry_after or next(waits))
-            except ServerError:
-                _log.warning("the snapshots of a board cannot be read", extra=self._keys)
-                break
-
-    async def _read_snapshots(self, board: Board) -> None:
-        async def known(event_id: str) -> bool:
-            return board.recording and await self._shared.archive.has_snapshot(event_id)
-
-        async def merge(snapshot: Snapshot) -> bool:
-            return await self._merge(board, snapshot)
-
-        await board.load()
-        await snapshots.newest(self._shared.homeserver, board.key, known=known, merge=merge)
-        board.complete = True
-
-    async def _merge(self, board: Board, snapshot: Snapshot) -> bool:
-        # What was written while recording was paused comes in without its author and time (rule 8).
-        return await board.merge_snapshot(snapshot, anonymous=snapshot.ts < self._resumed_ts)
-
-    async def _release(self, board: Board) -> None:
-        """Free the document of a board nobody is on."""
-        if board.key.whiteboard_id not in self.sessions.wanted and not board.pinned:
-            await board.unload()
-
-    def _save_later(self, board: Board) -> None:
-        """Write the board to the room in a while; one snapshot for all changes until then."""
-        if board.key not in self._saving:
-            self._saving.add(board.key)
-            self._tasks.create_task(self._save(board))
-
-    async def _save(self, board: Board) -> None:
-        await asyncio.sleep(SAVE_AFTER)
-        self._saving.discard(board.key)  # a change from now on needs another snapshot
-        waits = backoff(random.random, first=10.0)
-        while self.boards.get(board.key.whiteboard_id) is board:
-            await board.load()
-            try:
-                await snapshots.write(self._shared.homeserver, board.key, board.document.encode())
-            except Transient as error:
-                await asyncio.sleep(error.retry_after or next(waits))
-            except ServerError:
-                _log.warning("a snapshot could not be written", extra=self._keys)
-                return
-            else:
-                return
+            await self.boards.take(event)
 
     # -- what the Presence asks (presence.Home) ------------------------------------------------
 
@@ -424,44 +307,27 @@ class Room:
 
     # -- what people ask (conversation.Acts) ---------------------------------------------------
 
-    @property
-    def recording(self) -> bool:
-        """Whether what happens on the boards is recorded."""
-        return self._shared.services.recording and not self.paused
-
     def status(self) -> tuple[bool, int, bool]:
         """Return whether it records, how many boards there are, whether it takes part."""
-        return self.recording, len(self.boards), self.sessions.connected
+        return self.boards.recording, len(self.boards.found), self.sessions.connected
 
     async def pause(self) -> bool:
         """Stop recording; False when nothing was recorded."""
-        if not self.recording:
+        if not self.boards.recording:
             return False
-        for board in self.boards.values():
-            await board.checkpoint()
-            board.recording = False
-        self.paused = True
+        await self.boards.pause()
         await self._shared.archive.set_room(self.room_id, paused=True)
-        self._tell_recording()
         return True
 
     async def resume(self) -> bool:
         """Go on recording with one baseline per board; False when nothing was paused."""
-        if not self.paused:
+        if not self.boards.paused:
             return False
-        self._resumed_ts = self._shared.services.now_ts()
-        self.paused = False
-        await self._shared.archive.set_room(self.room_id, paused=False, resumed_ts=self._resumed_ts)
-        for board in self.boards.values():
-            await board.resume()
-            self._tasks.create_task(self._catch_up(board))
-        self._tell_recording()
+        await self.boards.resume()
+        await self._shared.archive.set_room(
+            self.room_id, paused=False, resumed_ts=self.boards.resumed_ts
+        )
         return True
-
-    def _tell_recording(self) -> None:
-        now_ts = self._shared.services.now_ts()
-        for board in self.boards.values():
-            self._shared.services.offer(RecordingChanged(board.key, now_ts, self.recording, None))
 
     async def leave(self, why: str) -> None:
         """Say why, and leave."""

@@ -80,8 +80,7 @@ class DelayedLeave:
 
     def cancelled(self, delay_id: str) -> None:
         """The server does not hold it any more."""
-        if delay_id in self.strays:
-            self.strays.remove(delay_id)
+        self.strays = [stray for stray in self.strays if stray != delay_id]
 
     def fired(self, delay_id: str) -> None:
         """The room shows that this one fired."""

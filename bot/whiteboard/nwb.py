@@ -16,19 +16,20 @@ _FILE_VERSIONS = {"0": "net.nordeck.whiteboard@v1", "1": "net.nordeck.whiteboard
 
 # NeoBoard writes fields in the order in which its user interface sets them; a document does not
 # keep that order when it is read. Fields that are not here follow in alphabetical order.
-_ORDER = {
+_FIELDS = {
     "shape": (
         "id fillColor height position type kind width text textFontFamily borderRadius stickyNote "
         "strokeColor strokeWidth textAlignment textColor textBold textItalic textSize rotation "
         "connectedPaths attachedFrame"
-    ).split(),
+    ),
     "path": (
         "id position type kind startMarker endMarker points strokeColor connectedElementStart "
         "connectedElementEnd attachedFrame"
-    ).split(),
-    "image": "id type width height position mxc fileName mimeType rotation attachedFrame".split(),
-    "frame": "id type position width height attachedElements".split(),
+    ),
+    "image": "id type width height position mxc fileName mimeType rotation attachedFrame",
+    "frame": "id type position width height attachedElements",
 }
+_ORDER = {kind: fields.split() for kind, fields in _FIELDS.items()}
 
 
 def images(content: Mapping[str, Any]) -> list[str]:

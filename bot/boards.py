@@ -1,0 +1,242 @@
+"""The boards of one room: found and followed, read at a start, saved after changes of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
+from typing import Any, Protocol
+
+from bot import metrics, snapshots
+from bot.backoff import backoff
+from bot.board import Board, Services
+from bot.errors import InvalidSnapshot, ServerError, Transient
+from bot.handlers.base import BoardFound, BoardGone, RecordingChanged
+from bot.roomstate import RoomState
+from bot.whiteboard.board import BoardKey
+from bot.whiteboard.message import Message
+from bot.whiteboard.snapshot import Assembler, Snapshot
+
+SAVE_AFTER = 5.0
+"""Seconds between a change of our own and the snapshot that saves it: as NeoBoard does."""
+
+_log = logging.getLogger(__name__)
+
+
+class Archive(Protocol):
+    """What is kept of boards, besides what a Board itself keeps."""
+
+    async def board_id(self, key: BoardKey, ts: int) -> int:
+        """Return the board's number."""
+
+    async def board_gone(self, board_id: int, ts: int) -> None:
+        """Note that the board is gone."""
+
+    async def has_snapshot(self, event_id: str) -> bool:
+        """Return whether the archive holds this snapshot."""
+
+
+class Boards:
+    """The boards of one room.
+
+    Args:
+        state: what the room says.
+        homeserver: reads and writes snapshots.
+        archive: numbers boards.
+        services: shared parts.
+        wanted: the boards that people are on; their documents stay in memory.
+        publish: sends a message to the people on the boards.
+        tasks: the Room's own group.
+
+    Attributes:
+        found: the boards by whiteboard id.
+        paused: whether recording is paused in this room.
+        resumed_ts: when it was last resumed, ms; 0 never.
+    """
+
+    def __init__(
+        self,
+        state: RoomState,
+        homeserver: snapshots.Homeserver,
+        archive: Archive,
+        services: Services,
+        *,
+        wanted: Callable[[], frozenset[str]],
+        publish: Callable[[Message], Awaitable[None]],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self.found: dict[str, Board] = {}
+        self.paused = False
+        self.resumed_ts = 0
+        self._state = state
+        self._homeserver = homeserver
+        self._archive = archive
+        self._services = services
+        self._wanted = wanted
+        self._publish = publish
+        self._tasks = tasks
+        self._assembler = Assembler()
+        self._saving: set[BoardKey] = set()
+        self._keys = {"room": state.room_id}
+
+    @property
+    def recording(self) -> bool:
+        """Whether what happens here is recorded."""
+        return self._services.recording and not self.paused
+
+    # -- what the room says --------------------------------------------------------------------
+
+    async def take(self, event: Mapping[str, Any]) -> None:
+        """Take a snapshot or chunk event; merge the snapshot that it completes."""
+        try:
+            snapshot = self._assembler.add(event, monotonic())
+        except InvalidSnapshot:
+            metrics.REFUSED_EVENTS.labels("snapshot").inc()
+            return
+        for board in list(self.found.values()):
+            if snapshot is not None and board.key.document_id == snapshot.document_id:
+                await self._merge(board, snapshot)
+                await self.release(board)
+
+    async def follow(self) -> None:
+        """Find the boards the room has now; lose those it no longer has."""
+        for whiteboard_id, board in list(self.found.items()):
+            if self._state.boards.get(whiteboard_id) != board.key:
+                del self.found[whiteboard_id]
+                await self._lose(board)
+        for whiteboard_id, key in self._state.boards.items():
+            if whiteboard_id not in self.found:
+                await self._find(key)
+
+    async def _find(self, key: BoardKey) -> None:
+        board_id = await self._archive.board_id(key, self._services.now_ts())
+        board = Board(key, board_id, self._services, publish=self._publish, save=self._save_later)
+        board.recording = self.recording
+        self.found[key.whiteboard_id] = board
+        metrics.BOARDS.inc()
+        self._tasks.create_task(self._introduce(board))
+
+    async def _lose(self, board: Board) -> None:
+        metrics.BOARDS.dec()
+        await board.unload()
+        now_ts = self._services.now_ts()
+        await self._archive.board_gone(board.board_id, now_ts)
+        self._services.offer(BoardGone(board.key, now_ts))
+
+    async def _introduce(self, board: Board) -> None:
+        """Read a board for the first time; then tell handlers it is there."""
+        await self._catch_up(board)
+        await self.release(board)
+        self._services.offer(BoardFound(board.key, self._services.now_ts()))
+
+    async def open(self, board: Board) -> None:
+        """Load a board for a handler; it stays in memory from now on."""
+        board.pinned = True
+        await board.load()
+        if not board.complete:
+            await self._catch_up(board)
+
+    async def prepare(self, board: Board) -> None:
+        """Load a board that somebody is on; what the room has beyond the archive comes in later."""
+        await board.load()
+        if not board.complete:
+            self._tasks.create_task(self._catch_up(board))
+
+    async def _catch_up(self, board: Board) -> None:
+        """Bring the board up to the room's newest snapshot."""
+        waits = backoff(random.random)
+        while self.found.get(board.key.whiteboard_id) is board:
+            try:
+                await self._read_snapshots(board)
+                break
+            except Transient as error:
+                await asyncio.sleep(error.retry_after or next(waits))
+            except ServerError:
+                _log.warning("the snapshots of a board cannot be read", extra=self._keys)
+                break
+
+    async def _read_snapshots(self, board: Board) -> None:
+        async def known(event_id: str) -> bool:
+            return board.recording and await self._archive.has_snapshot(event_id)
+
+        async def merge(snapshot: Snapshot) -> bool:
+            return await self._merge(board, snapshot)
+
+        await board.load()
+        await snapshots.newest(self._homeserver, board.key, known=known, merge=merge)
+        board.complete = True
+
+    async def _merge(self, board: Board, snapshot: Snapshot) -> bool:
+        # What was written while recording was paused comes in without its author and time (rule 8).
+        return await board.merge_snapshot(snapshot, anonymous=snapshot.ts < self.resumed_ts)
+
+    async def release(self, board: Board) -> None:
+        """Free the document of a board nobody is on."""
+        if board.key.whiteboard_id not in self._wanted() and not board.pinned:
+            await board.unload()
+
+    def _save_later(self, board: Board) -> None:
+        """Write the board to the room in a while; one snapshot for all changes until then."""
+        if board.key not in self._saving:
+            self._saving.add(board.key)
+            self._tasks.create_task(self._save(board))
+
+    async def _save(self, board: Board) -> None:
+        await asyncio.sleep(SAVE_AFTER)
+        self._saving.discard(board.key)  # a change from now on needs another snapshot
+        waits = backoff(random.random, first=10.0)
+        while self.found.get(board.key.whiteboard_id) is board:
+            await board.load()
+            try:
+                await snapshots.write(self._homeserver, board.key, board.document.encode())
+            except Transient as error:
+                await asyncio.sleep(error.retry_after or next(waits))
+            except ServerError:
+                _log.warning("a snapshot could not be written", extra=self._keys)
+                return
+            else:
+                return
+
+    # -- recording -----------------------------------------------------------------------------
+
+    async def look(self) -> None:
+        """Mend recordings that lack something; write checkpoints that are due."""
+        for board in list(self.found.values()):
+            board.mend()
+            if board.checkpoint_due:
+                await board.checkpoint()
+
+    async def pause(self) -> None:
+        """Stop recording."""
+        self.paused = True
+        for board in self.found.values():
+            await board.checkpoint()
+            board.recording = False
+        self._tell_recording()
+
+    async def resume(self) -> None:
+        """Go on recording, with one baseline per board."""
+        self.paused = False
+        self.resumed_ts = self._services.now_ts()
+        for board in self.found.values():
+            await board.resume()
+            self._tasks.create_task(self._catch_up(board))
+        self._tell_recording()
+
+    def _tell_recording(self) -> None:
+        now_ts = self._services.now_ts()
+        for board in self.found.values():
+            self._services.offer(RecordingChanged(board.key, now_ts, self.recording, None))
+
+    async def close(self) -> None:
+        """Write checkpoints; the boards are still there at the next start."""
+        for board in self.found.values():
+            await board.unload()
+
+    async def lose_all(self) -> None:
+        """The bot is out of the room."""
+        for board in self.found.values():
+            await self._lose(board)
+        self.found.clear()

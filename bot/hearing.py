@@ -1,0 +1,136 @@
+"""Hearing: packets of a connection become messages with a name.
+
+Everything from peers is bounded here before it is decoded (DESIGN rule 5), and named by the room's
+memberships alone (rule 4): who is in no membership has no name, and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import Protocol
+
+from bot import metrics
+from bot.board import Arrival
+from bot.errors import InvalidMessage
+from bot.whiteboard.message import Message, decode
+
+UNKNOWN_FOR = 4.0
+"""Seconds a packet waits for the membership of its sender, which may be on its way."""
+MAX_UNKNOWN = 2_000
+"""Packets that wait so at the most; beyond, the oldest go on without a name."""
+MAX_RATE = 5_000
+"""Packets taken of one sender in one second; the rest is dropped and counted."""
+
+Names = Mapping[str, tuple[str, str]]
+"""Who is behind a LiveKit identity: user id and device id."""
+
+
+class Packet(Protocol):
+    """A packet as the connection hands it over."""
+
+    @property
+    def identity(self) -> str | None:
+        """The LiveKit identity of its sender; None while the server has not announced him."""
+
+    @property
+    def data(self) -> bytes:
+        """Its bytes."""
+
+    @property
+    def at(self) -> float:
+        """When it arrived, monotonic seconds."""
+
+
+class Hearing:
+    """Turns packets into arrivals.
+
+    Args:
+        names: computes who is behind each identity now.
+        deliver: takes the arrivals, in order.
+        now_ts: ms by the homeserver's clock.
+    """
+
+    def __init__(
+        self,
+        names: Callable[[], Names],
+        deliver: Callable[[Sequence[Arrival]], None],
+        now_ts: Callable[[], int],
+    ) -> None:
+        self._compute_names = names
+        self._deliver = deliver
+        self._now_ts = now_ts
+        self._known: Names | None = None
+        self._waiting: deque[tuple[Packet, Message]] = deque()
+        self._rates: dict[str | None, int] = {}
+        self._second = 0
+
+    @property
+    def due(self) -> float | None:
+        """When a waiting packet has waited long enough, monotonic; None when none waits."""
+        return self._waiting[0][0].at + UNKNOWN_FOR if self._waiting else None
+
+    def memberships_changed(self) -> None:
+        """Name senders anew from now on."""
+        self._known = None
+
+    def take(self, packets: Sequence[Packet]) -> None:
+        """Take packets in the order they arrived."""
+        self.settle()  # first what came earlier, perhaps of the same sender
+        names = self._names()
+        arrivals = []
+        for packet in packets:
+            message = self._read(packet)
+            if message is None:
+                continue
+            if packet.identity is not None and packet.identity not in names:
+                self._waiting.append((packet, message))
+            else:
+                arrivals.append(self._arrival(packet, message, names))
+        while len(self._waiting) > MAX_UNKNOWN:
+            arrivals.append(self._arrival(*self._waiting.popleft(), names))
+        if arrivals:
+            self._deliver(arrivals)
+
+    def settle(self) -> None:
+        """Let packets go whose sender is known by now, or that have waited long enough."""
+        if not self._waiting:
+            return
+        names = self._names()
+        late = monotonic() - UNKNOWN_FOR
+        arrivals = []
+        still: deque[tuple[Packet, Message]] = deque()
+        for packet, message in self._waiting:
+            if packet.identity in names or packet.at <= late:
+                arrivals.append(self._arrival(packet, message, names))
+            else:
+                still.append((packet, message))
+        self._waiting = still
+        if arrivals:
+            self._deliver(arrivals)
+
+    def _read(self, packet: Packet) -> Message | None:
+        second = int(packet.at)
+        if second != self._second:
+            self._second = second
+            self._rates.clear()
+        seen = self._rates[packet.identity] = self._rates.get(packet.identity, 0) + 1
+        if seen > MAX_RATE:
+            metrics.PACKETS.labels("too_many").inc()
+            return None
+        try:
+            return decode(packet.data)
+        except InvalidMessage:
+            metrics.PACKETS.labels("invalid").inc()
+            return None
+
+    def _names(self) -> Names:
+        if self._known is None:
+            self._known = self._compute_names()
+        return self._known
+
+    def _arrival(self, packet: Packet, message: Message, names: Names) -> Arrival:
+        user, device = names.get(packet.identity or "", (None, None))
+        age_ms = int((monotonic() - packet.at) * 1000)
+        return Arrival(message, user, device, self._now_ts() - age_ms, packet.data)
