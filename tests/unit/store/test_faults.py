@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -319,3 +320,29 @@ async def test_cancelled_while_opening(folder: Path) -> None:
         with suppress(asyncio.CancelledError):
             await (await task).__aexit__()
     await make(folder)
+
+
+async def test_a_backup_with_a_log_that_nothing_can_replay(
+    unprivileged: Callable[[], Path],
+) -> None:
+    """Read as it is, the file alone would lack its newest entries: better to say so."""
+    folder = unprivileged()
+    copy = folder / "copy"
+    copy.mkdir()
+    async with Archive(folder) as archive:
+        await archive.board_id(KEY, 1)
+        for name in ("boardkeeper.db", "boardkeeper.db-wal"):
+            (copy / name).write_bytes((folder / name).read_bytes())
+    copy.chmod(0o500)
+    await fails(copy, "cannot be opened", read_only=True)
+    copy.chmod(0o700)
+    async with Archive(copy, read_only=True) as archive:
+        assert len(await archive.boards()) == 1
+
+
+async def test_a_file_system_without_locks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    await fails(folder, "the disk or the operating system refuses")
