@@ -88,14 +88,13 @@ class Image:
         return Path(self.here(self.workdir))
 
     def run(
-        self, command: Sequence[str], *, as_user: bool = False, **more: str
+        self, command: Sequence[str], *, as_user: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command as the image would; output is kept, failure raises.
 
         Args:
             command: program and arguments.
             as_user: as the image's user, where we may change to it: when we are root.
-            more: added to the environment.
         """
         change = []
         if as_user and os.geteuid() == 0:
@@ -107,7 +106,7 @@ class Image:
         done = subprocess.run(
             [*change, *command],
             cwd=self.folder,
-            env={**self.environment, **more},
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
