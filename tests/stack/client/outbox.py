@@ -47,7 +47,12 @@ class Outbox:
         for packet in self.link.offer(payload):
             await self._put(packet, reliable=reliable)
         if self.link.holds:
-            self._jobs.start(self._flush())
+            self._jobs.start(self._flush_later())
+
+    async def flush(self) -> None:
+        """Sends what the link holds back."""
+        for packet in self.link.flush():
+            await self._put(packet)
 
     async def send_cursor(self, payload: bytes) -> None:
         """Sends a cursor: at most ten times a second, and in the end the last one."""
@@ -73,10 +78,9 @@ class Outbox:
         sent = channel is not None and await channel.send(packet, reliable=reliable)
         (self.sent if sent else self.unsent)[_type(packet)] += 1
 
-    async def _flush(self) -> None:
+    async def _flush_later(self) -> None:
         await asyncio.sleep(_HELD_FOR)
-        for packet in self.link.flush():
-            await self._put(packet)
+        await self.flush()
 
     async def _trail(self) -> None:
         while self._cursor.deadline is not None:
