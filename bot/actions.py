@@ -6,16 +6,16 @@ Works on the archive alone, so it works whether the bot runs or not.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from bot.board import Checkpoint, apply_entry
+from bot.board import DOCUMENT_KINDS, Checkpoint, apply_entry
 from bot.errors import Refused, ServerError, Transient, UsageError
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
-from bot.whiteboard.entry import Entry
+from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.nwb import export_nwb, images
 
 MAX_IMAGE = 26_214_400
@@ -44,7 +44,12 @@ class Archive(Protocol):
         """Return the latest checkpoint."""
 
     def all_entries(
-        self, board_id: int, *, after_seq: int = 0, until_ts: int | None = None
+        self,
+        board_id: int,
+        *,
+        after_seq: int = 0,
+        until_ts: int | None = None,
+        kinds: Collection[Kind] | None = None,
     ) -> AsyncIterator[Entry]:
         """Iterate over entries in order."""
 
@@ -126,7 +131,9 @@ async def document_at(
     if checkpoint is not None:
         document.merge_snapshot(checkpoint.data)
         after = checkpoint.seq
-    async for entry in archive.all_entries(board_id, after_seq=after, until_ts=at_ts):
+    async for entry in archive.all_entries(
+        board_id, after_seq=after, until_ts=at_ts, kinds=DOCUMENT_KINDS
+    ):
         apply_entry(document, entry)
     return document
 

@@ -19,7 +19,7 @@ from bot import __version__
 from bot.backoff import backoff
 from bot.board import Services
 from bot.config import Config
-from bot.errors import NotFound, ServerError, Transient
+from bot.errors import NotFound, ServerError, StoreError, Transient
 from bot.handlers.base import Handler
 from bot.handlers.lanes import Lanes
 from bot.handlers.load import build
@@ -95,7 +95,7 @@ class App:
             )
             self._http = await stack.enter_async_context(aiohttp.ClientSession())
             self._recorder = Recorder(self._archive, on_commit=self._committed)
-            self._syncer = Syncer(self._homeserver, self._archive)
+            self._syncer = Syncer(self._homeserver, _Positions(self._archive))
             listen = (config.web.listen.host, config.web.listen.port)
             await stack.enter_async_context(Web(listen, self._components))
             await self._work(handlers, record)
@@ -327,6 +327,25 @@ class App:
             ),
             "archive": Component(failing is None, failing or "recording"),
         }
+
+
+class _Positions:
+    """Keeps the sync position where it can be kept: a full disk must not end the sync.
+
+    A position that is not kept only means that the next start sees some events again.
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    async def get(self, name: str) -> str | None:
+        return await self._archive.get(name)
+
+    async def set(self, name: str, value: str) -> None:
+        try:
+            await self._archive.set(name, value)
+        except StoreError:
+            _log.warning("the sync position could not be kept")
 
 
 def make_homeserver(config: Config, archive: Archive, token: str | None = None) -> Homeserver:

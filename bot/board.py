@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -76,7 +76,12 @@ class Archive(Protocol):
         """Keep the whole document as it is after entry `seq`."""
 
     def all_entries(
-        self, board_id: int, *, after_seq: int = 0, until_ts: int | None = None
+        self,
+        board_id: int,
+        *,
+        after_seq: int = 0,
+        until_ts: int | None = None,
+        kinds: Collection[Kind] | None = None,
     ) -> AsyncIterator[Entry]:
         """Iterate over entries in order."""
 
@@ -178,7 +183,9 @@ class Board:
         if checkpoint is not None:
             document.merge_snapshot(checkpoint.data)
             self.last_seq = checkpoint.seq
-        async for entry in archive.all_entries(self.board_id, after_seq=self.last_seq):
+        async for entry in archive.all_entries(
+            self.board_id, after_seq=self.last_seq, kinds=DOCUMENT_KINDS
+        ):
             apply_entry(document, entry)
             self.last_seq = entry.seq
         return document
@@ -300,14 +307,15 @@ class Board:
 
     async def _remember(self, snapshot: Snapshot, *, anonymous: bool) -> None:
         """Note that this snapshot need never be read again: after what it brought is on disk."""
-        if self.recording and await self._services.committed():
+        if not self.recording or not await self._services.committed():
+            return
+        sender, ts = ("", 0) if anonymous else (snapshot.sender, snapshot.ts)
+        try:
             await self._services.archive.saw_snapshot(
-                self.board_id,
-                snapshot.event_id,
-                "" if anonymous else snapshot.sender,
-                0 if anonymous else snapshot.ts,
-                len(snapshot.data),
+                self.board_id, snapshot.event_id, sender, ts, len(snapshot.data)
             )
+        except StoreError:
+            _log.warning("a snapshot could not be noted", extra={"room": self.key.room_id})
 
     def baseline(self) -> None:
         """Record the whole document as it is: where a recording begins or goes on; no author."""
@@ -371,6 +379,9 @@ class Board:
         self._save(self)
         return True
 
+
+DOCUMENT_KINDS = frozenset({Kind.UPDATE, Kind.SNAPSHOT, Kind.BASELINE})
+"""The entries that documents are made of."""
 
 _KINDS: Mapping[type[Signal], Kind] = {
     CursorMove: Kind.CURSOR,

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from bot import metrics, snapshots
 from bot.backoff import backoff
 from bot.board import Board, Services
-from bot.errors import InvalidSnapshot, ServerError, Transient
+from bot.errors import InvalidSnapshot, ServerError, StoreError, Transient
 from bot.handlers.base import BoardFound, BoardGone, RecordingChanged
 from bot.roomstate import RoomState
 from bot.whiteboard.board import BoardKey
@@ -48,6 +48,7 @@ class Boards:
         services: shared parts.
         wanted: the boards that people are on; their documents stay in memory.
         publish: sends a message to the people on the boards.
+        changed: told when there is another board.
         tasks: the Room's own group.
 
     Attributes:
@@ -65,6 +66,7 @@ class Boards:
         *,
         wanted: Callable[[], frozenset[str]],
         publish: Callable[[Message], Awaitable[None]],
+        changed: Callable[[], None],
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.found: dict[str, Board] = {}
@@ -76,9 +78,11 @@ class Boards:
         self._services = services
         self._wanted = wanted
         self._publish = publish
+        self._changed = changed
         self._tasks = tasks
         self._assembler = Assembler()
         self._saving: set[BoardKey] = set()
+        self._finding: set[BoardKey] = set()
         self._keys = {"room": state.room_id}
 
     @property
@@ -107,22 +111,40 @@ class Boards:
                 del self.found[whiteboard_id]
                 await self._lose(board)
         for whiteboard_id, key in self._state.boards.items():
-            if whiteboard_id not in self.found:
-                await self._find(key)
+            if whiteboard_id not in self.found and key not in self._finding:
+                self._finding.add(key)
+                self._tasks.create_task(self._find(key))
 
     async def _find(self, key: BoardKey) -> None:
-        board_id = await self._archive.board_id(key, self._services.now_ts())
+        board_id = await self._number(key)
+        self._finding.discard(key)
+        if self._state.boards.get(key.whiteboard_id) != key or key.whiteboard_id in self.found:
+            return
         board = Board(key, board_id, self._services, publish=self._publish, save=self._save_later)
         board.recording = self.recording
         self.found[key.whiteboard_id] = board
         metrics.BOARDS.inc()
-        self._tasks.create_task(self._introduce(board))
+        self._changed()
+        await self._introduce(board)
+
+    async def _number(self, key: BoardKey) -> int:
+        """Have the archive number the board; one that cannot be written now is waited for."""
+        waits = backoff(random.random)
+        while True:
+            try:
+                return await self._archive.board_id(key, self._services.now_ts())
+            except StoreError:
+                _log.warning("a board cannot be recorded yet", extra=self._keys)
+                await asyncio.sleep(next(waits))
 
     async def _lose(self, board: Board) -> None:
         metrics.BOARDS.dec()
         await board.unload()
         now_ts = self._services.now_ts()
-        await self._archive.board_gone(board.board_id, now_ts)
+        try:
+            await self._archive.board_gone(board.board_id, now_ts)
+        except StoreError:
+            _log.warning("the end of a board could not be kept", extra=self._keys)
         self._services.offer(BoardGone(board.key, now_ts))
 
     async def _introduce(self, board: Board) -> None:

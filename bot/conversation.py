@@ -9,7 +9,7 @@ from typing import Protocol
 
 from bot.commands.parser import Command, Request, allowed
 from bot.commands.texts import say
-from bot.errors import ServerError
+from bot.errors import ServerError, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +66,13 @@ class Conversation:
         if not allowed(request, power, self.power):
             await self.say("no_power")
             return
+        try:
+            await self._obey(request, room)
+        except StoreError:
+            # It holds until the next start: whoever asked has to know.
+            await self.say("archive_failing")
+
+    async def _obey(self, request: Request, room: Acts) -> None:
         match request.command:
             case Command.PAUSE:
                 await self.say("paused" if await room.pause() else "unchanged")

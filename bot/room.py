@@ -16,7 +16,7 @@ from bot import boards, conversation, snapshots
 from bot.board import Arrival, Services
 from bot.boards import Boards
 from bot.commands.parser import read_request
-from bot.errors import ServerError
+from bot.errors import ServerError, StoreError
 from bot.roomstate import STATE_TYPES, RoomState
 from bot.rtc.membership import MEMBER_TYPE, WHITEBOARD
 from bot.sessions import Presence, Sessions
@@ -146,6 +146,7 @@ class Room:
         )
         self._tasks: asyncio.TaskGroup
         self._wake = asyncio.Event()
+        self._due = False  # whether sessions are to be looked at without a batch
         self._forbidden_said = False
         self._met = False
         self._keys = {"room": room_id}
@@ -188,6 +189,7 @@ class Room:
             shared.services,
             wanted=lambda: self.sessions.wanted,
             publish=self._publish,
+            changed=self._look_soon,
             tasks=tasks,
         )
         self.sessions = Sessions(
@@ -204,6 +206,10 @@ class Room:
         kept = await shared.archive.room(self.room_id)
         if kept is not None:
             self.boards.paused, self.boards.resumed_ts = kept.paused, kept.resumed_ts
+
+    def _look_soon(self) -> None:
+        self._due = True
+        self._wake.set()
 
     async def _publish(self, message: Message) -> None:
         await self.sessions.publish(message)
@@ -222,6 +228,9 @@ class Room:
                 async with asyncio.timeout(LOOK_EVERY if wait is None else min(wait, LOOK_EVERY)):
                     await self._wake.wait()
             except TimeoutError:
+                self._due = True
+            if self._due:
+                self._due = False
                 await self.sessions.reconsider()
             await self.boards.look()
 
@@ -273,9 +282,12 @@ class Room:
             and isinstance(event_id, str)
             and isinstance(ts, int)
         ):
-            await self._shared.archive.saw_membership(
-                self.room_id, key, event_id, sender, ts, content
-            )
+            try:
+                await self._shared.archive.saw_membership(
+                    self.room_id, key, event_id, sender, ts, content
+                )
+            except StoreError:
+                _log.warning("a membership could not be kept", extra=self._keys)
 
     async def _take(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")
@@ -334,8 +346,15 @@ class Room:
         await self._conversation.say(why)
         await self.sessions.stop()
         await self._shared.homeserver.leave(self.room_id)
-        await self._shared.archive.set_room(self.room_id, noticed=False, paused=False)
+        await self._remember(noticed=False, paused=False)
         self.ended.set()
+
+    async def _remember(self, *, noticed: bool, paused: bool | None = None) -> None:
+        """Keep what may be said once too often if it gets lost."""
+        try:
+            await self._shared.archive.set_room(self.room_id, noticed=noticed, paused=paused)
+        except StoreError:
+            _log.warning("the archive does not take what is to be kept of a room", extra=self._keys)
 
     async def _meet(self) -> None:
         """Say once on joining what the bot does, what it records and how to stop it."""
@@ -347,7 +366,7 @@ class Room:
         if kept is None or not kept.noticed:
             recorded = self._shared.services.recording
             await self._conversation.say("hello" if recorded else "hello_unrecorded")
-            await self._shared.archive.set_room(self.room_id, noticed=True)
+            await self._remember(noticed=True)
 
     async def _clear_stale(self) -> None:
         """Clear a membership that an earlier life of ours left behind (its dead man was lost)."""

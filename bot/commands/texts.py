@@ -90,11 +90,10 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "de": "In verschlüsselten Räumen kann ich noch nicht arbeiten und gehe deshalb wieder.",
     },
     "archive_failing": {
-        "en": "I cannot save the recording at the moment. I keep it in memory and keep trying.",
-        "de": (
-            "Ich kann die Aufzeichnung gerade nicht speichern. Ich halte sie im Speicher und"
-            " versuche es weiter."
-        ),
+        "en": "Done, but I cannot write to my archive at the moment: after a restart I will not"
+        " remember it. Please tell those who run me.",
+        "de": "Erledigt, aber ich kann gerade nicht in mein Archiv schreiben: Nach einem Neustart"
+        " weiß ich das nicht mehr. Bitte sagt denen Bescheid, die mich betreiben.",
     },
 }
 
