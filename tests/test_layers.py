@@ -15,6 +15,7 @@ CORE = {"bot", "bot.errors"}
 WHITEBOARD = {*CORE, "bot.whiteboard"}
 SHELL = {*WHITEBOARD, "bot.rtc", "bot.backoff", "bot.metrics", "bot.handlers.base"}
 ROOM = {*SHELL, "bot.commands", "bot.board", "bot.snapshots", "bot.roomstate"}
+SETTINGS = {*CORE, "bot.settings", "bot.scalars", "bot.secret", "bot.yamltree"}
 ALLOWED: dict[str, set[str]] = {
     "bot": set(),
     "bot.errors": set(),
@@ -24,10 +25,17 @@ ALLOWED: dict[str, set[str]] = {
     "bot.whiteboard": WHITEBOARD,
     "bot.commands": {"bot.commands"},
     "bot.invites": set(),
-    "bot.config": {*CORE, "bot.settings", "bot.config"},
-    "bot.settings": CORE,
+    "bot.yamltree": CORE,
+    "bot.scalars": {*CORE, "bot.yamltree"},
+    "bot.secret": {*CORE, "bot.yamltree"},
+    "bot.settings": SETTINGS,
+    "bot.config": SETTINGS,
+    "bot.configfile": {*SETTINGS, "bot.config"},
     "bot.logs": CORE,
-    "bot.handlers": {*WHITEBOARD, "bot.handlers", "bot.metrics", "bot.settings", "bot.backoff"},
+    "bot.handlers": {
+        *(*WHITEBOARD, *SETTINGS, "bot.config"),
+        *("bot.handlers", "bot.metrics", "bot.backoff"),
+    },
     "bot.matrix": {*CORE, "bot.matrix", "bot.backoff"},
     "bot.livekit": {*CORE, "bot.livekit", "bot.backoff"},
     "bot.store": {*WHITEBOARD, "bot.store"},
