@@ -1,0 +1,86 @@
+"""`python -m tests.bench [--quick] [--only PART]`: measures, shows a table, writes bench.json."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from bot.livekit.lean import raise_file_limit
+from tests.bench import delays, idle, ingest
+from tests.bench.results import Result, show, write
+from tests.bench.scene import Scene, scene
+from tests.stack.processes import ROOT
+from tests.stack.stack import Options, Stack
+
+PARTS = ("ingest", "delays", "idle")
+# As operators of many boards are told to set it.
+_OPTIONS = Options(synapse={"experimental_features": {"msc4140_max_delayed_events_per_user": 1000}})
+
+Measure = Callable[[Scene], Awaitable[list[Result]]]
+
+
+def main() -> None:
+    """Measures what is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer runs, 50 rooms: two minutes")
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part; may be repeated")
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench.json")
+    chosen = parser.parse_args()
+    console = Console()
+    parts = _plan(chosen.only or PARTS, quick=chosen.quick)
+    results = asyncio.run(_measure(parts, console))
+    write(results, chosen.output)
+    show(results, console)
+    console.print(f"Written to {chosen.output}")
+
+
+def _plan(parts: list[str] | tuple[str, ...], *, quick: bool) -> list[tuple[str, Measure]]:
+    """What to measure, in this order, each with words for people."""
+    plan: list[tuple[str, Measure]] = []
+    if "ingest" in parts:
+        packets, runs = (3000, 1) if quick else (6000, 5)
+        plan.append(("ingest", lambda on: ingest.measure(on, packets=packets, runs=runs)))
+    if "delays" in parts:
+        times = 1 if quick else 7
+        plan.append(("how soon it is there", lambda on: delays.measure(on, runs=times)))
+    if "idle" in parts:
+        plan += [_idle(*one) for one in ([(50, 1)] if quick else [(1, 3), (50, 3), (200, 2)])]
+    return plan
+
+
+def _idle(rooms: int, runs: int) -> tuple[str, Measure]:
+    # A settled bare SDK still costs less than at first: 25 s, seen with 50 rooms.
+    settle, window = (10.0, 10.0) if rooms == 1 else (20.0, 15.0)
+    many = rooms >= 200
+
+    async def measure(on: Scene) -> list[Result]:
+        return await idle.measure(
+            on, rooms=rooms, runs=runs, settle=settle, window=window, split=many
+        )
+
+    return f"{rooms} idle boards", measure
+
+
+async def _measure(plan: list[tuple[str, Measure]], console: Console) -> list[Result]:
+    raise_file_limit()
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="boardkeeper-bench-") as name:
+        folder = Path(name)
+        async with (
+            Stack.start(folder / "stack", _OPTIONS) as stack,
+            scene(stack, folder / "runs") as on,
+        ):
+            for words, measure in plan:
+                with console.status(f"Measuring {words} …"):
+                    results += await measure(on)
+                console.print(f"Measured {words}.")
+    return results
+
+
+if __name__ == "__main__":
+    main()
