@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_ori
 from urllib.parse import urlsplit
 
 from bot.errors import Mistake
-from bot.yamltree import Node, Wrong, text_of
+from bot.yamltree import Node, Wrong, path_of, text_of
 
 Parser = Callable[[str], object]
 """Makes a value of a text; raises ValueError with a sentence."""
@@ -217,13 +217,13 @@ def convert(kind: Any, node: Node, path: str, folder: Path) -> Any:
         Wrong: the text does not fit the type.
         TypeError: no text fits the type; the dataclass is wrong.
     """
+    if kind is Path:
+        return path_of(node, path, folder)
     text = text_of(node, path)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return _choice(arguments, text, node, path)
     base, *marks = arguments if origin is Annotated else (kind,)
-    if base is Path:
-        return folder / Path(text).expanduser()
     parse = next((each.parse for each in marks if isinstance(each, Reads)), PARSERS.get(base))
     if parse is None:
         raise TypeError(f"{path}: settings cannot be of the type {kind}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import Mistake
-from bot.yamltree import Node, Table, Wrong, text_of
+from bot.yamltree import Node, Table, Wrong, path_of, text_of
 
 MAX_BYTES = 64 * 1024
 """Size of a file that holds a secret at the most."""
@@ -83,7 +83,7 @@ def find_secret(
         Wrong: it has several places, or cannot be read from its one.
     """
     lines = {key: table.entries[key][0] for key in (name, f"{name}_file") if key in table.entries}
-    if variable(path) in environ:
+    if environ.get(variable(path)):  # an empty one is how compose files leave one out
         lines[variable(path)] = 0
     line = max(lines.values(), default=0)
     warning = None
@@ -106,7 +106,7 @@ def find_secret(
 
 def _read_file(node: Node, path: str, folder: Path) -> tuple[str, Mistake | None]:
     """Return what a file holds, without the line's end, and a warning if all may read it."""
-    where = folder / Path(text_of(node, path)).expanduser()
+    where = path_of(node, path, folder)
     try:
         with where.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -101,6 +101,22 @@ def text_of(node: Node, path: str) -> str:
     return node.text
 
 
+def path_of(node: Node, path: str, folder: Path) -> Path:
+    """Return the file that a scalar names; a relative one is below `folder`, `~` is the home.
+
+    Raises:
+        Wrong: the text names no file.
+    """
+    text = text_of(node, path)
+    try:
+        named = Path(text).expanduser()
+    except RuntimeError:
+        raise Wrong(Mistake(path, node.line, "names the home of a user who is not known")) from None
+    if "\0" in text:
+        raise Wrong(Mistake(path, node.line, "must be a path"))
+    return folder / named
+
+
 def parse(text: str, mistakes: list[Mistake]) -> Node | None:
     """Read a YAML text.
 

@@ -23,6 +23,11 @@ class Inner:
 
 
 @dataclass(frozen=True)
+class WithPath:
+    where: Path
+
+
+@dataclass(frozen=True)
 class Everything:
     text: str
     inner: Inner
@@ -151,6 +156,15 @@ def test_a_section_that_is_not_there_has_its_defaults() -> None:
     assert read_settings(Outer, {}).pair == Pair()
 
 
+def test_paths_that_name_no_file() -> None:
+    assert mistakes(WithPath, "where: ~nobody-here/x") == [
+        "line 1: where: names the home of a user who is not known"
+    ]
+    assert mistakes(WithPath, 'where: "a\\0b"') == ["line 1: where: must be a path"]
+    assert mistakes(WithSecret, 'token_file: "a\\0b"') == ["line 1: token_file: must be a path"]
+    assert read_settings(WithPath, {"where": "~/x"}).where == Path.home() / "x"
+
+
 def test_a_path_leads_to_the_settings() -> None:
     assert mistakes(Inner, "wrd: a", path="handlers.x.settings") == [
         "line 1: handlers.x.settings.wrd: is no setting; did you mean word?",
@@ -265,8 +279,10 @@ class TestSecrets:
         environ = {"BOARDKEEPER_HANDLERS_MY_HOOK_SETTINGS_TOKEN": "x"}
         read = read_settings(WithSecret, {}, "handlers.my-hook.settings", environ=environ)
         assert read == WithSecret(Secret("x"))
+
+    def test_an_empty_variable_is_none(self) -> None:
         empty = {"BOARDKEEPER_TOKEN": ""}
-        assert mistakes(WithSecret, "", environ=empty) == ["token: is empty"]
+        assert read_settings(WithSecret, {"token": "x"}, environ=empty) == WithSecret(Secret("x"))
 
     def test_exactly_one_source(self) -> None:
         assert mistakes(WithSecret, "") == [
