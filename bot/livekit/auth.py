@@ -94,7 +94,7 @@ async def sfu_get(
             content = await _bounded(answer.content)
     except TimeoutError:
         raise Transient(f"the JWT service did not answer within {seconds:g} s") from None
-    except (aiohttp.InvalidURL, ValueError):
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError):
         raise NotFound("the address of the JWT service is not valid") from None
     except (aiohttp.ClientError, OSError) as error:
         raise Transient(f"no connection to the JWT service ({type(error).__name__})") from None
@@ -164,7 +164,7 @@ def _object(content: bytes) -> dict[str, Any]:
 
 
 def _failure(status: int, body: Mapping[str, Any], retry_after: str | None) -> ServerError:
-    """Sort what the service answers by what helps (matrixrtc.md 4.5)."""
+    """Sort what the service answers by what helps (docs/matrixrtc.md 4.5)."""
     code = body.get("errcode")
     wait = _wait(body.get("retry_after_ms"), retry_after)
     if status == 401 or (status == 500 and code == "M_LOOKUP_FAILED"):
