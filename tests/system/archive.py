@@ -1,4 +1,4 @@
-"""The bot's archive as anybody with sqlite3 sees it; the tests do not use the bot's own code here."""
+"""The archive as anybody with sqlite3 sees it: none of the bot's own code is used here."""
 
 from __future__ import annotations
 

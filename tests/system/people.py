@@ -16,6 +16,7 @@ from tests.stack.client.habits import Habits
 from tests.stack.client.link import Link
 from tests.stack.neoboard import NeoBoard
 from tests.stack.stack import Stack
+from tests.system.archive import count_entries
 
 QUICK: Mapping[str, Any] = {"rtc": {"refresh": "1s", "delay": "4s"}}
 """Times of the membership that make tests short."""
@@ -69,14 +70,10 @@ class Meeting:
     async def said(self) -> list[str]:
         """Return what the bot has written into the room, oldest first."""
         path = f"/_matrix/client/v3/rooms/{quote(self.board.room_id)}/messages"
-        events = (
-            await self.alice.user.fetch(
-                "GET", self.alice.user.homeserver_url + path + "?dir=b&limit=100"
-            )
-        )["chunk"]
+        found = await self.alice.user.request("GET", path, query={"dir": "b", "limit": "100"})
         return [
             event["content"].get("body", "")
-            for event in reversed(events)
+            for event in reversed(found["chunk"])
             if event["sender"] == self.bot.user_id and event["type"] == "m.room.message"
         ]
 
@@ -88,8 +85,6 @@ class Meeting:
 
     def entries(self, **where: object) -> int:
         """Return how many entries the archive holds of this board."""
-        from tests.system.archive import count_entries
-
         return count_entries(self.bot.data, self.board.whiteboard_id, **where)
 
 

@@ -124,7 +124,7 @@ async def test_others_are_declined_with_the_reason(stack: Stack, tmp_path: Path)
 async def test_encrypted_rooms_are_declined_and_left(stack: Stack, tmp_path: Path) -> None:
     async with meeting(stack, tmp_path, opened=False) as here:
         content = {"algorithm": "m.megolm.v1.aes-sha2"}
-        await here.alice.user.send_state(here.board.room_id, "m.room.encryption", "", content)
+        await here.alice.user.put_state(here.board.room_id, "m.room.encryption", content)
 
         async def left() -> bool:
             event = await here.state_event("m.room.member", here.bot.user_id)
@@ -221,10 +221,7 @@ async def test_kicked_it_ends_everything_and_comes_back_when_invited(
     stack: Stack, tmp_path: Path
 ) -> None:
     async with meeting(stack, tmp_path) as here:
-        path = f"/_matrix/client/v3/rooms/{here.board.room_id}/kick"
-        await here.alice.user.fetch(
-            "POST", stack.homeserver_url + path, {"user_id": here.bot.user_id}
-        )
+        await here.alice.user.membership(here.board.room_id, "kick", here.bot.user_id)
         await until(lambda: logged(here.bot, "board gone"), 10, "kick not noticed", here.bot)
         await here.alice.user.membership(here.board.room_id, "invite", here.bot.user_id)
         await here.announced()
@@ -248,7 +245,7 @@ async def test_default_power_levels_said_once_and_works_when_mended(
         assert levels is not None
         content = levels["content"]
         content["events"]["org.matrix.msc3401.call.member"] = 0
-        await here.alice.user.send_state(here.board.room_id, "m.room.power_levels", "", content)
+        await here.alice.user.put_state(here.board.room_id, "m.room.power_levels", content)
         await here.announced()
 
 

@@ -2,40 +2,86 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests import dockerfile
+from tests.stack.ports import HOST, free_port
 from tests.stack.processes import ROOT
+
+STEPS = dockerfile.read(ROOT / "Dockerfile")
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> dockerfile.Image:
+    """The image, built once."""
+    built = dockerfile.Image(tmp_path_factory.mktemp("image"), ROOT)
+    built.build(STEPS, f"{Path(sys.base_prefix) / 'bin'}:{os.environ['PATH']}")
+    return built
 
 
 @pytest.mark.timeout(600)
-def test_the_steps_of_the_image_make_a_bot_that_runs_as_its_user(tmp_path: Path) -> None:
-    image = dockerfile.Image(tmp_path / "root", ROOT)
-    steps = dockerfile.read(ROOT / "Dockerfile")
-    base = f"{Path(sys.base_prefix) / 'bin'}:{os.environ['PATH']}"
-
-    image.build(steps, base)
-
+def test_it_holds_the_bot_and_no_tools(image: dockerfile.Image) -> None:
     assert image.user == 10001
     assert image.entrypoint == ["boardkeeper"]
     assert image.command == ["run", "-c", "/config/config.yaml"]
-    packages = Path(image.here("/opt/boardkeeper/lib"))
-    assert not list(packages.glob("python*/site-packages/pip"))
+    assert "boardkeeper" in image.run_as_user(["boardkeeper", "--help"])
+    packages = list(Path(image.here("/opt/boardkeeper/lib")).glob("python*/site-packages/*"))
+    assert {"bot", "livekit", "mautrix"} <= {path.name for path in packages}
+    assert not {"pip", "setuptools"} & {path.name for path in packages}
+
+
+def test_its_first_configuration_is_right(image: dockerfile.Image) -> None:
+    path = image.here("/data/config.yaml")
+    image.run_as_user(["boardkeeper", "init", path])
+    assert "is right" in image.run_as_user(["boardkeeper", "check", "-c", path])
+
+
+def test_it_is_healthy_ends_when_told_and_writes_to_its_data_alone(
+    image: dockerfile.Image, tmp_path: Path
+) -> None:
+    port, data = free_port(), Path(image.here("/data"))
+    config = {
+        # Nobody answers there: the bot waits for its homeserver, alive but not ready.
+        "homeserver": {"url": f"http://{HOST}:{free_port()}", "user_id": "@b:c", "password": "x"},
+        "data": {"folder": str(data)},
+        "web": {"listen": f"{HOST}:{port}"},
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
     before = _files(image.root)
 
-    told = image.run(["boardkeeper", "--help"], as_user=True).stdout
-    assert "boardkeeper" in told
-    data = Path(image.here("/data"))
-    image.run(["boardkeeper", "init", str(data / "config.yaml")], as_user=True)
-    checked = image.run(["boardkeeper", "check", "-c", str(data / "config.yaml")], as_user=True)
-    assert "is right" in checked.stdout
+    arguments = ["run", "-c", str(tmp_path / "config.yaml")]
+    bot = image.start_as_user([*image.entrypoint, *arguments])
+    try:
+        assert _healthy(image, port)
+    finally:
+        bot.send_signal(signal.SIGTERM)
+        said, _ = bot.communicate(timeout=20)
 
+    assert bot.returncode == 0, said
     written = _files(image.root) - before
-    assert written == {data / "config.yaml"}
+    assert written
+    assert all(data in path.parents for path in written)
+
+
+def _healthy(image: dockerfile.Image, port: int) -> bool:
+    """Asks with the image's own command until the answer is yes, for half a minute."""
+    (check,) = [step.rest.partition(" CMD ")[2] for step in STEPS if step.word == "HEALTHCHECK"]
+    command = json.loads(check.replace(":8080/", f":{port}/"))
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        asked = subprocess.run(command, env=image.environment, capture_output=True, check=False)
+        if asked.returncode == 0:
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def _files(root: Path) -> set[Path]:
