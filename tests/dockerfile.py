@@ -87,24 +87,39 @@ class Image:
         """The working folder."""
         return Path(self.here(self.workdir))
 
-    def run(
-        self, command: Sequence[str], *, as_user: bool = False
-    ) -> subprocess.CompletedProcess[str]:
-        """Runs a command as the image would; output is kept, failure raises.
+    def run(self, command: Sequence[str]) -> str:
+        """Runs a command as root of the image, and returns what it printed; failure raises."""
+        return self._run_to_end(command)
 
-        Args:
-            command: program and arguments.
-            as_user: as the image's user, where we may change to it: when we are root.
-        """
-        change = []
-        if as_user and os.geteuid() == 0:
-            # The interpreter or the folder may be below a home that others cannot enter: the user
-            # may read everything here, but write no more than in the image.
-            change = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"]
-            change += ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
-            change += ["--bounding-set=-all,+dac_read_search", "--no-new-privs"]
+    def run_as_user(self, command: Sequence[str]) -> str:
+        """Runs a command as the image's user, where we may change to it: when we are root."""
+        return self._run_to_end([*self._change, *command])
+
+    def start_as_user(self, command: Sequence[str]) -> subprocess.Popen[str]:
+        """Starts a program as the image's user; what it prints is kept for `communicate`."""
+        return subprocess.Popen(
+            [*self._change, *command],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    @property
+    def _change(self) -> list[str]:
+        if os.geteuid() != 0:
+            return []
+        # The interpreter or the folder may be below a home that others cannot enter: the user may
+        # read everything here, but write no more than in the image.
+        read = "-all,+dac_read_search"
+        who = [f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups", "--no-new-privs"]
+        rights = [f"--inh-caps={read}", f"--ambient-caps={read}", f"--bounding-set={read}"]
+        return ["setpriv", *who, *rights]
+
+    def _run_to_end(self, command: Sequence[str]) -> str:
         done = subprocess.run(
-            [*change, *command],
+            command,
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -112,7 +127,7 @@ class Image:
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done
+        return done.stdout
 
     def _env(self, rest: str) -> None:
         for pair in shlex.split(rest):
