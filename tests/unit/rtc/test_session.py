@@ -1,0 +1,105 @@
+"""Sessions as computed from memberships."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.rtc.membership import ARRAY, WHITEBOARD, Membership
+from bot.rtc.session import Slot, live, next_change, sessions, slot_of
+from tests.unit.rtc.make import ANN, BEN, NOW, element_call, member, read
+
+
+def everybody(_user: str) -> bool:
+    return True
+
+
+def test_s01_one_member() -> None:
+    one = member()
+    (session,) = sessions([one], NOW, everybody).values()
+    assert session.slot == Slot(WHITEBOARD, "board")
+    assert session.members == (one,)
+
+
+def test_s02_s03_s04_slots_are_application_and_id() -> None:
+    found = sessions(
+        [
+            member(),
+            member(BEN, call_id="other"),
+            member("@c:hs", application="m.call"),
+            member("@d:hs"),
+        ],
+        NOW,
+        everybody,
+    )
+    assert {str(slot): len(session.members) for slot, session in found.items()} == {
+        "net.nordeck.whiteboard#board": 2,
+        "net.nordeck.whiteboard#other": 1,
+        "m.call#board": 1,
+    }
+
+
+def test_s14_expiry_is_sharp() -> None:
+    for offset, count in ((1, 1), (0, 0), (-1, 0)):
+        assert len(live([member(expires=NOW + offset)], NOW, everybody)) == count
+
+
+def test_s13_default_span() -> None:
+    one = read(element_call(expires=None), origin_server_ts=NOW)
+    assert live([one], NOW + 14_400_000 - 1, everybody) == [one]
+    assert live([one], NOW + 14_400_000 + 1, everybody) == []
+
+
+def test_s16_next_change() -> None:
+    members = [
+        member(expires=NOW + 9),
+        member(BEN, expires=NOW + 5),
+        member("@gone:hs", expires=NOW),
+        member("@old:hs", expires=NOW + 1, profile=ARRAY),
+    ]
+    assert next_change(members, NOW) == NOW + 5
+    assert next_change(members, NOW + 5) == NOW + 9
+    assert next_change(members, NOW + 9) is None
+
+
+def test_s17_s18_only_people_in_the_room() -> None:
+    here = {BEN}
+    members = [member(), member(BEN)]
+    assert [one.user_id for one in live(members, NOW, here.__contains__)] == [BEN]
+    here.add(ANN)
+    assert len(live(members, NOW, here.__contains__)) == 2
+    here.clear()
+    assert sessions(members, NOW, here.__contains__) == {}
+
+
+def test_r8_is_never_live() -> None:
+    assert live([member(profile=ARRAY)], NOW, everybody) == []
+
+
+def test_s19_devices_count_each_once() -> None:
+    phone = member(device_id="PHONE", state_key="_@ann:hs_PHONE", created_ts=NOW + 1)
+    again = member(state_key="_@ann:hs_DEV_suffix", created_ts=NOW + 2)
+    (session,) = sessions([again, phone, member()], NOW, everybody).values()
+    assert session.members == (member(), phone)
+
+
+def test_s23_empty_call_id() -> None:
+    assert str(slot_of(member(application="m.call", call_id=""))) == "m.call#ROOM"
+    assert str(slot_of(member(application="m.call", call_id="custom"))) == "m.call#custom"
+    assert str(slot_of(member(application="app", call_id=""))) == "app#"
+
+
+@given(st.permutations([member(f"@{name}:hs", created_ts=NOW + name % 2) for name in range(4)]))
+def test_s24_equal_rooms_give_equal_sessions(members: list[Membership]) -> None:
+    expected = sessions(sorted(members, key=lambda one: one.user_id), NOW, everybody)
+    assert sessions(members, NOW, everybody) == expected
+    changed = [replace(members[0], call_id="other"), *members[1:]]
+    assert sessions(changed, NOW, everybody) != expected
+
+
+def test_qs6_unknown_applications_are_reported() -> None:
+    assert Slot("org.example", "x") in sessions(
+        [member(application="org.example", call_id="x", foci=())], NOW, everybody
+    )
