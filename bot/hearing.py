@@ -20,8 +20,11 @@ UNKNOWN_FOR = 4.0
 """Seconds a packet waits for the membership of its sender, which may be on its way."""
 MAX_UNKNOWN = 2_000
 """Packets that wait so at the most; beyond, the oldest go on without a name."""
-MAX_RATE = 5_000
-"""Packets taken of one sender in one second; the rest is dropped and counted."""
+WINDOW = 4
+"""Seconds over which a sender's packets are counted: after a stall of the network those of several
+seconds come at once."""
+MAX_IN_WINDOW = 20_000
+"""Packets taken of one sender in that time; the rest is dropped and counted."""
 
 Names = Mapping[str, tuple[str, str]]
 """Who is behind a LiveKit identity: user id and device id."""
@@ -64,7 +67,7 @@ class Hearing:
         self._known: Names | None = None
         self._waiting: deque[tuple[Packet, Message]] = deque()
         self._rates: dict[str | None, int] = {}
-        self._second = 0
+        self._window = 0
 
     @property
     def due(self) -> float | None:
@@ -111,12 +114,12 @@ class Hearing:
             self._deliver(arrivals)
 
     def _read(self, packet: Packet) -> Message | None:
-        second = int(packet.at)
-        if second != self._second:
-            self._second = second
+        window = int(packet.at) // WINDOW
+        if window != self._window:
+            self._window = window
             self._rates.clear()
         seen = self._rates[packet.identity] = self._rates.get(packet.identity, 0) + 1
-        if seen > MAX_RATE:
+        if seen > MAX_IN_WINDOW:
             metrics.PACKETS.labels("too_many").inc()
             return None
         try:
