@@ -43,7 +43,7 @@ def _plan(parts: list[str] | tuple[str, ...], *, quick: bool) -> list[tuple[str,
     """What to measure, in this order, each with words for people."""
     plan: list[tuple[str, Measure]] = []
     if "ingest" in parts:
-        packets, runs = (3000, 1) if quick else (6000, 5)
+        packets, runs = (3000, 2) if quick else (6000, 9)
         plan.append(("ingest", lambda on: ingest.measure(on, packets=packets, runs=runs)))
     if "delays" in parts:
         times = 1 if quick else 7

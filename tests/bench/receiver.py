@@ -14,24 +14,21 @@ from tests.bench.talk import say, told
 
 
 async def main() -> None:
-    """Joins, counts, says when it has them all."""
+    """Joins, counts, says when it has them all, and stays until it is killed."""
     job = await told()
     room = rtc.Room()
     seen = 0
-    complete = asyncio.Event()
 
     def received(_packet: rtc.DataPacket) -> None:
         nonlocal seen
         seen += 1
         if seen == job["count"]:
             say(time.monotonic())
-            complete.set()
 
     room.on("data_received", received)
     await room.connect(job["url"], job["token"])
     say("joined")
-    await complete.wait()
-    await room.disconnect()
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -29,15 +29,16 @@ class Usage:
 
 async def usage(pid: int, seconds: float) -> Usage:
     """Watch a process: processor time over so many seconds, the rest at their end."""
-    before, began = _cpu_seconds(pid), time.monotonic()
+    before, began = cpu_seconds(pid), time.monotonic()
     await asyncio.sleep(seconds)
-    spent = (_cpu_seconds(pid) - before) / (time.monotonic() - began)
+    spent = (cpu_seconds(pid) - before) / (time.monotonic() - began)
     proc = Path(f"/proc/{pid}")
     pages = int((proc / "statm").read_text().split()[1])
     return Usage(pages * _PAGE / 1e6, len(list((proc / "fd").iterdir())), 100 * spent)
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used so far, all threads together."""
     # The second field is the program's name in parentheses and may hold anything.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
