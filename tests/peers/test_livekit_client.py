@@ -1,0 +1,69 @@
+"""livekit-client in a browser hears the bot."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from livekit import api
+
+from tests.peers.browser import Listener, listening
+from tests.peers.relaying import Relaying, relaying
+from tests.peers.yjs import Yjs
+from tests.stack.client import elements
+from tests.stack.client.document import initial
+from tests.stack.stack import Stack
+from tests.system.people import name
+
+
+async def test_it_knows_the_bot_within_a_second_and_hears_its_packets(
+    stack: Stack, tmp_path: Path, yjs: Yjs
+) -> None:
+    async with relaying(stack, tmp_path) as here:
+        bob = await stack.user(name("bob"))
+        async with listening(stack, tmp_path / "peer", bob, here.target.room_id) as listener:
+            assert listener.of("connected")[0]["others"] == []
+            await here.carol.open(here.target)
+            [known] = await listener.until(
+                lambda: listener.of("participant", here.identity), 10, "the bot as participant"
+            )
+            joined_ms = await joined(stack, here.identity)
+            assert known["at"] - joined_ms < 1000
+
+            await here.alice.open(here.source)
+            drawn = await here.alice.draw(elements.note("from one room to the other"))
+            await listener.until(
+                lambda: drawn in seen(yjs, listener, here), 10, "what alice has drawn"
+            )
+            for packet in listener.of("data", here.identity):
+                assert packet["topic"] == ""
+        # A packet without a participant is dropped by every whiteboard: there must be none.
+        assert all(packet.get("identity") for packet in listener.of("data"))
+
+
+def seen(yjs: Yjs, listener: Listener, here: Relaying) -> set[str]:
+    """The elements that a whiteboard with this connection would show."""
+    updates = []
+    for packet in listener.of("data", here.identity):
+        message = json.loads(packet["payload"])
+        if message["type"] == "net.nordeck.whiteboard.document_update":
+            assert message["content"]["documentId"] == here.target.document_id
+            updates.append(base64.b64decode(message["content"]["data"], validate=True))
+    [slide] = yjs.read([initial("0"), *updates]).content["slides"]
+    return {element["id"] for element in slide["elements"]}
+
+
+async def joined(stack: Stack, identity: str) -> float:
+    """When LiveKit let this participant in, in ms since 1970."""
+    async with api.LiveKitAPI(
+        stack.livekit_url, stack.livekit_key, stack.livekit_secret
+    ) as livekit:
+        rooms = await livekit.room.list_rooms(api.ListRoomsRequest())
+        found: list[Any] = []
+        for room in rooms.rooms:
+            request = api.ListParticipantsRequest(room=room.name)
+            found += (await livekit.room.list_participants(request)).participants
+    [participant] = [one for one in found if one.identity == identity]
+    return float(participant.joined_at_ms)
