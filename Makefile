@@ -3,8 +3,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3; do command -v $$nam
 VENV := .venv/bin
 SETUP := $(PYTHON) .ci/setup.py
 # The pure core is covered to the last branch; so is what reads other people's input.
-CORE := bot/rtc/*,bot/whiteboard/*,bot/config.py,bot/configfile.py,bot/errors.py,bot/logs.py
-CORE := $(CORE),bot/scalars.py,bot/secret.py,bot/settings.py,bot/yamltree.py
+CORE := bot/rtc/*,bot/whiteboard/*,bot/config/*,bot/errors.py,bot/logs.py,bot/commands/*,bot/invites.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check setup bench stack-up stack-down lock clean

@@ -17,10 +17,11 @@ from rich.table import Table
 from bot import __version__, actions, logs
 from bot.app import App, make_homeserver
 from bot.config import Config
-from bot.configfile import init, load
-from bot.errors import BoardkeeperError, ConfigError, ServerError, UsageError
+from bot.config.file import init, load
+from bot.errors import AuthLost, BoardkeeperError, ConfigError, ServerError, UsageError
 from bot.handlers.load import settings_of
 from bot.store.archive import Archive
+from bot.whiteboard.document import Document
 
 EXIT_WRONG = 2
 """The call or the configuration is wrong."""
@@ -91,6 +92,12 @@ def _failed(error: BaseException) -> int:
             _err.print(f"{error.source}: {mistake}", style="red", markup=False)
         return EXIT_WRONG
     _err.print(f"boardkeeper: {error}", style="red", markup=False)
+    if isinstance(error, AuthLost):
+        _err.print(
+            "The homeserver does not accept the bot's access token (any more). Configured with a"
+            " password, the bot logs in anew when it is started again; else put a new access_token"
+            " into the configuration."
+        )
     return EXIT_FAILED
 
 
@@ -151,7 +158,9 @@ async def _export(config: Config, board: str, at: str | None) -> actions.Export:
             archive,
             await actions.find_board(archive, board),
             at_ts=at_ts,
-            max_document=config.boards.max_document,
+            empty=Document(
+                default_version=config.boards.default_root, max_bytes=config.boards.max_document
+            ),
             download=download,
         )
 

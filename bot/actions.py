@@ -115,27 +115,32 @@ async def find_board(archive: Archive, name: str) -> BoardRow:
 
 
 async def document_at(
-    archive: Archive, board_id: int, at_ts: int | None, *, max_document: int
-) -> Document:
+    archive: Archive, board_id: int, at_ts: int | None, empty: Document
+) -> Document | None:
     """Rebuild a board's document from the archive.
 
     Args:
         archive: to read from.
         board_id: which board.
         at_ts: the instant, ms since 1970; None for the latest.
-        max_document: bytes the document may have at the most.
+        empty: a fresh document, which is filled.
+
+    Returns:
+        None when nothing was known of the board at that instant.
     """
-    document = Document(max_bytes=max_document)
+    document = empty
     after = 0
+    found = False
     checkpoint = await archive.checkpoint(board_id, at_ts)
     if checkpoint is not None:
         document.merge_snapshot(checkpoint.data)
-        after = checkpoint.seq
+        after, found = checkpoint.seq, True
     async for entry in archive.all_entries(
         board_id, after_seq=after, until_ts=at_ts, kinds=DOCUMENT_KINDS
     ):
         apply_entry(document, entry)
-    return document
+        found = True
+    return document if found else None
 
 
 async def export(
@@ -143,7 +148,7 @@ async def export(
     row: BoardRow,
     *,
     at_ts: int | None = None,
-    max_document: int,
+    empty: Document,
     download: Download,
 ) -> Export:
     """Export a board as `.nwb`, as NeoBoard itself would write it.
@@ -152,14 +157,14 @@ async def export(
         archive: to read from.
         row: which board.
         at_ts: the instant; None for the latest.
-        max_document: bytes the document may have at the most.
+        empty: a fresh document of the configured version and size.
         download: fetches an image.
 
     Raises:
         UsageError: nothing was known of the board at that instant.
     """
-    document = await document_at(archive, row.id, at_ts, max_document=max_document)
-    if document.version is None:
+    document = await document_at(archive, row.id, at_ts, empty)
+    if document is None or document.version is None:
         when = " at that time" if at_ts is not None else ""
         raise UsageError(f"Nothing is recorded of this board{when}.")
     content = document.content()

@@ -15,7 +15,7 @@ CORE = {"bot", "bot.errors"}
 WHITEBOARD = {*CORE, "bot.whiteboard"}
 SHELL = {*WHITEBOARD, "bot.rtc", "bot.backoff", "bot.metrics", "bot.handlers.base"}
 ROOM = {*SHELL, "bot.commands", "bot.board", "bot.snapshots", "bot.roomstate"}
-SETTINGS = {*CORE, "bot.settings", "bot.scalars", "bot.secret", "bot.yamltree"}
+SETTINGS = {*CORE, "bot.config"}
 ALLOWED: dict[str, set[str]] = {
     "bot": set(),
     "bot.errors": set(),
@@ -25,17 +25,9 @@ ALLOWED: dict[str, set[str]] = {
     "bot.whiteboard": WHITEBOARD,
     "bot.commands": {"bot.commands"},
     "bot.invites": set(),
-    "bot.yamltree": CORE,
-    "bot.scalars": {*CORE, "bot.yamltree"},
-    "bot.secret": {*CORE, "bot.yamltree"},
-    "bot.settings": SETTINGS,
     "bot.config": SETTINGS,
-    "bot.configfile": {*SETTINGS, "bot.config"},
     "bot.logs": CORE,
-    "bot.handlers": {
-        *(*WHITEBOARD, *SETTINGS, "bot.config"),
-        *("bot.handlers", "bot.metrics", "bot.backoff"),
-    },
+    "bot.handlers": {*WHITEBOARD, *SETTINGS, "bot.handlers", "bot.metrics", "bot.backoff"},
     "bot.matrix": {*CORE, "bot.matrix", "bot.backoff"},
     "bot.livekit": {*CORE, "bot.livekit", "bot.backoff"},
     "bot.store": {*WHITEBOARD, "bot.store"},
@@ -50,6 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.sessions": ROOM,
     "bot.conversation": {*CORE, "bot.commands"},
     "bot.room": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards"},
+    "bot.host": {*ROOM, "bot.room", "bot.invites"},
     "bot.actions": {*WHITEBOARD, "bot.board"},
     "bot.app": {"*"},
     "bot.__main__": {"*"},

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from ruamel.yaml import YAML
 
-from bot.configfile import load
+from bot.config.file import load
 from tests.dockerfile import read
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bot import logs
 from bot.errors import Transient
-from bot.secret import Secret
+from bot.config.secret import Secret
 
 
 class Captured:

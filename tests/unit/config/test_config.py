@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.config import Config, HandlerEntry, Homeserver
-from bot.configfile import KindOf, example, init, load
+from bot.config.file import KindOf, example, init, load
+from bot.config.secret import Secret
+from bot.config.yamltree import Table, parse
 from bot.errors import ConfigError, UsageError
-from bot.secret import Secret
-from bot.yamltree import Table, parse
 
 ACCOUNT = """
 homeserver:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import scalars
+from bot.config import scalars
 
 
 @pytest.mark.parametrize(

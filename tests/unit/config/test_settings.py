@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.config.scalars import Between, Duration, Size
+from bot.config.secret import MAX_BYTES, Secret
+from bot.config.settings import Problem, Reader, read_settings
+from bot.config.yamltree import EMPTY, Listing, Node, Scalar, parse, tree
 from bot.errors import ConfigError
-from bot.scalars import Between, Duration, Size
-from bot.secret import MAX_BYTES, Secret
-from bot.settings import Problem, Reader, read_settings
-from bot.yamltree import EMPTY, Listing, Node, Scalar, parse, tree
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.errors import Mistake
-from bot.yamltree import (
+from bot.config.yamltree import (
     EMPTY,
     MAX_BYTES,
     MAX_DEPTH,
@@ -19,6 +18,7 @@ from bot.yamltree import (
     read_tree,
     tree,
 )
+from bot.errors import Mistake
 
 
 def mistakes_of(text: str) -> list[str]:

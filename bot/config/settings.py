@@ -18,10 +18,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from bot.config.scalars import convert
+from bot.config.secret import Secret, find_secret, variable
+from bot.config.yamltree import EMPTY, Listing, Node, Scalar, Table, Wrong, tree
 from bot.errors import ConfigError, Mistake
-from bot.scalars import convert
-from bot.secret import Secret, find_secret, variable
-from bot.yamltree import EMPTY, Listing, Node, Scalar, Table, Wrong, tree
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
 from urllib.parse import urlsplit
 
+from bot.config.yamltree import Node, Wrong, path_of, text_of
 from bot.errors import Mistake
-from bot.yamltree import Node, Wrong, path_of, text_of
 
 Parser = Callable[[str], object]
 """Makes a value of a text; raises ValueError with a sentence."""

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.config.yamltree import Node, Table, Wrong, path_of, text_of
 from bot.errors import Mistake
-from bot.yamltree import Node, Table, Wrong, path_of, text_of
 
 MAX_BYTES = 64 * 1024
 """Size of a file that holds a secret at the most."""

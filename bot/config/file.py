@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from bot.config import DEFAULT_HANDLERS, OWN_SERVER, Config, HandlerEntry
+from bot.config.settings import Reader
+from bot.config.yamltree import EMPTY, Listing, Node, Table, read_tree
 from bot.errors import ConfigError, Mistake, UsageError
-from bot.settings import Reader
-from bot.yamltree import EMPTY, Listing, Node, Table, read_tree
 
 KindOf = Callable[[str], type[Any]]
 """Finds the settings dataclass of a handler by its `use`; raises UsageError when there is none."""

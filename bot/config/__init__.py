@@ -1,7 +1,7 @@
 """The configuration as frozen dataclasses: types, defaults, and the rules between keys.
 
 What each key means stands in `config.example.yaml`, for the people who set it; a test holds the two
-together. configfile.py makes a `Config` of a file.
+together. file.py makes a `Config` of a file.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from bot.errors import Mistake
-from bot.scalars import (
+from bot.config.scalars import (
     Address,
     Between,
     DeviceId,
@@ -28,9 +27,10 @@ from bot.scalars import (
     UserId,
     Word,
 )
-from bot.secret import Secret
-from bot.settings import Problem
-from bot.yamltree import EMPTY, Node
+from bot.config.secret import Secret
+from bot.config.settings import Problem
+from bot.config.yamltree import EMPTY, Node
+from bot.errors import Mistake
 
 OWN_SERVER = "{server}"
 """Stands for the bot's own server in the globs of `invites`."""
