@@ -1,0 +1,150 @@
+"""Servers fail while people draw: the bot comes back by itself, and nothing is missing after."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from tests.stack.bot import Bot, until
+from tests.stack.stack import Stack
+from tests.system.drawing import (
+    BY_HAND,
+    drawing,
+    readiness,
+    ready,
+    same_after_next_snapshot,
+    unready,
+    well_again,
+)
+from tests.system.people import QUICK, Meeting, logged, meeting, name, person
+from tests.system.smalldisk import SmallDisk
+
+DELAY = 4.0
+"""Of the bot's delayed leave here (people.QUICK)."""
+
+
+async def stays_announced(here: Meeting) -> None:
+    """No leave of the time before clears the new membership."""
+    end = asyncio.get_running_loop().time() + DELAY + 1
+    while asyncio.get_running_loop().time() < end:
+        assert await here.membership()
+        await asyncio.sleep(0.5)
+
+
+async def test_synapse_gone_for_ten_seconds(stack: Stack, tmp_path: Path) -> None:
+    async with meeting(stack, tmp_path, habits=BY_HAND) as here:
+        async with drawing(here.alice) as pen:
+            await here.recorded(5)
+            await stack.synapse.kill()
+            gone = time.monotonic()
+            await unready(here.bot, "homeserver", within=8)
+            recorded = here.entries(kind="update")
+            await asyncio.sleep(gone + 10 - time.monotonic())
+            # LiveKit knows nothing of it: what is drawn meanwhile is recorded.
+            assert here.entries(kind="update") > recorded
+            await stack.synapse.start()
+            await well_again(here, within=40)
+            await stays_announced(here)
+        assert len(pen.drawn) > 50
+        await same_after_next_snapshot(here)
+
+
+async def test_livekit_killed_and_started_again(stack: Stack, tmp_path: Path) -> None:
+    async with meeting(stack, tmp_path, habits=BY_HAND) as here:
+        async with drawing(here.alice):
+            await here.recorded(5)
+            await stack.livekit.kill()
+            await unready(here.bot, "livekit", within=10)
+            await asyncio.sleep(1)
+            await stack.livekit.start()
+            await well_again(here, within=40)
+            recorded = here.entries(kind="update")
+            await here.recorded(recorded + 5)
+        await same_after_next_snapshot(here)
+
+
+async def test_jwt_service_answers_500_for_five_seconds(stack: Stack, tmp_path: Path) -> None:
+    """With a LiveKit that has just lost everybody, so that everybody needs a token."""
+    async with meeting(stack, tmp_path, habits=BY_HAND) as here:
+        async with drawing(here.alice):
+            await here.recorded(5)
+            await stack.jwt.fault("lookup_failed")
+            await stack.livekit.restart()
+            await until(lambda: refusals(here) >= 1, 15, "no token was asked for", here.bot)
+            await asyncio.sleep(5)
+            await stack.jwt.heal()
+            await well_again(here, within=40)
+            recorded = here.entries(kind="update")
+            await here.recorded(recorded + 5)
+        await same_after_next_snapshot(here)
+
+
+def refusals(here: Meeting) -> int:
+    """Return how often the bot's connection was lost before it stood."""
+    return len([line for line in logged(here.bot, "livekit") if line["state"] == "lost"])
+
+
+async def test_connections_cut_and_frozen_while_the_servers_live(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """A network that goes away: refused connections, and worse, ones that only fall silent."""
+    async with meeting(stack, tmp_path, habits=BY_HAND) as here:
+        async with drawing(here.alice):
+            await here.recorded(5)
+            for proxy in (stack.proxies.synapse, stack.proxies.livekit):
+                await proxy.cut()
+            await asyncio.sleep(3)
+            for proxy in (stack.proxies.synapse, stack.proxies.livekit):
+                await proxy.restore()
+            await well_again(here, within=40)
+            await stack.proxies.synapse.pause()
+            await stack.livekit.pause()
+            await asyncio.sleep(3)
+            await stack.livekit.resume()
+            await stack.proxies.synapse.restore()
+            await well_again(here, within=40)
+            recorded = here.entries(kind="update")
+            await here.recorded(recorded + 5)
+        await same_after_next_snapshot(here)
+
+
+async def test_full_disk(stack: Stack, tmp_path: Path) -> None:
+    """It stays announced, says what is wrong, and writes all of it when there is room again."""
+    bot = Bot(stack, tmp_path / "bot", await stack.user(name("bot")), QUICK)
+    disk = SmallDisk(bot)
+    await bot.start()
+    try:
+        async with person(stack, "alice", BY_HAND) as alice:
+            here = Meeting(stack, bot, alice, await alice.create_board(invite=[bot.user_id]))
+            await alice.open(here.board)
+            await here.heard()
+            async with drawing(alice) as pen:
+                await committed(bot, 5)
+                free = disk.fill()
+                await unready(bot, "archive", within=20)
+                stuck = await committed(bot, 5)
+                await stays_announced(here)
+                assert await committed(bot, 5) == stuck
+                _, components = await readiness(bot)
+                assert components["homeserver"]
+                assert components["livekit"]
+                free()
+                await ready(bot, within=40)
+            # Not one is lost: they waited in memory.
+            await committed(bot, len(pen.drawn))
+            disk.copy_out()
+            assert here.entries(kind="update") == len(pen.drawn)
+            await same_after_next_snapshot(here)
+    finally:
+        await bot.kill()
+
+
+async def committed(bot: Bot, count: int) -> float:
+    """Wait until so many entries are committed; return how many are."""
+
+    async def check() -> float:
+        found = (await bot.metrics())["boardkeeper_entries_total"]
+        return found if found >= count else 0
+
+    return float(await until(check, 10, f"{count} entries are not committed", bot))
