@@ -115,7 +115,7 @@ async def test_others_are_declined_with_the_reason(stack: Stack, tmp_path: Path)
             return {}
 
         async def declined() -> bool:
-            return (await member())["membership"] == "leave"
+            return bool((await member())["membership"] == "leave")
 
         await until(declined, 10, "the invite is not declined", bot)
         assert "ask those who run it" in (await member())["reason"]
