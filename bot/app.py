@@ -12,6 +12,7 @@ import random
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from math import inf
 
 import aiohttp
 
@@ -66,6 +67,7 @@ class App:
         self._stop = asyncio.Event()
         self._foci: list[Focus] = []
         self._delayed = False
+        self._max_delay = inf
         self._host: Host | None = None
         self._homeserver: Homeserver
         self._archive: Archive
@@ -236,7 +238,7 @@ class App:
         rtc = self._config.rtc
         return Timing(
             refresh=rtc.refresh,
-            delay=rtc.delay,
+            delay=max(min(rtc.delay, self._max_delay), rtc.refresh + 3.0),
             expires=rtc.expires,
             renew=rtc.expires * random.uniform(0.67, 0.82),  # noqa: S311 - spreads load, hides nothing
         )
@@ -295,7 +297,9 @@ class App:
     async def _read_support(self) -> None:
         """Learn whether the homeserver has delayed events; without them we cannot promise much."""
         try:
-            self._delayed = (await self._homeserver.delayed_support()).supported
+            support = await self._homeserver.delayed_support()
+            self._delayed = support.supported
+            self._max_delay = (support.max_delay_ms or 0) / 1000 or inf
         except ServerError as error:
             _log.warning("the homeserver does not say what it can do", extra={"why": str(error)})
             return

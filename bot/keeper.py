@@ -124,15 +124,26 @@ class Keeper:
         self._status = machine.status
         self._wake = asyncio.Event()
         self._rested = asyncio.Event()
+        self._asking: asyncio.Timeout | None = None
+        self._wanted = False
 
     def join(self) -> None:
         """Announce the membership and keep it."""
+        self._wanted = True
         self.machine.join(monotonic())
         self._wake.set()
 
+    @property
+    def leaving(self) -> bool:
+        """Whether it is being withdrawn, or is not there."""
+        return not self._wanted
+
     def leave(self) -> None:
-        """Withdraw it."""
+        """Withdraw it; an action in flight is abandoned, as it may hang."""
+        self._wanted = False
         self.machine.leave(monotonic())
+        if self._asking is not None and not self._asking.expired():
+            self._asking.reschedule(asyncio.get_running_loop().time())
         self._wake.set()
 
     def permission_changed(self) -> None:
@@ -179,10 +190,12 @@ class Keeper:
     async def _carry_out(self, action: actions.Action) -> actions.Outcome:
         try:
             # The shell has the same bound; this one also ends a hanging name look-up or TLS.
-            async with asyncio.timeout(action.timeout):
+            async with asyncio.timeout(action.timeout) as self._asking:
                 return await self._ask(action)
         except (ServerError, TimeoutError) as error:
             return actions.outcome_of(error)
+        finally:
+            self._asking = None
 
     async def _ask(self, action: actions.Action) -> actions.Outcome:
         server, timeout = self._homeserver, action.timeout

@@ -166,7 +166,8 @@ class Presence:
     async def close(self) -> None:
         """Withdraw the memberships, then disconnect."""
         for keeper in self._keepers.values():
-            keeper.leave()
+            if not keeper.leaving:
+                keeper.leave()
         try:
             async with asyncio.timeout(LEAVE_WITHIN):
                 for keeper in self._keepers.values():
@@ -290,7 +291,8 @@ class Presence:
                 self._announce(whiteboard_id)
         for whiteboard_id, keeper in self._keepers.items():
             if whiteboard_id not in self._wanted or not may_announce:
-                keeper.leave()
+                if not keeper.leaving:
+                    keeper.leave()
             elif self.connected:
                 keeper.join()
 
