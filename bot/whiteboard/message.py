@@ -24,6 +24,8 @@ PREFIX = "net.nordeck.whiteboard."
 MAX_PACKET = 64_000
 """Bytes; LiveKit carries no larger packet, framing included."""
 
+_MAX_BITS = 1023  # what a double can hold
+
 MAX_ID = 1024
 """Characters of a document, slide or frame id; NeoBoard's have 21, Matrix event ids 44."""
 
@@ -118,7 +120,7 @@ def _coordinate(position: dict[str, Any], key: str) -> float:
     value = position.get(key)
     if type(value) is float:
         number = value
-    elif type(value) is int and abs(value) < 2**53:
+    elif type(value) is int and value.bit_length() <= _MAX_BITS:
         number = float(value)
     else:
         raise InvalidMessage(f"position.{key} is not a number")
@@ -208,8 +210,9 @@ def _content(message: Message) -> tuple[str, dict[str, Any]]:
             return "focus_on", {"slideId": slide_id}
         case Present(kind, None, _):
             return f"present_{kind}", {}
-        case Present(kind, target, edit):
-            return f"present_{kind}", {"view": {"isEditMode": edit, f"{kind}Id": target}}
+    return f"present_{message.kind}", {
+        "view": {"isEditMode": message.edit, f"{message.kind}Id": message.target}
+    }
 
 
 def _number(value: float) -> float:
