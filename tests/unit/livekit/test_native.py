@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,8 +76,10 @@ def sdk(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[SdkRoom]]:
     assert native._unfinished == {}
 
 
-async def joined(receive: Callable[[Packet], None] = lambda _: None) -> NativeRoom:
-    return await join(GRANT, receive, lambda _identity, _here: None)
+async def joined(
+    room: str = "room", receive: Callable[[Packet], None] = lambda _: None
+) -> NativeRoom:
+    return await join(replace(GRANT, room=room), receive, lambda _identity, _here: None)
 
 
 async def test_it_hears_who_is_there_comes_and_goes(sdk: type[SdkRoom]) -> None:
@@ -91,7 +94,7 @@ async def test_it_hears_who_is_there_comes_and_goes(sdk: type[SdkRoom]) -> None:
 
 async def test_packets_of_the_unadapted_sdk_are_the_same(sdk: type[SdkRoom]) -> None:
     got: list[Packet] = []
-    await joined(got.append)
+    await joined(receive=got.append)
     arrive: Any = sdk.made[0].listeners["data_received"]
     kind = rtc.DataPacketKind
     ann: Any = SimpleNamespace(identity="ann")
@@ -233,6 +236,39 @@ async def test_two_joins_of_one_room_may_be_cancelled_at_once(sdk: type[SdkRoom]
     sdk.hang.set()
     await asyncio.sleep(0.01)
     assert [room.disconnected for room in sdk.made] == [1, 1]
+
+
+async def test_rooms_are_joined_one_after_the_other(sdk: type[SdkRoom]) -> None:
+    sdk.hang = asyncio.Event()
+    joining = [asyncio.create_task(joined(room)) for room in "ab"]
+    await asyncio.sleep(0.01)
+    assert len(sdk.made) == 1
+    sdk.hang.set()
+    await asyncio.gather(*joining)
+
+
+async def test_a_room_that_hangs_does_not_hold_up_the_next(
+    sdk: type[SdkRoom], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "STAGGER", 0.01)
+    sdk.hang = hang = asyncio.Event()
+    joining = asyncio.create_task(joined("a"))
+    await asyncio.sleep(0.005)
+    sdk.hang = None
+    await joined("b")
+    assert not joining.done()
+    hang.set()
+    await joining
+
+
+async def test_a_join_cancelled_before_its_turn_leaves_nothing(sdk: type[SdkRoom]) -> None:
+    sdk.hang = asyncio.Event()
+    joining = [asyncio.create_task(joined(room)) for room in "ab"]
+    await asyncio.sleep(0.01)
+    await cancelled(joining[1])
+    sdk.hang.set()
+    await joining[0]
+    assert len(sdk.made) == 1
 
 
 def test_the_end_of_the_event_loop_ends_a_join_too(sdk: type[SdkRoom]) -> None:
