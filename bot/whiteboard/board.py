@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 BOARD_TYPE = "net.nordeck.whiteboard"
 CREATE_TYPE = "net.nordeck.whiteboard.document.create"
@@ -36,9 +36,15 @@ def read_board(room_id: str, event: Mapping[str, Any]) -> BoardKey | None:
     whiteboard_id = event.get("state_key")
     content = event.get("content")
     document_id = content.get("documentId") if isinstance(content, Mapping) else None
-    for value in (whiteboard_id, document_id):
-        if not isinstance(value, str) or not value or len(value.encode()) > _MAX_ID:
-            return None
-    assert isinstance(whiteboard_id, str)
-    assert isinstance(document_id, str)
+    if not _is_id(whiteboard_id) or not _is_id(document_id):
+        return None
     return BoardKey(room_id, whiteboard_id, document_id)
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    if not isinstance(value, str):
+        return False
+    try:
+        return 0 < len(value.encode()) <= _MAX_ID
+    except UnicodeEncodeError:
+        return False  # JSON can say lone surrogates, which no UTF-8 (archive, Matrix) can hold
