@@ -178,8 +178,13 @@ def _write(output: Path, result: actions.Export) -> None:
             style="yellow",
         )
     _out.print(
-        f"{output}: {result.slides} slides, {result.elements} elements, {result.images} images"
+        f"{output}: {_count(result.slides, 'slide')}, {_count(result.elements, 'element')},"
+        f" {_count(result.images, 'image')}"
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ async def _report(bot: Bot, board: Board) -> None:
     console.print(
         "\nTry next:"
         f"\n  .venv/bin/boardkeeper boards -c {config}"
-        f"\n  .venv/bin/boardkeeper export 1 -c {config} -o early.nwb --at '30s ago'"
+        f"\n  .venv/bin/boardkeeper export 1 -c {config} -o then.nwb --at '15s ago'"
         "\n  make demo KEEP=1     everything stays up, with addresses and logins"
         "\n  open board.nwb in NeoBoard (its menu: Import)"
     )
