@@ -22,8 +22,9 @@ from pycrdt import Doc, Map, merge_updates
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.content import plain, read_content
+from bot.whiteboard.cut import cut
 from bot.whiteboard.schema import check_document, check_element, is_id
-from bot.whiteboard.update import Structure, read_update
+from bot.whiteboard.update import Id, Structure, read_update
 
 _INITIAL = {
     "0": "AQYAACcBATAGc2xpZGVzAScAAAAVSU40aDc0c3VNaUlBSzRBVk1BZGxfAScAAAEIZWxlbWVudHMB"
@@ -71,10 +72,22 @@ def merge(updates: Sequence[bytes]) -> bytes:
     return bytes(merge_updates(*updates))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
+    """An update that waits.
+
+    Attributes:
+        wants: ids; none of it can be applied until one of them is there. None: not known.
+    """
+
     data: bytes
     structure: Structure
+    wants: tuple[Id, ...] | None = None
+
+    @property
+    def divisible(self) -> bool:
+        """Whether it may pay to apply a part of it: it is more than one person's one change."""
+        return self.structure.skips or len(self.structure.blocks) > 1
 
 
 class Document:
@@ -181,12 +194,19 @@ class Document:
         except InvalidUpdate as error:
             return Outcome(Verdict.REFUSED, str(error))
         if self._missing(structure) or self._suspicious(structure):
-            return self._wait(_Waiting(data, structure))
+            one = _Waiting(data, structure)
+            outcome = self._wait(one)
+            return self._drain(outcome) if drain and one.divisible else outcome
         if not self._feed(data, structure):
             return Outcome(Verdict.KNOWN)
-        while drain and (one := self._free()) is not None:
-            self._feed(one.data, one.structure)
-        return Outcome(Verdict.CHANGED)
+        return self._drain(Outcome(Verdict.CHANGED)) if drain else Outcome(Verdict.CHANGED)
+
+    def _drain(self, outcome: Outcome) -> Outcome:
+        """Apply all that waits no longer; returns the outcome, or that something has changed."""
+        while (one := self._free()) is not None:
+            if self._feed(one.data, one.structure):
+                outcome = Outcome(Verdict.CHANGED)
+        return outcome
 
     def _read(self, data: bytes) -> Structure:
         """Read a live update's structure; raises InvalidUpdate for what is never let near."""
@@ -242,13 +262,30 @@ class Document:
         return Outcome(Verdict.WAITING)
 
     def _free(self) -> _Waiting | None:
-        """Take out the first update that waits no longer."""
-        for one in self._waiting:
-            if not self._missing(one.structure) and not self._suspicious(one.structure):
+        """Take out the first update, or part of one, that waits no longer."""
+        for one in list(self._waiting):
+            if self._suspicious(one.structure):
+                continue
+            if not self._missing(one.structure):
                 self._waiting.remove(one)
                 self._size -= len(one.data)
                 return one
+            part = self._part(one) if one.divisible else None
+            if part is not None:
+                return part
         return None
+
+    def _part(self, one: _Waiting) -> _Waiting | None:
+        """Cut off what can be applied of an update that waits; the rest goes on waiting."""
+        clocks = self._clocks
+        if one.wants is not None and all(clocks.get(who, 0) <= clock for who, clock in one.wants):
+            return None
+        parts = cut(one.data, clocks)
+        place = self._waiting.index(one)
+        rest = _Waiting(parts.rest, read_update(parts.rest), parts.wants) if parts.rest else None
+        self._waiting[place : place + 1] = [rest] if rest else []
+        self._size -= len(one.data) - len(parts.rest)
+        return _Waiting(parts.head, read_update(parts.head)) if parts.head else None
 
     # -- snapshots -----------------------------------------------------------------------------
 
@@ -269,7 +306,7 @@ class Document:
             self.supported = self._certain
             return Outcome(Verdict.REFUSED, "it does not belong to a board this bot knows")
         candidate = self if version == self._root_name else self._with_version(version)
-        return self._adopt(candidate, data, structure)
+        return self._adopt(candidate, data)
 
     def _version_of(self, structure: Structure) -> str | None:
         if structure.roots <= {self._root_name} and self._certain:
@@ -285,37 +322,35 @@ class Document:
         other.apply([*self._raw, *(one.data for one in self._waiting)])
         return other
 
-    def _adopt(self, base: Document, data: bytes, structure: Structure) -> Outcome:
+    def _adopt(self, base: Document, data: bytes) -> Outcome:
         """Take over the merge of another document's state and a snapshot, if it is valid."""
-        whole, clocks = bytes(base._doc.get_update()), dict(base._clocks)
-        waiting = list(base._waiting)
-        merged = merge([whole, *(one.data for one in waiting), data])
-        # One update with gaps into an empty Doc: it integrates what it can, and get_update leaves
-        # the rest out. What is left out keeps waiting here.
-        probe: Doc[Any] = Doc()
-        probe.apply_update(merged)
-        integrated = bytes(probe.get_update())
-        fresh = Document(default_version=base._root_name, max_bytes=self._max_bytes)
-        fresh._begin(integrated)
-        reason = check_document(plain(fresh._root), base._root_name)
-        if reason is not None:
-            return Outcome(Verdict.REFUSED, reason)
-        changed = base is not self or fresh._clocks != clocks or not _same(integrated, whole)
+        pool = merge([*(one.data for one in base._waiting), data]) if base._waiting else data
+        reason: str | None = None
+        for pieces in dict.fromkeys((pool, data)):  # what waits may be what is not valid
+            fresh = Document(default_version=base._root_name, max_bytes=self._max_bytes)
+            fresh._begin(bytes(base._doc.get_update()))
+            fresh._waiting = [_Waiting(pieces, read_update(pieces))]
+            fresh._drain(Outcome(Verdict.KNOWN))
+            reason = check_document(plain(fresh._root), base._root_name)
+            if reason is None:
+                return self._become(fresh, base)
+        return Outcome(Verdict.REFUSED, str(reason))
+
+    def _become(self, fresh: Document, base: Document) -> Outcome:
+        """Take over what became of `base` with a snapshot."""
+        integrated, whole = bytes(fresh._doc.get_update()), bytes(base._doc.get_update())
+        verdict = Verdict.KNOWN
+        if base is not self or fresh._clocks != base._clocks or not _same(integrated, whole):
+            verdict = Verdict.CHANGED
+        elif _extent(fresh._waiting) != _extent(base._waiting):
+            verdict = Verdict.WAITING
         self._root_name, self._certain, self._raw = base._root_name, True, []
         self._begin(integrated)
-        waiting.append(_Waiting(data, structure))
-        self._waiting = [one for one in waiting if self._covers_not(one.structure)]
+        self._waiting = fresh._waiting
         self._log.clear()
         self._measure()
         self._credit, self.lost = CREDIT, 0
-        return Outcome(Verdict.CHANGED if changed else Verdict.KNOWN)
-
-    def _covers_not(self, structure: Structure) -> bool:
-        """Return whether part of it is not applied."""
-        clocks = self._clocks
-        return any(stop > clocks.get(who, 0) for who, (_, stop) in structure.blocks.items()) or any(
-            stop > clocks.get(who, 0) for who, _, stop in structure.deletes
-        )
+        return Outcome(verdict)
 
     # -- the live Doc --------------------------------------------------------------------------
 
@@ -396,6 +431,14 @@ class Document:
 def _same(one: bytes, other: bytes) -> bool:
     """Return whether two states without gaps are equal: deletions too."""
     return sorted(read_update(one).deletes) == sorted(read_update(other).deletes)
+
+
+def _extent(waiting: Sequence[_Waiting]) -> object:
+    """Return what tells whether the same is waiting."""
+    if not waiting:
+        return None
+    structure = read_update(merge([one.data for one in waiting]))
+    return structure.blocks, structure.structs, sorted(structure.deletes)
 
 
 def _ids_only(delta: Sequence[Mapping[str, Any]]) -> bool:

@@ -120,8 +120,8 @@ def shown(root: dict[str, Any]) -> dict[str, Any]:
 def _slide(slide_id: str, slide: dict[str, Any]) -> dict[str, Any]:
     elements = slide["elements"]
     ids = _once(slide["elementIds"], elements)
-    rest = {key: slide[key] for key in ("lock",) if key in slide}
-    return {"id": slide_id, "elements": [{"id": one, **elements[one]} for one in ids], **rest}
+    read = {"id": slide_id, "elements": [{"id": one, **elements[one]} for one in ids]}
+    return read | {key: slide[key] for key in ("lock", "frameElementIds") if key in slide}
 
 
 def _once(ids: Iterable[str], found: dict[str, Any]) -> list[str]:
