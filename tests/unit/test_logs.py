@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import logs
-from bot.errors import Transient
 from bot.config.secret import Secret
+from bot.errors import Transient
 
 
 class Captured:
