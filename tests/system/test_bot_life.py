@@ -288,3 +288,33 @@ async def test_with_synapses_own_limits_it_works(tmp_path: Path) -> None:
         for _ in range(25):  # longer than the delay: the restarts get through
             assert await here.membership()
             await asyncio.sleep(1)
+
+
+async def test_an_operators_own_key_opens_the_sfu(stack: Stack, tmp_path: Path) -> None:
+    """`auth: api_key`: the same room and identity as the JWT service would give."""
+    config = {
+        **QUICK,
+        "livekit": {
+            "auth": "api_key",
+            "url": stack.livekit_url,
+            "api_key": stack.livekit_key,
+            "api_secret": stack.livekit_secret,
+        },
+    }
+    async with meeting(stack, tmp_path, config) as here:
+        await here.alice.draw(elements.shape())
+        await here.recorded(1)
+        assert here.entries(sender=here.alice.user_id) == 1
+
+
+async def test_an_upgraded_room_is_followed(stack: Stack, tmp_path: Path) -> None:
+    async with meeting(stack, tmp_path) as here:
+        new = await here.alice.create_board()
+        await here.alice.user.put_state(new.room_id, "m.room.join_rules", {"join_rule": "public"})
+        await here.alice.user.put_state(
+            here.board.room_id,
+            "m.room.tombstone",
+            {"body": "moved", "replacement_room": new.room_id},
+        )
+        await here.gone()
+        await until(lambda: len(logged(here.bot, "board found")) == 2, 10, "not followed", here.bot)
