@@ -74,7 +74,8 @@ class Replay:
         Args:
             people: who plays whom: localpart as recorded (`alice`, `bob`, `bot`; `?` for packets
                 of somebody not announced) → simulated user. Whoever is not there is left out.
-            speed: times faster than recorded; infinity means as fast as possible, in order.
+            speed: times faster than recorded; infinity means as fast as possible, except that
+                updates of different people keep 0.2 s apart: nothing else keeps their order.
             longest_pause: seconds; longer pauses are cut.
             until_ts: recorded time of the last packet or snapshot.
             snapshots: the recorded ones, sent by the same people (who then should not save by

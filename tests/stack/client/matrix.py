@@ -173,6 +173,18 @@ class MatrixUser:
         headers = {**self._headers, "Content-Type": mime_type}
         return str((await self._once("POST", url, data, headers))["content_uri"])
 
+    async def download(self, mxc: str) -> bytes:
+        """Fetches a file by its address, as a member of any room may.
+
+        Raises:
+            MatrixError: it is not there.
+        """
+        path = f"/_matrix/client/v1/media/download/{mxc.removeprefix('mxc://')}"
+        status, data = await self._raw("GET", URL(self.homeserver_url + path), None, self._headers)
+        if status != 200:
+            raise MatrixError(status, {})
+        return data
+
     async def sync_token(self, room_id: str) -> str:
         """Where the sync stands; the server may answer with where it stood two minutes ago."""
         return str((await self._sync(room_id))["next_batch"])
@@ -204,20 +216,25 @@ class MatrixUser:
     async def _once(
         self, method: str, url: URL, data: bytes | None, headers: Mapping[str, str]
     ) -> Any:
-        if self._session is None:
-            raise ConnectionError("Not started.")
-        try:
-            async with self._session.request(method, url, data=data, headers=headers) as response:
-                text = await response.read()
-        except aiohttp.ClientError as error:
-            raise ConnectionError(str(error)) from error
+        status, text = await self._raw(method, url, data, headers)
         try:
             body = json.loads(text) if text else {}
         except ValueError:
             body = {"error": "no JSON"}
-        if response.status != 200:
-            raise MatrixError(response.status, body)
+        if status != 200:
+            raise MatrixError(status, body)
         return body
+
+    async def _raw(
+        self, method: str, url: URL, data: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        if self._session is None:
+            raise ConnectionError("Not started.")
+        try:
+            async with self._session.request(method, url, data=data, headers=headers) as response:
+                return response.status, await response.read()
+        except aiohttp.ClientError as error:
+            raise ConnectionError(str(error)) from error
 
 
 def _room(room_id: str) -> str:
