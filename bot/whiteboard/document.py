@@ -13,12 +13,12 @@ until a valid snapshot brings what is missing.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from pycrdt import Doc, Map, merge_updates
+from pycrdt import ArrayEvent, Doc, Map, MapEvent, merge_updates
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.content import plain, read_content
@@ -33,7 +33,6 @@ _INITIAL = {
     "JwAAAQplbGVtZW50SWRzACcBATEIc2xpZGVJZHMACAAABAF3FUlONGg3NHN1TWlJQUs0QVZNQWRsXycA"
     "AAEPZnJhbWVFbGVtZW50SWRzAAA=",
 }
-_ID_LISTS = {"elementIds", "frameElementIds"}
 
 MAX_WAITING = 2_000
 """Updates that wait for a cause at the most; beyond, the oldest are dropped (`lost` counts)."""
@@ -369,15 +368,18 @@ class Document:
         """Note what an update touches: elements one by one; anything else means all."""
         self._events += 1
         for event in events:
-            path = event.path
             if self._touched is None:
                 return
-            if len(path) == 4 and path[2] == "elements":
-                self._touched.add((path[1], path[3]))
-            elif len(path) == 3 and path[2] == "elements":
-                self._touched.update((path[1], key) for key in event.keys)
-            elif not (path and path[-1] in _ID_LISTS and _ids_only(event.delta)):
-                self._touched = None
+            kind = type(event)
+            match event.path:
+                case ["slides", slide, "elements", element]:
+                    self._touched.add((slide, element))
+                case ["slides", slide, "elements"] if kind is MapEvent:
+                    self._touched.update((slide, key) for key in event.keys)
+                case ["slides", _, "elementIds" | "frameElementIds"] if _ids_only(event):
+                    pass
+                case _:
+                    self._touched = None
 
     def _check(self) -> str | None:
         """Check what was touched; returns why it is not acceptable."""
@@ -441,6 +443,9 @@ def _extent(waiting: Sequence[_Waiting]) -> object:
     return structure.blocks, structure.structs, sorted(structure.deletes)
 
 
-def _ids_only(delta: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether everything inserted into a list of ids is an id."""
-    return all(is_id(one) for part in delta for one in part.get("insert", ()))
+def _ids_only(event: Any) -> bool:
+    """Return whether this is a list and everything inserted into it is an id."""
+    kind = type(event)
+    return kind is ArrayEvent and all(
+        is_id(one) for part in event.delta for one in part.get("insert", ())
+    )
