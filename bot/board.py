@@ -145,6 +145,7 @@ class Board:
         self.recording = services.recording
         self.complete = False  # whether the room's newest complete snapshot is merged in
         self.pinned = False  # a handler reads it: stays in memory
+        self.catching_up = asyncio.Lock()  # held while the room's snapshots are read
         self.last_seq = 0
         self._services = services
         self._publish = publish

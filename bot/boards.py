@@ -167,17 +167,17 @@ class Boards:
             self._tasks.create_task(self._catch_up(board))
 
     async def _catch_up(self, board: Board) -> None:
-        """Bring the board up to the room's newest snapshot."""
+        """Bring the board up to the room's newest snapshot; concurrent calls share one reading."""
         waits = backoff(random.random)
-        while self.found.get(board.key.whiteboard_id) is board:
-            try:
-                await self._read_snapshots(board)
-                break
-            except Transient as error:
-                await asyncio.sleep(error.retry_after or next(waits))
-            except ServerError:
-                _log.warning("the snapshots of a board cannot be read", extra=self._keys)
-                break
+        async with board.catching_up:
+            while not board.complete and self.found.get(board.key.whiteboard_id) is board:
+                try:
+                    await self._read_snapshots(board)
+                except Transient as error:
+                    await asyncio.sleep(error.retry_after or next(waits))
+                except ServerError:
+                    _log.warning("the snapshots of a board cannot be read", extra=self._keys)
+                    break
 
     async def _read_snapshots(self, board: Board) -> None:
         async def known(event_id: str) -> bool:
@@ -212,7 +212,7 @@ class Boards:
         while self.found.get(board.key.whiteboard_id) is board:
             await board.load()
             try:
-                await snapshots.write(self._homeserver, board.key, board.document.encode())
+                await snapshots.write(self._homeserver, board.key, board.document.snapshot())
             except Transient as error:
                 await asyncio.sleep(error.retry_after or next(waits))
             except ServerError:

@@ -80,7 +80,8 @@ class Relay(Handler):
             target = await self.context.board(target_key)
             if source is None or target is None:
                 return
-            if source.version != target.version:
+            # Unknown (None) means that nobody has drawn there yet: it becomes what is brought.
+            if None not in {source.version, target.version} and source.version != target.version:
                 self._say_refused()
                 return
             self._refused = False
