@@ -100,7 +100,7 @@ async def same_after_next_snapshot(here: Meeting, within: float = 5) -> None:
     await here.alice.keeping.save()
 
     async def same() -> bool:
-        export = await here.bot.export(here.board.room_id)
+        export = await here.bot.export(here.board.whiteboard_id)
         seen = exported(here.alice.document.content(), here.alice.document.version, {})
         return comparable(export) == comparable(seen)
 
