@@ -139,7 +139,7 @@ class Connection:
     @property
     def connected(self) -> bool:
         """Whether packets come and go."""
-        return self.state is State.CONNECTED
+        return self._room is not None and self.state is State.CONNECTED
 
     @property
     def received(self) -> int:
@@ -196,7 +196,7 @@ class Connection:
         """
         if len(data) > MAX_DATA:
             raise UsageError(f"A packet holds at most {MAX_DATA} bytes: write a snapshot instead.")
-        if self._room is None or self.state is not State.CONNECTED:
+        if self._room is None or not self.connected:
             raise Transient("not connected to LiveKit")
         await self._room.publish(data, reliable=reliable, to=to)
         self._published_at = time.monotonic()
@@ -257,11 +257,13 @@ class Connection:
                     return Ending(refused=False, reason="the connection to LiveKit broke")
         finally:
             self._room = self.connected_at = self.audible_at = None
-            for identity in list(self._present):
-                self._participant(identity, False)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LEAVE_WITHIN):
-                    await asyncio.shield(room.leave())
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LEAVE_WITHIN):
+                        await asyncio.shield(room.leave())
+            finally:
+                for identity in list(self._present):
+                    self._participant(identity, False)
 
     async def _stand(self, room: JoinedRoom, grant: Grant) -> None:
         """Announce ourselves, then say that we are there."""

@@ -144,8 +144,14 @@ class NativeRoom:
         except rtc.participant.PublishDataError:
             raise Transient("LiveKit did not take the packet") from None
 
+    def forget(self) -> None:
+        """Tell nobody anything any more."""
+        self._receive = lambda _packet: None
+        self._on_participant = lambda _identity, _here: None
+
     async def leave(self) -> None:
         """Disconnect; takes milliseconds even without a server."""
+        self.forget()
         room, self._room = self._room, None
         if room is not None:
             room.off("disconnected", self._disconnected)
@@ -207,6 +213,7 @@ async def join(
             await asyncio.wait({connecting}, timeout=STAGGER)
         await asyncio.shield(connecting)
     except asyncio.CancelledError:
+        room.forget()
         # Cancelled itself, the event loop ends and cuts everything off.
         if connecting is not None and not connecting.cancelling():
             _unfinished[key] = asyncio.create_task(_finish(key, room, connecting))

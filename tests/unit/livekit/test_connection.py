@@ -293,6 +293,15 @@ async def test_a_repair_too_quick_to_see_is_told_all_the_same() -> None:
 
 
 @virtual
+async def test_news_without_news_are_not_told() -> None:
+    world = World()
+    async with running(world):
+        world.rooms[0].changed.set()
+        await settle()
+        assert world.states == [State.CONNECTING, State.CONNECTED]
+
+
+@virtual
 async def test_a_repair_that_takes_too_long_is_not_waited_for() -> None:
     world = World()
     async with running(world) as connection:

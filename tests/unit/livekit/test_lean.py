@@ -10,6 +10,7 @@ import logging
 import os
 import resource
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,7 +110,8 @@ async def test_a_room_not_bound_yet_hears_everything_as_in_the_sdk() -> None:
 
 async def test_unsubscribing_frees_bound_and_other_queues() -> None:
     distribution = _ByHandle()
-    bound, waiter = distribution.subscribe(), distribution.subscribe()
+    bound, other, waiter = (distribution.subscribe() for _ in range(3))
+    distribution.bind(2, other, ignore)
     distribution.bind(1, bound, ignore)
     distribution.unsubscribe(bound)
     distribution.unsubscribe(bound)
@@ -206,6 +208,18 @@ def test_applied_twice_is_applied_once(client: type[Client]) -> None:
     assert client.instance._queue is first
     assert _ffi_client.get_ffi_lib is load
     assert os.environ["RUST_LOG"] == "off"
+
+
+async def test_a_room_is_bound_by_its_handle(client: type[Client]) -> None:
+    lean.apply()
+    client._instance = client.instance
+    distribution = client.instance._queue
+    assert isinstance(distribution, _ByHandle)
+    queue, got = distribution.subscribe(), list[Any]()
+    joined: Any = SimpleNamespace(_ffi_handle=SimpleNamespace(handle=5), _ffi_queue=queue)
+    lean.bind(joined, lambda *packet: got.append(packet))
+    distribution.put(data(5, b"here"))
+    assert got == [("ann", b"here", True, "topic")]
 
 
 @pytest.mark.usefixtures("client")

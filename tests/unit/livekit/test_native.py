@@ -187,6 +187,30 @@ async def test_the_sdk_hanging_is_not_waited_for(
         await room.publish(b"x", reliable=True, to=())
 
 
+async def test_after_leaving_nobody_is_told_anything(sdk: type[SdkRoom]) -> None:
+    told: list[object] = []
+    room = await join(GRANT, told.append, lambda who, here: told.append((who, here)))
+    await room.leave()
+    sdk.made[0].listeners["participant_connected"](SimpleNamespace(identity="late"))
+    sdk.made[0].listeners["data_received"](
+        rtc.DataPacket(b"late", rtc.DataPacketKind.KIND_LOSSY, None)
+    )
+    assert told == [("ann", True)]
+
+
+async def test_a_cancelled_join_tells_nobody_anything(sdk: type[SdkRoom]) -> None:
+    sdk.hang = asyncio.Event()
+    told: list[object] = []
+    joining = asyncio.create_task(
+        join(GRANT, told.append, lambda who, here: told.append((who, here)))
+    )
+    await asyncio.sleep(0.01)
+    await cancelled(joining)
+    sdk.hang.set()
+    await asyncio.sleep(0.01)
+    assert told == []
+
+
 async def test_leaving_twice_leaves_once_and_is_no_ending(sdk: type[SdkRoom]) -> None:
     room = await joined()
     await room.leave()
