@@ -8,12 +8,13 @@ there). So bytes with a gap are never given to it, only what is cut off in front
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import dropwhile
 
-from bot.whiteboard.update import SKIP, Id, Struct, read_update
+from bot.whiteboard.update import DELETED, GC, SKIP, Id, Struct, read_update
 
 _Parts = dict[int, list[Struct]]
 _Ranges = dict[int, list[tuple[int, int]]]
@@ -41,6 +42,10 @@ def cut(data: bytes, clocks: Mapping[int, int]) -> Cut:
         data: of any origin.
         clocks: the document's: client → clock after the last struct it has.
 
+    One deviation from Yjs: while structs wait, deletions of what is not deleted yet wait with them.
+    A new value of a field deletes the old one; Yjs, which does that at once, shows the field as
+    missing until the new value can be integrated.
+
     Raises:
         InvalidUpdate: not an update.
     """
@@ -57,16 +62,50 @@ def cut(data: bytes, clocks: Mapping[int, int]) -> Cut:
         head[client] = [one for one in structs[: taken[client]] if _end(one) > known]
         # A gap in front says nothing.
         rest[client] = list(dropwhile(lambda one: one.kind == SKIP, structs[taken[client] :]))
+    now, later = _deletions(found.deletes, reach, _dead(queues) if any(rest.values()) else None)
+    wants += [(who, start) for who, ranges in later.items() for start, _ in ranges]
+    return Cut(
+        _write(data, head, now),
+        _write(data, rest, later),
+        tuple((who, clock) for who, clock in wants if clock >= reach.get(who, 0)),
+    )
+
+
+def _dead(queues: _Parts) -> _Ranges:
+    """Return what comes as deleted already."""
+    return {
+        client: [(one.clock, _end(one)) for one in structs if one.kind in {GC, DELETED}]
+        for client, structs in queues.items()
+    }
+
+
+def _deletions(
+    deletes: Iterable[tuple[int, int, int]], reach: Mapping[int, int], dead: _Ranges | None
+) -> tuple[_Ranges, _Ranges]:
+    """Divide the deletions into those to be done now and those that wait.
+
+    Args:
+        deletes: client, first clock, clock after the last.
+        reach: client → the clock reached.
+        dead: what may be deleted now; None means all.
+    """
     now: _Ranges = {}
     later: _Ranges = {}
-    for client, start, stop in found.deletes:
-        there = reach.get(client, 0)
-        if start < there:
-            now.setdefault(client, []).append((start, min(stop, there)))
-        if stop > there:
-            later.setdefault(client, []).append((max(start, there), stop))
-            wants.append((client, max(start, there)))
-    return Cut(_write(data, head, now), _write(data, rest, later), tuple(wants))
+    for client, first, stop in deletes:
+        start, end = first, min(stop, reach.get(client, 0))
+        ranges = [(start, end)] if dead is None else dead.get(client, [])
+        for place in range(max(0, bisect_left(ranges, (start, 0)) - 1), len(ranges)):
+            left, right = max(start, ranges[place][0]), min(end, ranges[place][1])
+            if ranges[place][0] >= end:
+                break
+            if left < right:
+                now.setdefault(client, []).append((left, right))
+                if start < left:
+                    later.setdefault(client, []).append((start, left))
+                start = right
+        if start < stop:
+            later.setdefault(client, []).append((start, stop))
+    return now, later
 
 
 def _integrate(

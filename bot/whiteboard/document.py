@@ -139,6 +139,19 @@ class Document:
             return whole
         return merge([whole, *(one.data for one in self._waiting)])
 
+    def snapshot(self) -> bytes:
+        """Return what may be written to the room: `encode()`, if NeoBoard takes it as it is.
+
+        Yjs does the deletions of a waiting update at once. Where the board is not valid in between,
+        what waits is left out: no client would take any of it.
+        """
+        if not self._waiting:
+            return self.encode()
+        deletes = [one for waiting in self._waiting for one in waiting.structure.deletes]
+        if any(start < self._clocks.get(who, 0) for who, start, _ in deletes):
+            return bytes(self._doc.get_update())
+        return self.encode()
+
     def state_vector(self) -> bytes:
         """Return the Yjs state vector of what is applied."""
         return bytes(self._doc.get_state())

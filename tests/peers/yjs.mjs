@@ -25,6 +25,7 @@ function read({ version, updates }) {
     roots: [...doc.share.keys()],
     state: encode(Y.encodeStateAsUpdate(doc)),
     stateVector: encode(Y.encodeStateVector(doc)),
+    clocks: [...Y.decodeStateVector(Y.encodeStateVector(doc))],
     waiting: isWaiting(doc),
   };
 }

@@ -28,16 +28,20 @@ class Read:
 
     Attributes:
         content: slides and their elements in order, with their ids, as NeoBoard shows them.
+        root: the whole document as it is, also what NeoBoard does not show.
         roots: names of the root types.
         state: everything as one update.
         state_vector: what of it can be seen.
+        clocks: the same, client by client.
         waiting: whether something waits for an update that is missing.
     """
 
     content: dict[str, Any]
+    root: dict[str, Any]
     roots: list[str]
     state: bytes
     state_vector: bytes
+    clocks: dict[int, int]
     waiting: bool
 
 
@@ -79,9 +83,11 @@ class Yjs:
         answer = self._ask("read", version=version, updates=[_text(one) for one in updates])
         return Read(
             content=shown(answer["content"]),
+            root=answer["content"],
             roots=answer["roots"],
             state=base64.b64decode(answer["state"]),
             state_vector=base64.b64decode(answer["stateVector"]),
+            clocks=dict(answer["clocks"]),
             waiting=answer["waiting"],
         )
 

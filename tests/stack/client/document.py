@@ -15,7 +15,7 @@ from pycrdt import Doc, Map, get_update, merge_updates
 
 from bot.whiteboard.cut import cut
 from bot.whiteboard.schema import check_document
-from tests.stack.client.yjs import Glance, glance
+from tests.stack.client.yjs import Glance, deletions, glance
 
 _INITIAL = {
     "0": (
@@ -120,8 +120,10 @@ class BoardDocument:
 
     def _open(self, data: bytes) -> Doc[Any]:
         doc: Doc[Any] = Doc(client_id=self.client_id)
-        # Of bytes with a gap pycrdt would integrate what is behind it, too.
+        # Of bytes with a gap pycrdt would integrate what is behind it, too; and Yjs does deletions
+        # at once, even where what comes instead has to wait.
         doc.apply_update(cut(data, {}).head or _NOTHING)
+        doc.apply_update(deletions(glance(data)))
         return doc
 
     def _root(self, doc: Doc[Any]) -> Root:
