@@ -71,7 +71,7 @@ async def _demo(*, keep: bool) -> None:
         people = await exits.enter_async_context(_people(stack, logins))
         board = await _meet(people, bot)
         await _play(people, bot)
-        await _report(bot, board)
+        await _report(bot, board, keep=keep)
         if keep:
             _say_where(stack, bot, board, logins)
             await asyncio.Event().wait()
@@ -109,7 +109,7 @@ async def _play(people: dict[str, NeoBoard], bot: Bot) -> None:
         await asyncio.sleep(1.0)  # the last packets, the next commit
 
 
-async def _report(bot: Bot, board: Board) -> None:
+async def _report(bot: Bot, board: Board, *, keep: bool) -> None:
     output = FOLDER / "board.nwb"
     said = await asyncio.to_thread(bot.command, "export", board.room_id, "-o", str(output))
     what = said.strip().removeprefix(f"{output}: ")
@@ -127,9 +127,10 @@ async def _report(bot: Bot, board: Board) -> None:
         "\nTry next:"
         f"\n  .venv/bin/boardkeeper boards -c {config}"
         f"\n  .venv/bin/boardkeeper export 1 -c {config} -o then.nwb --at '15s ago'"
-        "\n  make demo KEEP=1     everything stays up, with addresses and logins"
         "\n  open board.nwb in NeoBoard (its menu: Import)"
     )
+    if not keep:
+        console.print("  make demo KEEP=1     everything stays up, with addresses and logins")
 
 
 def _say_where(stack: Stack, bot: Bot, board: Board, logins: dict[str, Login]) -> None:
