@@ -47,6 +47,8 @@ class NeoBoard:
         device: the login, as `Stack.user` gives it.
         habits: how he differs from others.
         link: what happens to the packets he sends; by default nothing.
+        hears: what happens to the packets he receives; by default nothing. What it holds back is
+            heard when more comes.
 
     Attributes:
         user: for any other request to the homeserver.
@@ -73,11 +75,13 @@ class NeoBoard:
         habits: Habits | None = None,
         *,
         link: Link | None = None,
+        hears: Link | None = None,
     ) -> None:
         self.user = MatrixUser(homeserver_url, device)
         self.user_id, self.device_id = device.user_id, device.device_id
         self.habits = habits or Habits()
         self.outbox = Outbox(link or Link(), self._channel)
+        self._hears_through = hears or Link()
         self._jobs = Jobs()
         self._open = False
         self._local_copies: dict[str, bytes] = {}
@@ -140,7 +144,7 @@ class NeoBoard:
         self.board = board
         self.document = BoardDocument(self.habits.version)
         self.room = RoomView(board.room_id)
-        self.ears = Ears(board, self.document)
+        self.ears = Ears(board, self.document, self._hears_through)
         self.keeping = Keeping(self.user, board, self.document, saves=self.habits.saves)
         self.meeting = Meeting(
             self.user, board, self.habits, members=self.room.members, on_packet=self.ears.hear

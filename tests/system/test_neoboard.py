@@ -15,10 +15,10 @@ from tests.stack.client.link import Link
 from tests.stack.client.matrix import MatrixError
 from tests.stack.client.nwb import comparable, exported
 from tests.stack.neoboard import NeoBoard
-from tests.stack.people import people
 from tests.stack.processes import ROOT
 from tests.stack.replay import Replay
 from tests.stack.stack import Stack
+from tests.system.crowd import crowd
 
 SESSION = ROOT / "tests" / "data" / "neoboard-session"
 # When the client's export was made; and when nobody but alice and bob had drawn.
@@ -51,7 +51,7 @@ async def all_heard(listener: NeoBoard, *actors: NeoBoard) -> None:
 
 
 async def test_two_people_see_each_others_strokes_cursors_and_presentation(stack: Stack) -> None:
-    async with people(stack, "alice", "bob") as (alice, bob):
+    async with crowd(stack, "alice", "bob") as (alice, bob):
         both = {alice.user_id, bob.user_id}
         await alice.until(lambda: {member.user_id for member in alice.members} == both)
         rectangle = await alice.draw(elements.shape(text="one"))
@@ -83,12 +83,14 @@ async def test_two_people_see_each_others_strokes_cursors_and_presentation(stack
 
 
 async def test_a_newcomer_gets_the_past_from_the_snapshot_only(stack: Stack) -> None:
-    async with people(stack, "alice", "carol", opened=False) as (alice, carol):
+    async with crowd(stack, "alice", "carol", opened=False) as (alice, carol):
         await alice.open(alice.board)
         begun = time.monotonic()
         await alice.draw(elements.shape(text="early"))
+        await alice.present(FIRST_SLIDE)
         await carol.open(carol.board)
         await carol.hears(alice)
+        await carol.until(lambda: carol.ears.presentation)
         await alice.draw(elements.shape(text="late"))
         await carol.until(lambda: carol.ears.heard[alice.user_id, "document_update"])
         assert carol.document.waiting
@@ -106,7 +108,7 @@ async def test_a_newcomer_gets_the_past_from_the_snapshot_only(stack: Stack) -> 
 async def test_a_killed_authors_membership_is_cleared_and_his_last_stroke_lost(
     stack: Stack,
 ) -> None:
-    async with people(stack, "alice", "bob", "carol", opened=False) as (alice, bob, carol):
+    async with crowd(stack, "alice", "bob", "carol", opened=False) as (alice, bob, carol):
         await alice.open(alice.board)
         await bob.open(bob.board)
         await bob.hears(alice)
@@ -135,7 +137,7 @@ async def test_a_killed_authors_membership_is_cleared_and_his_last_stroke_lost(
 
 async def test_what_a_bad_link_loses_comes_with_the_next_snapshot(stack: Stack) -> None:
     link = Link(loss=0.3, duplicate=0.1, reorder=0.2, seed=5)
-    async with people(stack, "alice", "bob", links={"alice": link}) as (alice, bob):
+    async with crowd(stack, "alice", "bob", links={"alice": link}) as (alice, bob):
         for step in range(20):
             await alice.draw(elements.shape(at=(step, step)))
         await alice.outbox.flush()
@@ -156,7 +158,7 @@ async def test_a_replay_gives_the_others_what_the_real_client_exported(
     replay = Replay(SESSION / name)
     recording = replay.recording
     habits = Habits(version=recording.version, saves=False, announces=True)
-    async with people(stack, "alice", "bob", "carol", habits=habits) as (alice, bob, carol):
+    async with crowd(stack, "alice", "bob", "carol", habits=habits) as (alice, bob, carol):
         actors = {"alice": alice, "bob": bob}
         played = await replay.play(
             actors, speed=AS_FAST_AS_POSSIBLE, until_ts=EXPORTED_TS[name], snapshots="none"
@@ -170,7 +172,7 @@ async def test_a_replay_gives_the_others_what_the_real_client_exported(
 
 async def test_a_replay_may_withhold_updates_and_its_snapshots_heal_that(stack: Stack) -> None:
     replay = Replay(SESSION / "slides")
-    async with people(stack, "alice", "bob", "carol", habits=WATCHING) as (alice, bob, carol):
+    async with crowd(stack, "alice", "bob", "carol", habits=WATCHING) as (alice, bob, carol):
         played = await replay.play(
             {"alice": alice, "bob": bob},
             speed=100,
@@ -190,7 +192,7 @@ async def test_a_replay_may_withhold_updates_and_its_snapshots_heal_that(stack: 
 
 
 async def test_who_is_not_announced_is_not_heard(stack: Stack) -> None:
-    async with people(stack, "alice", "bob", habits=Habits(), opened=False) as (alice, bob):
+    async with crowd(stack, "alice", "bob", habits=Habits(), opened=False) as (alice, bob):
         await bob.open(bob.board)
         await alice.open(alice.board)
         assert alice.meeting.channel is not None
@@ -207,7 +209,7 @@ async def test_who_is_not_announced_is_not_heard(stack: Stack) -> None:
 
 
 async def test_a_long_document_is_saved_in_chunks_and_too_long_to_send(stack: Stack) -> None:
-    async with people(stack, "alice", "bob", opened=False) as (alice, bob):
+    async with crowd(stack, "alice", "bob", opened=False) as (alice, bob):
         await alice.open(alice.board)
         many = [(elements.new_id(), elements.shape(text="x" * 400)) for _ in range(200)]
         await alice.change(edits.add_slide("s2", many))
@@ -224,7 +226,7 @@ async def test_a_long_document_is_saved_in_chunks_and_too_long_to_send(stack: St
 
 
 async def test_the_newest_complete_snapshot_counts(stack: Stack) -> None:
-    async with people(stack, "alice", "bob", opened=False) as (alice, bob):
+    async with crowd(stack, "alice", "bob", opened=False) as (alice, bob):
         await alice.open(alice.board)
         await alice.draw(elements.shape(text="good"))
         await alice.keeping.save()
@@ -243,7 +245,7 @@ async def test_the_newest_complete_snapshot_counts(stack: Stack) -> None:
 
 
 async def test_pictures_are_uploaded_and_can_be_fetched(stack: Stack) -> None:
-    async with people(stack, "alice", "bob") as (alice, bob):
+    async with crowd(stack, "alice", "bob") as (alice, bob):
         await alice.draw_image(b"\x89PNG not really")
         await bob.until(lambda: bob.document.content()["slides"][0]["elements"])
         (element,) = bob.document.content()["slides"][0]["elements"]
@@ -251,7 +253,7 @@ async def test_pictures_are_uploaded_and_can_be_fetched(stack: Stack) -> None:
 
 
 async def test_leaving_clears_the_membership_and_cancels_the_delayed_leave(stack: Stack) -> None:
-    async with people(stack, "alice", "bob") as (alice, bob):
+    async with crowd(stack, "alice", "bob") as (alice, bob):
         await alice.leave()
         await bob.until(lambda: len(bob.members) == 1, within=1)
         pending = await alice.user.request(
@@ -261,7 +263,7 @@ async def test_leaving_clears_the_membership_and_cancels_the_delayed_leave(stack
 
 
 async def test_people_come_back_when_a_server_was_away(stack: Stack) -> None:
-    async with people(stack, "alice", "bob") as (alice, bob):
+    async with crowd(stack, "alice", "bob") as (alice, bob):
         await stack.jwt.fault("no_room", seconds=2)
         await alice.leave()
         await alice.open(alice.board)

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.stack.client.document import BoardDocument, Refused
 from tests.stack.client.events import PREFIX, Board
+from tests.stack.client.link import Link
 from tests.stack.client.members import read_identity
 
 _CURSOR_STAYS = 5.0
@@ -41,6 +42,9 @@ class Presentation:
 class Ears:
     """What has been heard on one board.
 
+    Args:
+        link: what happens to packets before they are heard.
+
     Attributes:
         heard: (user id, type without prefix) → packets that counted.
         dropped: reason → packets that did not.
@@ -48,9 +52,10 @@ class Ears:
         slide: where somebody brought all to.
     """
 
-    def __init__(self, board: Board, document: BoardDocument) -> None:
+    def __init__(self, board: Board, document: BoardDocument, link: Link) -> None:
         self._board = board
         self._document = document
+        self._link = link
         self._cursors: dict[str, Cursor] = {}
         self.heard: Counter[tuple[str, str]] = Counter()
         self.dropped: Counter[str] = Counter()
@@ -64,7 +69,17 @@ class Ears:
         return {user: cursor for user, cursor in self._cursors.items() if cursor.at > seen}
 
     def hear(self, identity: str | None, payload: bytes) -> None:
-        """Takes one packet."""
+        """Takes one packet from the connection."""
+        for heard in self._link.offer((identity, payload)):
+            self._hear(*heard)
+
+    def gone(self, user_id: str, device_id: str) -> None:
+        """Says that a member has left: his presentation is over."""
+        shown = self.presentation
+        if shown is not None and (shown.user_id, shown.device_id) == (user_id, device_id):
+            self.presentation = None
+
+    def _hear(self, identity: str | None, payload: bytes) -> None:
         if identity is None:
             self.dropped["sender not announced"] += 1
             return
@@ -78,12 +93,6 @@ class Ears:
             self.dropped[refused] += 1
         else:
             self.heard[sender[0], kind] += 1
-
-    def gone(self, user_id: str, device_id: str) -> None:
-        """Says that a member has left: his presentation is over."""
-        shown = self.presentation
-        if shown is not None and (shown.user_id, shown.device_id) == (user_id, device_id):
-            self.presentation = None
 
     def _act(self, sender: tuple[str, str], kind: str, content: Mapping[str, Any]) -> str:
         """Does what a message says; returns why not, or nothing."""

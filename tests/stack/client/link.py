@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any, TypeVar
+
+Packet = TypeVar("Packet")
 
 
 class Link:
@@ -21,7 +24,7 @@ class Link:
     ) -> None:
         self._loss, self._duplicate, self._reorder = loss, duplicate, reorder
         self._random = random.Random(seed)
-        self._held: list[tuple[int, bytes]] = []
+        self._held: list[tuple[int, Any]] = []
         self.counts: Counter[str] = Counter()
         """How many were `lost`, `duplicated`, `reordered`."""
 
@@ -30,7 +33,7 @@ class Link:
         """Whether packets are held back."""
         return bool(self._held)
 
-    def offer(self, packet: bytes) -> list[bytes]:
+    def offer(self, packet: Packet) -> list[Packet]:
         """Hands in a packet; returns what arrives now, in this order."""
         self._held = [(left - 1, held) for left, held in self._held]
         arriving = self._arriving(packet)
@@ -38,13 +41,13 @@ class Link:
         self._held = [(left, held) for left, held in self._held if left > 0]
         return arriving + due
 
-    def flush(self) -> list[bytes]:
+    def flush(self) -> list[Any]:
         """Returns what is still held back: nothing more comes."""
         held = [packet for _, packet in self._held]
         self._held = []
         return held
 
-    def _arriving(self, packet: bytes) -> list[bytes]:
+    def _arriving(self, packet: Packet) -> list[Packet]:
         if self._random.random() < self._loss:
             self.counts["lost"] += 1
             return []

@@ -44,15 +44,15 @@ class Outbox:
     async def send(self, payload: bytes, *, reliable: bool = False) -> None:
         """Sends a packet."""
         self.made[_type(payload)] += 1
-        for packet in self.link.offer(payload):
-            await self._put(packet, reliable=reliable)
+        for packet, kind in self.link.offer((payload, reliable)):
+            await self._put(packet, reliable=kind)
         if self.link.holds:
             self._jobs.start(self._flush_later())
 
     async def flush(self) -> None:
         """Sends what the link holds back."""
-        for packet in self.link.flush():
-            await self._put(packet)
+        for packet, reliable in self.link.flush():
+            await self._put(packet, reliable=reliable)
 
     async def send_cursor(self, payload: bytes) -> None:
         """Sends a cursor: at most ten times a second, and in the end the last one."""
@@ -73,7 +73,7 @@ class Outbox:
         self._trailing = False
         await self._jobs.end()
 
-    async def _put(self, packet: bytes, *, reliable: bool = False) -> None:
+    async def _put(self, packet: bytes, *, reliable: bool) -> None:
         channel = self._channel()
         sent = channel is not None and await channel.send(packet, reliable=reliable)
         (self.sent if sent else self.unsent)[_type(packet)] += 1

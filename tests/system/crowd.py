@@ -12,7 +12,7 @@ from tests.stack.stack import Stack
 
 
 @asynccontextmanager
-async def people(
+async def crowd(
     stack: Stack,
     *names: str,
     habits: Habits | None = None,
