@@ -112,6 +112,7 @@ class Presence:
         self._home = home
         self._setting = setting
         self._wake = asyncio.Event()
+        self._withdrawing = False
         self._closing = False
         self._wanted: frozenset[str] = frozenset()
         self._keepers: dict[str, Keeper] = {}
@@ -165,6 +166,7 @@ class Presence:
 
     async def close(self) -> None:
         """Withdraw the memberships, then disconnect."""
+        self._withdrawing = True
         for keeper in self._keepers.values():
             if not keeper.leaving:
                 keeper.leave()
@@ -286,11 +288,13 @@ class Presence:
         may_announce = self.connected or (
             self._lost_at is not None and lost_for < self._setting.sfu_grace
         )
-        for whiteboard_id in self._wanted - self._keepers.keys():
+        # While withdrawing, whatever the room says: nothing is announced any more.
+        wanted = frozenset() if self._withdrawing else self._wanted
+        for whiteboard_id in wanted - self._keepers.keys():
             if self.connected:
                 self._announce(whiteboard_id)
         for whiteboard_id, keeper in self._keepers.items():
-            if whiteboard_id not in self._wanted or not may_announce:
+            if whiteboard_id not in wanted or not may_announce:
                 if not keeper.leaving:
                     keeper.leave()
             elif self.connected:

@@ -216,7 +216,7 @@ class Room:
 
     async def close(self) -> None:
         """End taking part, at once and in order; the bot stays a member of the Matrix room."""
-        await self.sessions.stop()
+        await self.sessions.close()
         await self.boards.close()
 
     async def _look(self) -> None:

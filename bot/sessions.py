@@ -96,6 +96,7 @@ class Sessions:
         self._release = release
         self._tasks = tasks
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
         self._here: dict[str, tuple[Participant, ...]] = {}
         self._quiet_since: float | None = None
         self._one = asyncio.Lock()  # the Room's batches and its looks both call in
@@ -169,6 +170,8 @@ class Sessions:
         return monotonic() < self._quiet_since + self._linger
 
     async def _want(self, active: frozenset[str]) -> None:
+        if self._closed:
+            return
         if active:
             self._quiet_since = None
         released = self.wanted - active
@@ -206,6 +209,11 @@ class Sessions:
         finally:
             self.presence = None
             metrics.PRESENCES.dec()
+
+    async def close(self) -> None:
+        """End taking part, for good: whatever the room says from now on."""
+        self._closed = True
+        await self.stop()
 
     async def stop(self) -> None:
         """End taking part: withdraw, disconnect."""

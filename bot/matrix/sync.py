@@ -138,7 +138,8 @@ class Syncer:
     async def _ask(self) -> dict[str, Any]:
         query = {
             "filter": json.dumps(sync_filter(catching_up=self._first)),
-            "timeout": "0" if self._first else str(round(self._poll * 1000)),
+            # After a failure an answer shows at once that all is well, even where nothing happens.
+            "timeout": "0" if self._first or self._failing else str(round(self._poll * 1000)),
         }
         if self._since is not None:
             query["since"] = self._since

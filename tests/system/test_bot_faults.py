@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from tests.stack.bot import Bot, until
+from tests.stack.client.events import MEMBER, member_content, member_key
 from tests.stack.stack import Stack
 from tests.system.drawing import (
     BY_HAND,
@@ -148,3 +149,29 @@ async def committed(bot: Bot, count: int) -> float:
         return found if found >= count else 0
 
     return float(await until(check, 10, f"{count} entries are not committed", bot))
+
+
+async def test_told_to_end_while_the_room_changes_it_leaves_all_the_same(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """Nobody's membership that comes in the last moment makes it announce itself again."""
+    async with meeting(stack, tmp_path, habits=BY_HAND) as here:
+        user, room_id = here.alice.user, here.board.room_id
+        content = member_content(here.board, "OTHER", [stack.jwt_url], 2**45)
+
+        async def come_and_go() -> None:
+            key = member_key(user.user_id, "OTHER")
+            while True:
+                await user.put_state(room_id, MEMBER, content, key)
+                await user.put_state(room_id, MEMBER, {}, key)
+
+        task = asyncio.create_task(come_and_go())
+        await asyncio.sleep(0.5)
+        begun = time.time() * 1000
+        await here.bot.stop()
+        task.cancel()
+        await asyncio.wait([task])
+        event = await here.state_event(MEMBER, here.bot.state_key)
+        assert event is not None
+        assert event["content"] == {}
+        assert event["origin_server_ts"] - begun < 1000
