@@ -3,7 +3,8 @@
 `connect()` of the SDK must not be cancelled: 15 s later its native part panics and ends the whole
 process. So it runs in a task of its own. When `join` is cancelled, this task goes on by itself,
 leaves the room should it get in, and whoever joins the same room next waits for it (two at once
-with the same identity would throw each other out). At the end of the process it may be cut off.
+with the same identity would throw each other out). Only the end of the event loop cuts it off, and
+the process has to end with it.
 """
 
 from __future__ import annotations

@@ -12,10 +12,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from livekit import api, rtc
 
 from bot.errors import Forbidden, NotFound, RateLimited, ServerError, Transient
-from bot.livekit import lean
+from bot.livekit import lean, native
 from bot.livekit.auth import Grant, api_key_grant, sfu_get
 from bot.livekit.connection import MAX_DATA, Connection, State
 from bot.livekit.inbox import Packet
@@ -25,6 +26,17 @@ from tests.stack.stack import Login, Stack
 lean.apply()
 
 ROOM = "!room:example.com"
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def _nothing_left_connecting() -> AsyncIterator[None]:
+    """Waits for what cancelled joins left behind.
+
+    The event loop of a test ends before the process does: a connect cut off with it would kill
+    all tests 15 s later.
+    """
+    yield
+    await until(lambda: not native._unfinished)
 
 
 async def until(true: Callable[[], object], within: float = 30.0) -> None:
