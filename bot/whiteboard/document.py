@@ -4,27 +4,25 @@ The live `Doc` is fed in causal order only: pycrdt loses keys when updates of on
 of order, and leaves what waits out of `get_update()`. So an update whose cause is missing waits
 here, as bytes, until the cause is there. Nothing that was accepted is left out of `encode()`.
 
-An update is applied first and checked afterwards, by what it touched: most are valid, and a clone
-for each would cost the more the larger the board is. One that NeoBoard would refuse is taken back
-by building the `Doc` anew without it; later ones of its client then wait, as they do in NeoBoard,
-until a valid snapshot brings what is missing.
+An update is applied first and checked afterwards (`live`). One that NeoBoard would refuse is taken
+back by building the `Doc` anew without it; later ones of its client then wait, as they do in
+NeoBoard, until a valid snapshot brings what is missing.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from pycrdt import ArrayEvent, Doc, Map, MapEvent, merge_updates
+from pycrdt import merge_updates
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.content import plain, read_content
-from bot.whiteboard.cut import cut
-from bot.whiteboard.schema import check_document, check_element, is_id
-from bot.whiteboard.update import Id, Structure, read_update
+from bot.whiteboard.live import Live
+from bot.whiteboard.update import Structure, read_update
+from bot.whiteboard.waiting import Held, Waiting
 
 _INITIAL = {
     "0": "AQYAACcBATAGc2xpZGVzAScAAAAVSU40aDc0c3VNaUlBSzRBVk1BZGxfAScAAAEIZWxlbWVudHMB"
@@ -34,12 +32,14 @@ _INITIAL = {
     "AAEPZnJhbWVFbGVtZW50SWRzAAA=",
 }
 
-MAX_WAITING = 2_000
-"""Updates that wait for a cause at the most; beyond, the oldest are dropped (`lost` counts)."""
+NOTHING = b"\0\0"
+"""The update that brings nothing."""
 MAX_LOG = 256
 """Updates kept one by one since the last known good state, to take one back."""
 CREDIT = 50
-"""Refused updates that may be tried in place in a row; then unknown clients wait for a snapshot."""
+"""Updates between two snapshots that may turn out invalid, each of which costs a rebuild; after
+these, nothing is taken of clients never seen, and after twice as many nothing at all. What people
+draw meanwhile comes with their next snapshot."""
 
 
 class Verdict(Enum):
@@ -71,22 +71,12 @@ def merge(updates: Sequence[bytes]) -> bytes:
     return bytes(merge_updates(*updates))
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """An update that waits.
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Where to go back to: how many updates of the log were applied, and what waited."""
 
-    Attributes:
-        wants: ids; none of it can be applied until one of them is there. None: not known.
-    """
-
-    data: bytes
-    structure: Structure
-    wants: tuple[Id, ...] | None = None
-
-    @property
-    def divisible(self) -> bool:
-        """Whether it may pay to apply a part of it: it is more than one person's one change."""
-        return self.structure.skips or len(self.structure.blocks) > 1
+    applied: int
+    waiting: Waiting
 
 
 class Document:
@@ -101,16 +91,16 @@ class Document:
     def __init__(
         self, data: bytes = b"", *, default_version: str = "0", max_bytes: int = 20_000_000
     ) -> None:
-        self.lost = 0
         self.supported = True
         self._max_bytes = max_bytes
         self._root_name = default_version
         self._certain = False
-        self._waiting: list[_Waiting] = []
+        self._waiting = Waiting()
         self._raw: list[bytes] = []  # accepted while the version is a guess
         self._credit = CREDIT
-        self._begin(initial(default_version))
-        self._log: list[bytes] = []
+        self._state = initial(default_version)
+        self._live = Live(default_version, self._state)
+        self._log: list[bytes] = []  # applied since `_state`
         self._size = 0
         if data:
             self.merge_snapshot(data)
@@ -128,16 +118,21 @@ class Document:
         return len(self._waiting)
 
     @property
+    def lost(self) -> int:
+        """How many of them were dropped, since the last snapshot."""
+        return self._waiting.lost
+
+    @property
     def has_gap(self) -> bool:
         """Whether something is missing that others build on."""
-        return bool(self._waiting) or self.lost > 0
+        return len(self._waiting) > 0 or self._waiting.lost > 0
 
     def encode(self) -> bytes:
         """Return everything accepted as one update, what waits included."""
-        whole = bytes(self._doc.get_update())
+        whole = self._live.state()
         if not self._waiting:
             return whole
-        return merge([whole, *(one.data for one in self._waiting)])
+        return merge(self._waiting.bytes_with(whole))
 
     def snapshot(self) -> bytes:
         """Return what may be written to the room: `encode()`, if NeoBoard takes it as it is.
@@ -148,21 +143,21 @@ class Document:
         if not self._waiting:
             return self.encode()
         deletes = [one for waiting in self._waiting for one in waiting.structure.deletes]
-        if any(start < self._clocks.get(who, 0) for who, start, _ in deletes):
-            return bytes(self._doc.get_update())
+        if any(start < self._live.clocks.get(who, 0) for who, start, _ in deletes):
+            return self._live.state()
         return self.encode()
 
     def state_vector(self) -> bytes:
         """Return the Yjs state vector of what is applied."""
-        return bytes(self._doc.get_state())
+        return self._live.state_vector()
 
     def diff(self, state_vector: bytes) -> bytes:
         """Return the update that a document with this state vector lacks."""
-        return bytes(self._doc.get_update(state_vector))
+        return self._live.diff(state_vector)
 
     def content(self) -> dict[str, Any]:
         """Return the board as people see it (`content.read_content`)."""
-        return read_content(self._root)
+        return self._live.content()
 
     # -- live updates --------------------------------------------------------------------------
 
@@ -172,57 +167,72 @@ class Document:
         Returns:
             One outcome for each.
         """
-        before, waited = len(self._log), list(self._waiting)
+        before = self._mark()
         outcomes = [self._take(update) for update in updates]
-        reason = self._check()
-        if reason is None:
+        if self._live.check() is None:
             self._settle()
             return outcomes
         # Something in it is not valid: take all back, then one by one.
-        self._undo(before, waited)
-        if len(updates) > 1:
-            return [outcome for update in updates for outcome in self.apply([update])]
-        return [self._apply_alone(updates[0])]
+        self._undo(before)
+        outcomes = [self._take_alone(update) for update in updates]
+        self._settle()
+        return outcomes
 
-    def _apply_alone(self, update: bytes) -> Outcome:
-        """Apply one update, then what waited for it, each checked by itself."""
-        before, waited = len(self._log), list(self._waiting)
+    def _take_alone(self, update: bytes) -> Outcome:
+        """Take one update, then what waited for it, each checked by itself."""
+        before = self._mark()
         outcome = self._take(update, drain=False)
-        reason = self._check()
+        reason = self._live.check()
         if reason is not None:
-            self._undo(before, waited)
+            self._undo(before)
             self._credit -= 1
             return Outcome(Verdict.REFUSED, reason)
-        while (one := self._free()) is not None:
-            before, waited = len(self._log), list(self._waiting)
-            self._feed(one.data, one.structure)
-            if self._check() is not None:
-                self._undo(before, waited)
+        self._drain_alone()
         return outcome
+
+    def _drain_alone(self) -> None:
+        """Apply all that waits no longer and is valid."""
+        while (one := self._waiting.free(self._live)) is not None:
+            if self._distrusted(one.structure):
+                self._waiting.lost += 1
+                continue
+            before = self._mark()
+            self._feed(one)
+            if self._live.check() is not None:
+                self._undo(before)
+                self._credit -= 1
+
+    def _distrusted(self, structure: Structure) -> bool:
+        """Return whether it may not even be tried, since that may cost a rebuild (`CREDIT`)."""
+        return self._credit <= -CREDIT or (
+            self._credit <= 0 and not structure.blocks.keys() <= self._live.clocks.keys()
+        )
 
     def _take(self, data: bytes, *, drain: bool = True) -> Outcome:
         try:
-            structure = self._read(data)
+            one = Held(data, self._read(data))
         except InvalidUpdate as error:
             return Outcome(Verdict.REFUSED, str(error))
-        if self._missing(structure) or self._suspicious(structure):
-            one = _Waiting(data, structure)
+        if self._live.lacks(one.structure):
             outcome = self._wait(one)
             return self._drain(outcome) if drain and one.divisible else outcome
-        if not self._feed(data, structure):
+        if self._distrusted(one.structure):
+            # It must not wait either: whoever reads `encode()` would apply it.
+            return Outcome(Verdict.REFUSED, "too many were refused")
+        if not self._feed(one):
             return Outcome(Verdict.KNOWN)
         return self._drain(Outcome(Verdict.CHANGED)) if drain else Outcome(Verdict.CHANGED)
 
     def _drain(self, outcome: Outcome) -> Outcome:
         """Apply all that waits no longer; returns the outcome, or that something has changed."""
-        while (one := self._free()) is not None:
-            if self._feed(one.data, one.structure):
+        while (one := self._waiting.free(self._live)) is not None:
+            if self._feed(one):
                 outcome = Outcome(Verdict.CHANGED)
         return outcome
 
     def _read(self, data: bytes) -> Structure:
         """Read a live update's structure; raises InvalidUpdate for what is never let near."""
-        if len(data) + self._size > self._max_bytes:
+        if len(data) + self._size + self._waiting.size > self._max_bytes:
             raise InvalidUpdate("the document would be too large")
         structure = read_update(data)
         if structure.roots - {self._root_name} or structure.subdocuments:
@@ -231,73 +241,20 @@ class Document:
             raise InvalidUpdate("a field is null")
         return structure
 
-    def _feed(self, data: bytes, structure: Structure) -> bool:
+    def _feed(self, one: Held) -> bool:
         """Apply an update whose causes are there; returns whether it brought anything."""
-        events = self._events
-        new = any(stop > self._clocks.get(who, 0) for who, (_, stop) in structure.blocks.items())
-        self._doc.apply_update(data)
-        for who, (_, stop) in structure.blocks.items():
-            self._clocks[who] = max(stop, self._clocks.get(who, 0))
-        if new or self._events > events:
-            self._log.append(data)
-            self._size += len(data)
-            if not self._certain:
-                self._raw.append(data)
-            return True
-        return False
-
-    def _missing(self, structure: Structure) -> bool:
-        """Return whether anything it builds on has not come yet."""
-        clocks, blocks = self._clocks, structure.blocks
-        if structure.skips or any(first > clocks.get(who, 0) for who, (first, _) in blocks.items()):
-            return True
-        return any(
-            stop > clocks.get(who, 0) and stop > blocks.get(who, (0, 0))[1]
-            for who, stop in structure.needs.items()
-        ) or any(
-            stop > clocks.get(who, 0) and stop > blocks.get(who, (0, 0))[1]
-            for who, _, stop in structure.deletes
-        )
-
-    def _suspicious(self, structure: Structure) -> bool:
-        """After many refused ones, updates of clients never seen wait: each costs a rebuild."""
-        return self._credit <= 0 and any(who not in self._clocks for who in structure.blocks)
-
-    def _wait(self, one: _Waiting) -> Outcome:
-        if any(one.data == other.data for other in self._waiting):
-            return Outcome(Verdict.KNOWN)
-        self._waiting.append(one)
+        if not self._live.feed(one.data, one.structure):
+            return False
+        self._log.append(one.data)
         self._size += len(one.data)
-        if len(self._waiting) > MAX_WAITING:
-            self._size -= len(self._waiting.pop(0).data)
-            self.lost += 1
-        return Outcome(Verdict.WAITING)
+        if not self._certain:
+            self._raw.append(one.data)
+        return True
 
-    def _free(self) -> _Waiting | None:
-        """Take out the first update, or part of one, that waits no longer."""
-        for one in list(self._waiting):
-            if self._suspicious(one.structure):
-                continue
-            if not self._missing(one.structure):
-                self._waiting.remove(one)
-                self._size -= len(one.data)
-                return one
-            part = self._part(one) if one.divisible else None
-            if part is not None:
-                return part
-        return None
-
-    def _part(self, one: _Waiting) -> _Waiting | None:
-        """Cut off what can be applied of an update that waits; the rest goes on waiting."""
-        clocks = self._clocks
-        if one.wants is not None and all(clocks.get(who, 0) <= clock for who, clock in one.wants):
-            return None
-        parts = cut(one.data, clocks)
-        place = self._waiting.index(one)
-        rest = _Waiting(parts.rest, read_update(parts.rest), parts.wants) if parts.rest else None
-        self._waiting[place : place + 1] = [rest] if rest else []
-        self._size -= len(one.data) - len(parts.rest)
-        return _Waiting(parts.head, read_update(parts.head)) if parts.head else None
+    def _wait(self, one: Held) -> Outcome:
+        if not _mergeable(one.data):
+            return Outcome(Verdict.REFUSED, "it cannot be decoded")
+        return Outcome(Verdict.WAITING if self._waiting.add(one) else Verdict.KNOWN)
 
     # -- snapshots -----------------------------------------------------------------------------
 
@@ -313,6 +270,8 @@ class Document:
             structure = read_update(data)
         except InvalidUpdate as error:
             return Outcome(Verdict.REFUSED, str(error))
+        if not _mergeable(data):
+            return Outcome(Verdict.REFUSED, "it cannot be decoded")
         version = self._version_of(structure)
         if version is None or structure.subdocuments:
             self.supported = self._certain
@@ -331,116 +290,98 @@ class Document:
     def _with_version(self, version: str) -> Document:
         """Return the same document begun with the other initial bytes: the guess was wrong."""
         other = Document(default_version=version, max_bytes=self._max_bytes)
-        other.apply([*self._raw, *(one.data for one in self._waiting)])
+        other.apply(self._waiting.bytes_with(*self._raw))
         return other
 
     def _adopt(self, base: Document, data: bytes) -> Outcome:
         """Take over the merge of another document's state and a snapshot, if it is valid."""
-        pool = merge([*(one.data for one in base._waiting), data]) if base._waiting else data
-        reason: str | None = None
-        for pieces in dict.fromkeys((pool, data)):  # what waits may be what is not valid
-            fresh = Document(default_version=base._root_name, max_bytes=self._max_bytes)
-            fresh._begin(bytes(base._doc.get_update()))
-            fresh._waiting = [_Waiting(pieces, read_update(pieces))]
-            fresh._drain(Outcome(Verdict.KNOWN))
-            reason = check_document(plain(fresh._root), base._root_name)
-            if reason is None:
-                return self._become(fresh, base)
-        return Outcome(Verdict.REFUSED, str(reason))
+        pool = merge(base._waiting.bytes_with(data)) if len(base._waiting) else data
+        fresh, reason = self._merged(base, pool)
+        if reason is not None and pool != data:  # what waits may be what is not valid
+            fresh, reason = self._merged(base, data, base._waiting)
+        return self._become(fresh, base) if reason is None else Outcome(Verdict.REFUSED, reason)
+
+    def _merged(
+        self, base: Document, data: bytes, others: Iterable[Held] = ()
+    ) -> tuple[Document, str | None]:
+        """Return a new document with both, and with those of the others that are valid.
+
+        Returns:
+            The document, and what is wrong with it.
+        """
+        fresh = Document(default_version=base._root_name, max_bytes=self._max_bytes)
+        fresh._state = base._live.state()
+        fresh._live = Live(base._root_name, fresh._state)
+        fresh._waiting = Waiting([Held(data, read_update(data))])
+        fresh._drain(Outcome(Verdict.KNOWN))
+        reason = fresh._live.check() or fresh._live.check_all()
+        if reason is None:
+            for one in others:
+                fresh._waiting.add(one)
+            fresh._drain_alone()
+            if len(fresh._live.state()) + fresh._waiting.size > self._max_bytes:
+                reason = "the document would be too large"
+        return fresh, reason
 
     def _become(self, fresh: Document, base: Document) -> Outcome:
         """Take over what became of `base` with a snapshot."""
-        integrated, whole = bytes(fresh._doc.get_update()), bytes(base._doc.get_update())
+        integrated, whole = fresh._live.state(), base._live.state()
         verdict = Verdict.KNOWN
-        if base is not self or fresh._clocks != base._clocks or not _same(integrated, whole):
+        if (
+            base is not self
+            or fresh._live.clocks != base._live.clocks
+            or not _same(integrated, whole)
+        ):
             verdict = Verdict.CHANGED
         elif _extent(fresh._waiting) != _extent(base._waiting):
             verdict = Verdict.WAITING
         self._root_name, self._certain, self._raw = base._root_name, True, []
-        self._begin(integrated)
+        self._state, self._live = integrated, fresh._live
         self._waiting = fresh._waiting
         self._log.clear()
         self._measure()
-        self._credit, self.lost = CREDIT, 0
+        self._credit, self.supported = CREDIT, True
         return Outcome(verdict)
 
-    # -- the live Doc --------------------------------------------------------------------------
+    # -- going back -----------------------------------------------------------------------------
 
-    def _begin(self, state: bytes) -> None:
-        """Make the live Doc of a state without gaps, and watch it."""
-        self._state = state
-        self._doc: Doc[Any] = Doc()
-        self._root: Map[Any] = self._doc.get(self._root_name, type=Map)
-        self._doc.apply_update(state)
-        self._clocks = {who: stop for who, (_, stop) in read_update(state).blocks.items()}
-        self._events = 0
-        self._touched: set[tuple[str, str]] | None = set()
-        self._root.observe_deep(self._notice)
+    def _mark(self) -> _Mark:
+        return _Mark(len(self._log), self._waiting.copy())
 
-    def _notice(self, events: list[Any]) -> None:
-        """Note what an update touches: elements one by one; anything else means all."""
-        self._events += 1
-        for event in events:
-            if self._touched is None:
-                return
-            kind = type(event)
-            match event.path:
-                case ["slides", slide, "elements", element]:
-                    self._touched.add((slide, element))
-                case ["slides", slide, "elements"] if kind is MapEvent:
-                    self._touched.update((slide, key) for key in event.keys)
-                case ["slides", _, "elementIds" | "frameElementIds"] if _ids_only(event):
-                    pass
-                case _:
-                    self._touched = None
-
-    def _check(self) -> str | None:
-        """Check what was touched; returns why it is not acceptable."""
-        touched, self._touched = self._touched, set()
-        if touched is None:
-            return check_document(plain(self._root), self._root_name)
-        for slide_id, element_id in touched:
-            reason = self._check_one(slide_id, element_id)
-            if reason is not None:
-                return reason
-        return None
-
-    def _check_one(self, slide_id: str, element_id: str) -> str | None:
-        slide = self._root["slides"].get(slide_id)
-        if slide is None or element_id not in slide["elements"]:
-            return None  # deleted meanwhile
-        if not is_id(element_id):
-            return "an element has an id that is not acceptable"
-        return check_element(plain(slide["elements"][element_id]))
+    def _undo(self, mark: _Mark) -> None:
+        """Go back to what was applied, and to what waited, at a mark since the last `_settle`."""
+        taken_back = len(self._log) - mark.applied
+        del self._log[mark.applied :]
+        if not self._certain:
+            del self._raw[len(self._raw) - taken_back :]
+        self._waiting = mark.waiting
+        self._live = Live(self._root_name, self._state)
+        for data in self._log:
+            self._live.feed(data, read_update(data))
+        self._live.check()  # they all were valid
+        self._measure()
 
     def _settle(self) -> None:
         """Make what is applied the state to return to, once in a while."""
-        if self._credit < CREDIT and self._log:
-            self._credit += 1
         if len(self._log) > MAX_LOG:
-            self._state = bytes(self._doc.get_update())
+            self._state = self._live.state()
             self._log.clear()
+            if not self._certain:
+                self._raw = [merge(self._raw)]
             self._measure()
 
-    def _undo(self, keep: int, waiting: list[_Waiting]) -> None:
-        """Go back to the first `keep` updates of the log, and to what waited then."""
-        taken_back = self._log[keep:]
-        del self._log[keep:]
-        if not self._certain:
-            del self._raw[len(self._raw) - len(taken_back) :]
-        self._waiting = waiting
-        self._begin(self._state)
-        for data in self._log:
-            self._doc.apply_update(data)
-            for who, (_, stop) in read_update(data).blocks.items():
-                self._clocks[who] = max(stop, self._clocks.get(who, 0))
-        self._touched = set()
-        self._measure()
-
     def _measure(self) -> None:
-        self._size = sum(map(len, [self._state, *self._log])) + sum(
-            len(one.data) for one in self._waiting
-        )
+        applied = [self._state, *self._log] if self._certain else self._raw
+        self._size = sum(map(len, applied))
+
+
+def _mergeable(data: bytes) -> bool:
+    """Return whether pycrdt can read it: there may be JSON in it that is none."""
+    try:
+        merge([data, NOTHING])
+    except ValueError:
+        return False
+    return True
 
 
 def _same(one: bytes, other: bytes) -> bool:
@@ -448,17 +389,7 @@ def _same(one: bytes, other: bytes) -> bool:
     return sorted(read_update(one).deletes) == sorted(read_update(other).deletes)
 
 
-def _extent(waiting: Sequence[_Waiting]) -> object:
+def _extent(waiting: Waiting) -> object:
     """Return what tells whether the same is waiting."""
-    if not waiting:
-        return None
-    structure = read_update(merge([one.data for one in waiting]))
+    structure = read_update(merge(waiting.bytes_with(NOTHING)))
     return structure.blocks, structure.structs, sorted(structure.deletes)
-
-
-def _ids_only(event: Any) -> bool:
-    """Return whether this is a list and everything inserted into it is an id."""
-    kind = type(event)
-    return kind is ArrayEvent and all(
-        is_id(one) for part in event.delta for one in part.get("insert", ())
-    )
