@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from bot.board import DOCUMENT_KINDS, Checkpoint, apply_entry
+from bot.board import Checkpoint
 from bot.errors import Refused, ServerError, Transient, UsageError
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.nwb import export_nwb, images
+from bot.whiteboard.replay import DOCUMENT_KINDS, apply_entry
 
 MAX_IMAGE = 26_214_400
 """Bytes; NeoBoard accepts no larger image (board.md, "Media limits")."""

@@ -27,6 +27,7 @@ from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document, Outcome, Verdict
 from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal, Update
+from bot.whiteboard.replay import DOCUMENT_KINDS, apply_entry
 from bot.whiteboard.snapshot import Snapshot
 
 CHECKPOINT_EVERY = 500
@@ -171,28 +172,30 @@ class Board:
         """Bring the document into memory from the archive; concurrent calls share one load."""
         async with self._loading:
             if self._document is None:
-                self._document = await self._from_archive()
+                # Nothing of the archive while paused: it will be merged on resuming.
+                self._document = await self._from_archive() if self.recording else self._empty()
 
-    async def _from_archive(self) -> Document:
-        document = Document(
+    def _empty(self) -> Document:
+        return Document(
             default_version=self._services.default_version, max_bytes=self._services.max_document
         )
-        if not self.recording:
-            return document  # nothing of the archive while paused: it will be merged on resuming
-        archive = self._services.archive
+
+    async def _from_archive(self) -> Document:
+        document, archive, reached = self._empty(), self._services.archive, 0
         checkpoint = await archive.checkpoint(self.board_id)
         if checkpoint is not None:
             document.merge_snapshot(checkpoint.data)
-            self.last_seq = checkpoint.seq
+            reached = checkpoint.seq
         async for entry in archive.all_entries(
-            self.board_id, after_seq=self.last_seq, kinds=DOCUMENT_KINDS
+            self.board_id, after_seq=reached, kinds=DOCUMENT_KINDS
         ):
             apply_entry(document, entry)
-            self.last_seq = entry.seq
+            reached = entry.seq
+        self.last_seq = reached
         return document
 
     async def unload(self) -> None:
-        """Write a checkpoint and free the document; if that fails the document stays."""
+        """Write a checkpoint and free the document; if it does not hold all the document stays."""
         async with self._loading:
             if self.loaded and await self.checkpoint():
                 self._document = None
@@ -202,12 +205,14 @@ class Board:
         """Keep the whole document in the archive, so that the next load is quick.
 
         Returns:
-            False when it could not be written.
+            False when it could not be written, or something came meanwhile: what is not committed
+            yet could not be read back.
         """
         if not self.loaded or not self.recording or not self._since_checkpoint:
             return True
         # The document may hold more than entry `last_seq`: replaying the rest again is harmless.
         # The instant is now, so that an export of an earlier instant never starts from it.
+        covered = self._since_checkpoint
         try:
             await self._services.archive.save_checkpoint(
                 self.board_id, self.last_seq, self._services.now_ts(), self.document.encode()
@@ -215,8 +220,8 @@ class Board:
         except StoreError:
             _log.warning("a checkpoint could not be written", extra={"room": self.key.room_id})
             return False
-        self._since_checkpoint = 0
-        return True
+        self._since_checkpoint -= covered
+        return not self._since_checkpoint
 
     @property
     def checkpoint_due(self) -> bool:
@@ -328,14 +333,21 @@ class Board:
             self.baseline()
 
     async def resume(self) -> None:
-        """Record again, beginning with one baseline; the document keeps what it saw meanwhile."""
+        """Record again, beginning with one baseline; the document keeps what it saw meanwhile.
+
+        Raises:
+            StoreError: the archive cannot be read; the board goes on as it was.
+        """
         async with self._loading:
             meanwhile, self._document = self._document, None
-            self.recording = True
-            self._document = await self._from_archive()
+            try:
+                document = await self._from_archive()
+            except StoreError:
+                self._document = meanwhile
+                raise
             if meanwhile is not None:
-                self._document.merge_snapshot(meanwhile.encode())
-            self.complete = False
+                document.merge_snapshot(meanwhile.encode())
+            self._document, self.recording, self.complete = document, True, False
             self.baseline()
 
     # -- what a handler sees (handlers.base.BoardView) ----------------------------------------
@@ -381,19 +393,8 @@ class Board:
         return True
 
 
-DOCUMENT_KINDS = frozenset({Kind.UPDATE, Kind.SNAPSHOT, Kind.BASELINE})
-"""The entries that documents are made of."""
-
 _KINDS: Mapping[type[Signal], Kind] = {
     CursorMove: Kind.CURSOR,
     FocusOn: Kind.FOCUS,
     Present: Kind.PRESENT,
 }
-
-
-def apply_entry(document: Document, entry: Entry) -> None:
-    """Replay one entry on a document: how every document is rebuilt from the archive."""
-    if entry.kind is Kind.UPDATE:
-        document.apply([entry.data])
-    elif entry.kind in {Kind.SNAPSHOT, Kind.BASELINE}:
-        document.merge_snapshot(entry.data)

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bot import board as module
+from bot.board import Arrival, Board
+from bot.errors import InvalidUpdate, StoreError, Transient
+from bot.handlers.base import CursorMoved, DocumentUpdate, Event, Focused, Presented, SnapshotSeen
+from bot.whiteboard.document import Document
+from bot.whiteboard.entry import Entry, Kind
+from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal, Update
+from bot.whiteboard.replay import DOCUMENT_KINDS, apply_entry
+from tests.fakes.rooms import ALICE, KEY, NOW, MemoryArchive, drawn, services, snapshot
+from tests.unit.whiteboard.people import Person, texts
+
+
+class Desk:
+    """A board with all that belongs to it."""
+
+    def __init__(self, archive: MemoryArchive | None = None, **values: Any) -> None:
+        self.archive = archive or MemoryArchive()
+        self.told: list[Event] = []
+        self.published: list[Message] = []
+        self.saves = 0
+        self.board = Board(
+            KEY, 1, services(self.archive, self.told, **values), publish=self._send, save=self._save
+        )
+
+    async def _send(self, message: Message) -> None:
+        self.published.append(message)
+
+    def _save(self, _: Board) -> None:
+        self.saves += 1
+
+    async def replayed(self) -> Document:
+        """What an export makes of the archive."""
+        document = Document()
+        checkpoint = await self.archive.checkpoint(1)
+        if checkpoint is not None:
+            document.merge_snapshot(checkpoint.data)
+        async for entry in self.archive.all_entries(
+            1, after_seq=checkpoint.seq if checkpoint else 0, kinds=DOCUMENT_KINDS
+        ):
+            apply_entry(document, entry)
+        return document
+
+
+def signalled(signal: Signal) -> Arrival:
+    return Arrival(signal, ALICE, "AD", NOW, b"packet")
+
+
+async def test_what_arrives_is_applied_recorded_and_told() -> None:
+    desk, alice = Desk(), Person(7)
+    update = alice.add("a", text="one")
+    await desk.board.load()
+    desk.board.ingest([drawn(update)])
+    assert texts(desk.board.document) == {"a": "one"}
+    assert desk.archive.entries == [Entry(1, NOW, Kind.UPDATE, ALICE, "AD", update, 1)]
+    assert desk.told == [DocumentUpdate(KEY, NOW, ALICE, update)]
+    assert desk.board.version == "0"
+    assert desk.board.content() == desk.board.document.content()
+    assert desk.board.diff(desk.board.state_vector())
+
+
+async def test_what_is_refused_is_kept_apart_and_not_told() -> None:
+    desk = Desk()
+    await desk.board.load()
+    desk.board.ingest([drawn(b"nonsense")])
+    assert desk.archive.kinds() == ["refused"]
+    assert desk.told == []
+
+
+async def test_signals_become_entries_and_events() -> None:
+    desk = Desk()
+    await desk.board.load()
+    signals = (CursorMove("s", 1.0, 2.0), FocusOn("s"), Present("slide", "s", edit=True))
+    desk.board.ingest([signalled(signal) for signal in signals])
+    assert desk.archive.kinds() == ["cursor", "focus", "present"]
+    assert {entry.data for entry in desk.archive.entries} == {b"packet"}
+    assert desk.told == [
+        CursorMoved(KEY, NOW, ALICE, "s", 1.0, 2.0),
+        Focused(KEY, NOW, ALICE, "s"),
+        Presented(KEY, NOW, ALICE, "slide", "s", edit=True),
+    ]
+
+
+async def test_cursors_are_recorded_only_if_wished() -> None:
+    desk = Desk(cursors=False)
+    await desk.board.load()
+    desk.board.ingest([signalled(CursorMove("s", 1.0, 2.0)), signalled(FocusOn("s"))])
+    assert desk.archive.kinds() == ["focus"]
+    assert len(desk.told) == 2
+
+
+async def test_a_board_that_is_not_recorded_leaves_nothing_behind() -> None:
+    desk, alice = Desk(recording=False), Person(7)
+    await desk.board.load()
+    desk.board.ingest([drawn(alice.add("a")), signalled(FocusOn("s"))])
+    await desk.board.merge_snapshot(snapshot(alice.state()))
+    await desk.board.unload()
+    assert not desk.board.loaded
+    assert (desk.archive.entries, desk.archive.seen, desk.archive.checkpoints) == ([], {}, {})
+
+
+async def test_concurrent_loads_are_one() -> None:
+    desk = Desk()
+    await asyncio.gather(*(desk.board.load() for _ in range(5)))
+    assert desk.archive.calls["checkpoint"] == 1
+
+
+async def test_freed_and_loaded_again_it_holds_the_same() -> None:
+    desk, alice = Desk(), Person(7)
+    await desk.board.load()
+    desk.board.ingest([drawn(alice.add("a"))])
+    desk.board.last_seq = 1
+    await desk.board.unload()
+    assert not desk.board.loaded
+    await desk.board.load()
+    desk.board.ingest([drawn(alice.add("b"))])
+    assert set(texts(desk.board.document)) == {"a", "b"}
+
+
+async def test_freed_unchanged_without_a_checkpoint_it_is_whole_when_loaded_again() -> None:
+    """A life that was killed left entries, and no checkpoint."""
+    alice = Person(7)
+    before = Desk()
+    await before.board.load()
+    before.board.ingest([drawn(alice.add("a"))])
+    desk = Desk(before.archive)
+    for _ in range(2):
+        await desk.board.load()
+        assert set(texts(desk.board.document)) == {"a"}
+        await desk.board.unload()
+        assert not desk.board.loaded
+    await desk.board.load()
+    desk.board.ingest([drawn(alice.add("b"))])
+    desk.board.last_seq = 2
+    await desk.board.unload()
+    assert set(texts(await desk.replayed())) == {"a", "b"}
+
+
+async def test_what_comes_while_a_checkpoint_is_written_is_not_freed_with_the_document() -> None:
+    desk, alice = Desk(), Person(7)
+    await desk.board.load()
+    desk.board.ingest([drawn(alice.add("a"))])
+    desk.archive.slow.add("save_checkpoint")
+    freeing = asyncio.create_task(desk.board.unload())
+    await asyncio.sleep(0.002)
+    desk.board.ingest([drawn(alice.add("b"))])
+    desk.archive.entries.pop()  # not committed yet: nobody can read it back
+    desk.archive.go.set()
+    await freeing
+    await desk.board.load()
+    assert set(texts(desk.board.document)) == {"a", "b"}
+
+
+async def test_a_checkpoint_that_cannot_be_written_keeps_the_document() -> None:
+    desk = Desk()
+    await desk.board.load()
+    desk.board.ingest([drawn(Person(7).add("a"))])
+    desk.archive.broken.add("save_checkpoint")
+    await desk.board.unload()
+    assert desk.board.loaded
+    desk.archive.broken.clear()
+    await desk.board.unload()
+    assert not desk.board.loaded
+
+
+async def test_checkpoints_are_due_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHECKPOINT_EVERY", 2)
+    desk, alice = Desk(), Person(7)
+    assert not desk.board.checkpoint_due
+    await desk.board.load()
+    desk.board.ingest([drawn(alice.add("a")), drawn(alice.add("b"))])
+    assert desk.board.checkpoint_due
+    assert await desk.board.checkpoint()
+    assert not desk.board.checkpoint_due
+    assert set(texts(await desk.replayed())) == {"a", "b"}
+
+
+async def test_a_snapshot_is_merged_recorded_and_noted() -> None:
+    desk, alice = Desk(), Person(7)
+    alice.add("a")
+    assert await desk.board.merge_snapshot(snapshot(alice.state()))
+    assert desk.board.complete
+    assert desk.archive.kinds() == ["snapshot"]
+    assert desk.archive.seen == {"$s1": (ALICE, NOW)}
+    assert [type(event) for event in desk.told] == [DocumentUpdate, SnapshotSeen]
+    assert await desk.board.merge_snapshot(snapshot(alice.state(), "$s2"))  # nothing new
+    assert desk.archive.kinds() == ["snapshot"]
+    assert [type(event) for event in desk.told[2:]] == [SnapshotSeen]
+
+
+async def test_a_snapshot_that_is_no_document_is_refused() -> None:
+    desk = Desk()
+    assert not await desk.board.merge_snapshot(snapshot(b"nonsense"))
+    assert (desk.board.complete, desk.archive.entries, desk.told) == (False, [], [])
+
+
+async def test_a_snapshot_of_a_pause_has_no_author_and_no_time() -> None:
+    desk, alice = Desk(), Person(7)
+    alice.add("a")
+    assert await desk.board.merge_snapshot(snapshot(alice.state(), ts=5), anonymous=True)
+    [entry] = desk.archive.entries
+    assert (entry.kind, entry.sender, entry.device, entry.ts) == (Kind.BASELINE, None, None, NOW)
+    assert desk.archive.seen == {"$s1": ("", 0)}
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_snapshot_is_noted_only_once_it_is_on_disk(*, committed: bool) -> None:
+    async def answer() -> bool:
+        return committed
+
+    desk, alice = Desk(committed=answer), Person(7)
+    alice.add("a")
+    desk.archive.broken.add("saw_snapshot")
+    assert await desk.board.merge_snapshot(snapshot(alice.state()))
+    assert desk.archive.calls["saw_snapshot"] == int(committed)
+    assert desk.archive.seen == {}
+
+
+async def test_a_recording_that_lost_something_is_mended() -> None:
+    lost: set[int] = set()
+    desk = Desk(lacks=lost.__contains__)
+    desk.board.mend()
+    await desk.board.load()
+    desk.board.mend()
+    assert desk.archive.entries == []
+    lost.add(1)
+    desk.board.mend()
+    assert desk.archive.kinds() == ["baseline"]
+
+
+async def test_resumed_it_begins_with_one_baseline_of_all() -> None:
+    desk, alice = Desk(), Person(7)
+    await desk.board.load()
+    desk.board.ingest([drawn(alice.add("before"))])
+    await desk.board.checkpoint()
+    desk.board.recording = False
+    desk.board.ingest([drawn(alice.add("paused"))])
+    await desk.board.resume()
+    desk.board.ingest([drawn(alice.add("after"))])
+    assert desk.archive.kinds() == ["update", "baseline", "update"]
+    assert desk.archive.entries[1].sender is None
+    assert set(texts(await desk.replayed())) == {"before", "paused", "after"}
+
+
+async def test_freed_while_paused_it_still_resumes_with_what_was_recorded() -> None:
+    desk, alice = Desk(), Person(7)
+    await desk.board.load()
+    desk.board.ingest([drawn(alice.add("before"))])
+    desk.board.last_seq = 1
+    desk.board.recording = False
+    await desk.board.unload()
+    await desk.board.load()
+    assert texts(desk.board.document) == {}  # nothing of the archive while paused
+    await desk.board.resume()
+    assert set(texts(desk.board.document)) == {"before"}
+
+
+async def test_a_resume_that_fails_loses_nothing_that_is_in_memory() -> None:
+    desk, alice = Desk(), Person(7)
+    await desk.board.load()
+    desk.board.recording = False
+    desk.board.ingest([drawn(alice.add("a"))])
+    desk.archive.broken.add("checkpoint")
+    with pytest.raises(StoreError):
+        await desk.board.resume()
+    assert not desk.board.recording
+    assert set(texts(desk.board.document)) == {"a"}
+
+
+async def test_a_change_of_our_own_is_applied_recorded_published_and_saved() -> None:
+    desk, update = Desk(), Person(7).add("a")
+    with pytest.raises(Transient):
+        await desk.board.change(update)
+    desk.board.complete = True
+    assert await desk.board.change(update)
+    assert not await desk.board.change(update)
+    assert desk.archive.kinds() == ["update"]
+    assert desk.archive.entries[0].sender is None
+    assert desk.published == [Update(KEY.document_id, update)]
+    assert desk.saves == 1
+    with pytest.raises(InvalidUpdate):
+        await desk.board.change(b"nonsense")
