@@ -13,6 +13,7 @@ from typing import Any
 
 from pycrdt import Doc, Map, get_update, merge_updates
 
+from bot.errors import InvalidUpdate
 from bot.whiteboard.cut import cut
 from bot.whiteboard.schema import check_document
 from tests.stack.client.yjs import Glance, deletions, glance
@@ -105,7 +106,7 @@ class BoardDocument:
         try:
             found = glance(update)
             candidate = self._open(merge_updates(base, update) if base else update)
-        except ValueError as error:
+        except (ValueError, InvalidUpdate) as error:
             raise Refused("it is no update") from error
         if found.has_null:
             raise Refused("it writes null")

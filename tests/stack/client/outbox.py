@@ -40,6 +40,7 @@ class Outbox:
         self._jobs = Jobs()
         self._cursor = Throttle[bytes](_CURSOR_EVERY, leading=True)
         self._trailing = False
+        self._flushing = asyncio.Lock()
 
     async def send(self, payload: bytes, *, reliable: bool = False) -> None:
         """Sends a packet."""
@@ -50,9 +51,10 @@ class Outbox:
             self._jobs.start(self._flush_later())
 
     async def flush(self) -> None:
-        """Sends what the link holds back."""
-        for packet, reliable in self.link.flush():
-            await self._put(packet, reliable=reliable)
+        """Sends what the link holds back; when it returns, all of it is counted."""
+        async with self._flushing:
+            for packet, reliable in self.link.flush():
+                await self._put(packet, reliable=reliable)
 
     async def send_cursor(self, payload: bytes) -> None:
         """Sends a cursor: at most ten times a second, and in the end the last one."""
