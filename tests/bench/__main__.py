@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +18,8 @@ from tests.stack.processes import ROOT
 from tests.stack.stack import Options, Stack
 
 PARTS = ("ingest", "delays", "idle")
+ROOMS = {1: 3, 50: 3, 200: 1}
+"""How many idle boards, and how often each is measured: 200 take minutes."""
 # As operators of many boards are told to set it.
 _OPTIONS = Options(synapse={"experimental_features": {"msc4140_max_delayed_events_per_user": 1000}})
 
@@ -29,17 +31,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer runs, 50 rooms: two minutes")
     parser.add_argument("--only", choices=PARTS, action="append", help="this part; may be repeated")
+    parser.add_argument("--rooms", type=int, choices=ROOMS, action="append", help="of idle boards")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench.json")
     chosen = parser.parse_args()
     console = Console()
-    parts = _plan(chosen.only or PARTS, quick=chosen.quick)
-    results = asyncio.run(_measure(parts, console))
-    write(results, chosen.output)
-    show(results, console)
-    console.print(f"Written to {chosen.output}")
+    rooms = chosen.rooms or ([50] if chosen.quick else list(ROOMS))
+    parts = _plan(chosen.only or PARTS, rooms, quick=chosen.quick)
+    results: list[Result] = []
+    try:
+        asyncio.run(_measure(parts, console, results))
+    finally:
+        # What was measured before something failed, or somebody lost patience, counts.
+        write(results, chosen.output)
+        show(results, console)
+        console.print(f"Written to {chosen.output}")
 
 
-def _plan(parts: list[str] | tuple[str, ...], *, quick: bool) -> list[tuple[str, Measure]]:
+def _plan(parts: Sequence[str], rooms: Sequence[int], *, quick: bool) -> list[tuple[str, Measure]]:
     """What to measure, in this order, each with words for people."""
     plan: list[tuple[str, Measure]] = []
     if "ingest" in parts:
@@ -49,7 +57,7 @@ def _plan(parts: list[str] | tuple[str, ...], *, quick: bool) -> list[tuple[str,
         times = 1 if quick else 7
         plan.append(("how soon it is there", lambda on: delays.measure(on, runs=times)))
     if "idle" in parts:
-        plan += [_idle(*one) for one in ([(50, 1)] if quick else [(1, 3), (50, 3), (200, 1)])]
+        plan += [_idle(count, 1 if quick else ROOMS[count]) for count in rooms]
     return plan
 
 
@@ -66,9 +74,10 @@ def _idle(rooms: int, runs: int) -> tuple[str, Measure]:
     return f"{rooms} idle boards", measure
 
 
-async def _measure(plan: list[tuple[str, Measure]], console: Console) -> list[Result]:
+async def _measure(
+    plan: list[tuple[str, Measure]], console: Console, results: list[Result]
+) -> None:
     raise_file_limit()
-    results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="boardkeeper-bench-") as name:
         folder = Path(name)
         async with (
@@ -79,7 +88,6 @@ async def _measure(plan: list[tuple[str, Measure]], console: Console) -> list[Re
                 with console.status(f"Measuring {words} …"):
                     results += await measure(on)
                 console.print(f"Measured {words}.")
-    return results
 
 
 if __name__ == "__main__":
