@@ -177,7 +177,7 @@ class Room:
                     raise
                 handled.set_result(None)
             looks.cancel()
-            await self.sessions.stop()
+            await self.sessions.close()
             await self.boards.lose_all()
 
     async def _furnish(self, tasks: asyncio.TaskGroup) -> None:
@@ -344,7 +344,7 @@ class Room:
     async def leave(self, why: str) -> None:
         """Say why, and leave."""
         await self._conversation.say(why)
-        await self.sessions.stop()
+        await self.sessions.close()
         await self._shared.homeserver.leave(self.room_id)
         await self._remember(noticed=False, paused=False)
         self.ended.set()

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from bot import metrics
 from bot.backoff import backoff
 from bot.board import Arrival, Board, Services
-from bot.errors import ServerError, UsageError
+from bot.errors import ServerError, StoreError, UsageError
 from bot.handlers.base import Participant, SessionChanged
 from bot.roomstate import RoomState
 from bot.rtc.membership import Membership
@@ -99,6 +99,7 @@ class Sessions:
         self._closed = False
         self._here: dict[str, tuple[Participant, ...]] = {}
         self._quiet_since: float | None = None
+        self._closed = False
         self._one = asyncio.Lock()  # the Room's batches and its looks both call in
         self._keys = {"room": state.room_id}
 
@@ -124,9 +125,10 @@ class Sessions:
         return max(0.05, min(waits)) if waits else None
 
     async def reconsider(self) -> None:
-        """Compute who is where, and take part where somebody is."""
+        """Compute who is where, and take part where somebody is; once closed, nothing."""
         async with self._one:
-            await self._reconsider()
+            if not self._closed:
+                await self._reconsider()
 
     async def _reconsider(self) -> None:
         now_ts = self._services.now_ts()
@@ -135,6 +137,8 @@ class Sessions:
             for membership in self._state.live(now_ts)
             if membership.user_id != self._state.own_user
         ]
+        for whiteboard_id in self._here.keys() - self._boards.keys():
+            metrics.PARTICIPANTS.dec(len(self._here.pop(whiteboard_id)))
         for board in self._boards.values():
             self._tell_session(board, people, now_ts)
         active = frozenset(
@@ -181,12 +185,20 @@ class Sessions:
         elif not active and self._task is not None:
             await self.stop()
         elif self.presence is not None:
-            for whiteboard_id in active:
-                await self._prepare(self._boards[whiteboard_id])
-            self.presence.want(active)
+            try:
+                await self._prepare_all(active)
+            except StoreError:
+                _log.warning("a board cannot be loaded yet", extra=self._keys)
+            if self.presence is not None:
+                self.presence.want(active)
         for whiteboard_id in released:
             if whiteboard_id in self._boards:
                 await self._release(self._boards[whiteboard_id])
+
+    async def _prepare_all(self, whiteboards: frozenset[str]) -> None:
+        for whiteboard_id in whiteboards:
+            if whiteboard_id in self._boards:  # it may have gone meanwhile
+                await self._prepare(self._boards[whiteboard_id])
 
     async def _take_part(self) -> None:
         """Keep a Presence; one that fails is begun anew."""
@@ -194,12 +206,10 @@ class Sessions:
         metrics.PRESENCES.inc()
         try:
             while True:
-                for whiteboard_id in self.wanted:
-                    if whiteboard_id in self._boards:
-                        await self._prepare(self._boards[whiteboard_id])
-                self.presence = self._make()
-                self.presence.want(self.wanted)
                 try:
+                    await self._prepare_all(self.wanted)
+                    self.presence = self._make()
+                    self.presence.want(self.wanted)
                     await self.presence.run()
                 except Exception:  # noqa: BLE001 - the border of a presence
                     _log.exception("taking part failed; beginning anew", extra=self._keys)
@@ -226,6 +236,18 @@ class Sessions:
         task.cancel()
         await asyncio.wait([task])
 
+    async def close(self) -> None:
+        """End taking part for good: what the room says from now on brings nothing back."""
+        self._closed = True
+        await self.stop()
+        async with self._one:  # somebody else may be in the middle of stopping
+            pass
+
+    def forget(self) -> None:
+        """Count nobody any more: the Room ends."""
+        metrics.PARTICIPANTS.dec(sum(map(len, self._here.values())))
+        self._here.clear()
+
     def deliver(self, arrivals: Sequence[Arrival]) -> None:
         """Take messages from the connection: each to the board it is about."""
         routed: dict[BoardKey, list[Arrival]] = {}
@@ -244,8 +266,12 @@ class Sessions:
                 self._tasks.create_task(self._ingest_later(boards[key], mine))
 
     async def _ingest_later(self, board: Board, arrivals: Sequence[Arrival]) -> None:
-        await board.load()
-        board.ingest(arrivals)
+        try:
+            await board.load()
+        except StoreError:
+            _log.warning("messages are lost: their board could not be loaded", extra=self._keys)
+        else:
+            board.ingest(arrivals)
 
     def _board_for(self, arrival: Arrival) -> Board | None:
         """Only updates name their document; a signal belongs to the board its sender is on."""

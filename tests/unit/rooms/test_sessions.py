@@ -1,0 +1,375 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot import metrics, sessions
+from bot.board import Arrival, Board
+from bot.errors import Transient, UsageError
+from bot.handlers.base import DocumentUpdate, Event, Focused, Participant, SessionChanged
+from bot.roomstate import RoomState
+from bot.sessions import Sessions
+from bot.whiteboard.board import BoardKey
+from bot.whiteboard.message import FocusOn, Message, Update
+from tests.fakes.rooms import (
+    ALICE,
+    BOT,
+    DEVICE,
+    KEY,
+    NOW,
+    OTHER,
+    ROOM,
+    MemoryArchive,
+    drawn,
+    member,
+    off_board,
+    on_board,
+    services,
+    until,
+)
+from tests.unit.whiteboard.people import Person, texts
+
+BOB = "@bob:here"
+
+
+class Taking:
+    """A Presence that only notes what it is told."""
+
+    def __init__(self) -> None:
+        self.connected = True
+        self.running = False
+        self.wants: list[set[str]] = []
+        self.looks = 0
+        self.published: list[Message] = []
+        self.fails: Exception | None = None
+        self.closes = asyncio.Event()
+        self.closing: Callable[[], Any] = lambda: None
+        self._end = asyncio.Event()
+
+    async def run(self) -> None:
+        self.running = True
+        try:
+            if self.fails is not None:
+                raise self.fails
+            await self._end.wait()
+        finally:
+            self.running = False
+
+    async def close(self) -> None:
+        self.closes.set()
+        await asyncio.sleep(0)
+        result = self.closing()
+        if result is not None:
+            await result
+        self._end.set()
+
+    def want(self, whiteboards: frozenset[str]) -> None:
+        self.wants.append(set(whiteboards))
+
+    def room_changed(self) -> None:
+        self.looks += 1
+
+    def own_state(self, event: Mapping[str, Any]) -> None: ...
+
+    def permission_changed(self) -> None: ...
+
+    async def publish(self, message: Message) -> None:
+        if self.fails is not None:
+            raise self.fails
+        self.published.append(message)
+
+
+class Place:
+    """A room with boards and everything around its Sessions."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, *, always: bool, linger: float) -> None:
+        self.state = RoomState(ROOM, BOT)
+        self.archive = MemoryArchive()
+        self.told: list[Event] = []
+        self.services = services(self.archive, self.told)
+        self.boards: dict[str, Board] = {}
+        self.made: list[Taking] = []
+        self.prepared: list[str] = []
+        self.released: list[str] = []
+        self.preparing: Callable[[Board], None] = lambda _: None
+        self.sessions = Sessions(
+            self.state,
+            self.boards,
+            self.services,
+            presence=self.make,
+            always=always,
+            linger=linger,
+            prepare=self.prepare,
+            release=self.release,
+            tasks=tasks,
+        )
+        self.has(KEY)
+        for user in (ALICE, BOB, BOT):
+            self.state.apply(member(user))
+
+    def make(self) -> Taking:
+        self.made.append(Taking())
+        return self.made[-1]
+
+    def has(self, key: BoardKey) -> None:
+        self.boards[key.whiteboard_id] = Board(
+            key, 1, self.services, publish=lambda _: None, save=lambda _: None
+        )
+
+    async def prepare(self, board: Board) -> None:
+        self.prepared.append(board.key.whiteboard_id)
+        await board.load()
+        self.preparing(board)
+
+    async def release(self, board: Board) -> None:
+        self.released.append(board.key.whiteboard_id)
+
+    async def says(self, *events: dict[str, Any]) -> None:
+        for event in events:
+            self.state.apply(event)
+        await self.sessions.reconsider()
+
+    async def running(self) -> Taking:
+        await until(lambda: self.made and self.made[-1].running)
+        return self.made[-1]
+
+
+@asynccontextmanager
+async def place(*, always: bool = False, linger: float = 0.0) -> AsyncIterator[Place]:
+    before = metrics.REGISTRY.get_sample_value("boardkeeper_participants")
+    async with asyncio.TaskGroup() as tasks:
+        here = Place(tasks, always=always, linger=linger)
+        try:
+            yield here
+        finally:
+            await here.sessions.close()
+            here.sessions.forget()
+    assert metrics.REGISTRY.get_sample_value("boardkeeper_participants") == before
+    assert not any(taking.running for taking in here.made)
+
+
+async def test_nobody_is_there_and_nothing_happens() -> None:
+    async with place() as here:
+        await here.says()
+        assert (here.made, here.sessions.taking_part, here.sessions.connected) == ([], False, False)
+        assert here.sessions.next_look() is None
+
+
+async def test_somebody_comes_and_goes() -> None:
+    async with place() as here:
+        await here.says(on_board())
+        taking = await here.running()
+        assert here.sessions.taking_part
+        assert here.sessions.connected
+        assert here.told == [SessionChanged(KEY, NOW, (Participant(ALICE, "AD"),))]
+        assert (taking.wants, here.prepared) == ([{"w1"}], ["w1"])
+        wait = here.sessions.next_look()
+        assert wait is not None
+        assert abs(wait - 3600) < 1
+        await here.says(off_board())
+        assert taking.closes.is_set()
+        assert not here.sessions.taking_part
+        assert here.told[1:] == [SessionChanged(KEY, NOW, ())]
+        assert here.released == ["w1"]
+
+
+async def test_we_ourselves_are_nobody() -> None:
+    async with place() as here:
+        await here.says(on_board(BOT, DEVICE))
+        assert here.made == []
+
+
+async def test_it_stays_a_while_after_the_last_one() -> None:
+    async with place(linger=0.05) as here:
+        await here.says(on_board())
+        taking = await here.running()
+        await here.says(off_board())
+        assert not taking.closes.is_set()
+        wait = here.sessions.next_look()
+        assert wait is not None
+        assert wait <= 0.06
+        await here.says(on_board())
+        await asyncio.sleep(0.06)
+        await here.says(off_board())  # counted from now on
+        assert not taking.closes.is_set()
+        await asyncio.sleep(0.06)
+        await here.says()
+        assert taking.closes.is_set()
+
+
+async def test_always_means_also_where_nobody_is() -> None:
+    async with place(always=True) as here:
+        await here.says()
+        await here.running()
+
+
+async def test_a_second_board_is_wanted_too_and_released_when_left() -> None:
+    async with place() as here:
+        here.has(OTHER)
+        await here.says(on_board())
+        taking = await here.running()
+        await here.says(on_board(BOB, "BD", "w2"))
+        await here.says(off_board(BOB, "BD"))
+        assert taking.wants == [{"w1"}, {"w1", "w2"}, {"w1"}]
+        assert taking.looks == 2
+        assert here.released == ["w2"]
+
+
+async def test_a_board_that_goes_while_others_are_prepared() -> None:
+    async with place() as here:
+        for key in (OTHER, BoardKey(ROOM, "w3", "$d3")):
+            here.has(key)
+        await here.says(on_board())
+        taking = await here.running()
+        here.preparing = lambda _: here.boards.pop("w2", None) and here.boards.pop("w3", None)
+        await here.says(on_board(BOB, "BD", "w2"), on_board(BOB, "BE", "w3"))
+        assert taking.running
+        await here.says()
+        assert taking.wants[-1] == {"w1"}
+
+
+async def test_people_on_a_board_that_is_gone_are_counted_no_more() -> None:
+    async with place() as here:
+        here.has(OTHER)
+        await here.says(on_board(), on_board(BOB, "BD", "w2"))
+        await here.running()
+        del here.boards["w2"]
+        await here.says()
+        assert metrics.REGISTRY.get_sample_value("boardkeeper_participants") == 1
+        # Bob's signal is on the only board that is left.
+        await here.boards["w1"].load()
+        here.sessions.deliver([Arrival(FocusOn("s"), BOB, "BD", NOW, b"{}")])
+        assert isinstance(here.told[-1], Focused)
+
+
+async def test_a_presence_that_fails_is_begun_anew(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sessions, "backoff", lambda _: iter([0.001] * 9))
+    async with place() as here:
+        first = Taking()
+        first.fails = ValueError("broken")
+        makes = iter([first, Taking()])
+        here.sessions._make = lambda: here.made.append(next(makes)) or here.made[-1]  # type: ignore[func-returns-value]
+        await here.says(on_board())
+        await until(lambda: len(here.made) == 2 and here.made[1].running)
+    assert "taking part failed" in caplog.text
+
+
+async def test_an_archive_that_cannot_be_read_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions, "backoff", lambda _: iter([0.001] * 9))
+    async with place() as here:
+        here.archive.broken.add("checkpoint")
+        await here.says(on_board())
+        await until(lambda: here.archive.calls["checkpoint"] > 1)
+        assert here.sessions.taking_part
+        here.archive.broken.clear()
+        await here.running()
+        here.has(OTHER)
+        here.archive.broken.add("checkpoint")
+        await here.says(on_board(BOB, "BD", "w2"))  # raises nothing
+        assert here.made[-1].wants[-1] == {"w1", "w2"}
+
+
+async def test_stopped_twice_and_before_the_presence_is_made() -> None:
+    async with place() as here:
+        await here.says(on_board())
+        await here.sessions.stop()
+        await here.sessions.stop()
+        assert not here.sessions.taking_part
+        assert here.made == []
+
+
+async def test_once_closed_nothing_brings_it_back() -> None:
+    async with place() as here:
+        await here.says(on_board())
+        taking = await here.running()
+        # The room shows our leave while the boards are still being closed.
+        taking.closing = here.says
+        await here.sessions.close()
+        await here.says()
+        await asyncio.sleep(0.002)
+        assert len(here.made) == 1
+        assert not here.sessions.taking_part
+
+
+async def test_a_look_while_it_stops_waits_and_takes_part_again() -> None:
+    async with place() as here:
+        await here.says(on_board())
+        taking = await here.running()
+        going = asyncio.create_task(here.says(off_board()))
+        await taking.closes.wait()
+        await here.says(on_board())
+        await going
+        again = await here.running()
+        assert again is not taking
+        assert here.sessions.presence is again
+
+
+async def test_messages_find_their_board() -> None:
+    async with place() as here:
+        alice = Person(7)
+        here.has(OTHER)
+        await here.says(on_board(), on_board(BOB, "BD", "w2"))
+        await here.running()
+        here.sessions.deliver(
+            [
+                drawn(alice.add("a")),
+                replace(drawn(b"", "$nobody"), ts=1),
+                Arrival(FocusOn("s"), BOB, "BD", NOW, b"{}"),
+                Arrival(FocusOn("s"), None, None, NOW, b"{}"),  # on one of two boards
+            ]
+        )
+        assert set(texts(here.boards["w1"].document)) == {"a"}
+        events = [event for event in here.told if not isinstance(event, SessionChanged)]
+        assert [(type(event), event.board) for event in events] == [
+            (DocumentUpdate, KEY),
+            (Focused, OTHER),
+        ]
+
+
+async def test_a_nameless_signal_is_on_the_only_board() -> None:
+    async with place() as here:
+        await here.says(on_board())
+        await here.running()
+        here.sessions.deliver([Arrival(FocusOn("s"), None, None, NOW, b"{}")])
+        assert isinstance(here.told[-1], Focused)
+
+
+async def test_messages_for_a_board_that_is_not_loaded_wait_for_it() -> None:
+    async with place() as here:
+        alice = Person(7)
+        here.sessions.deliver([drawn(alice.add("a"))])
+        here.sessions.deliver([drawn(alice.add("b"))])
+        await until(lambda: here.boards["w1"].loaded and len(here.archive.entries) == 2)
+        assert set(texts(here.boards["w1"].document)) == {"a", "b"}
+
+
+async def test_messages_whose_board_cannot_be_loaded_cost_only_themselves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with place() as here:
+        here.archive.broken.add("checkpoint")
+        here.sessions.deliver([drawn(Person(7).add("a"))])
+        await until(lambda: here.archive.calls["checkpoint"])
+        await asyncio.sleep(0.002)
+    assert "their board could not be loaded" in caplog.text
+
+
+@pytest.mark.parametrize("error", [None, Transient("gone"), UsageError("too large")])
+async def test_publishing_to_nobody_is_no_error(error: Exception | None) -> None:
+    async with place() as here:
+        message = Update("$d1", b"u")
+        await here.sessions.publish(message)
+        await here.says(on_board())
+        taking = await here.running()
+        taking.fails = error
+        await here.sessions.publish(message)
+        assert taking.published == ([] if error else [message])
