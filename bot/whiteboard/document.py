@@ -272,6 +272,8 @@ class Document:
             return Outcome(Verdict.REFUSED, str(error))
         if not _mergeable(data):
             return Outcome(Verdict.REFUSED, "it cannot be decoded")
+        if structure.nulls and _shows_null(data, structure):
+            return Outcome(Verdict.REFUSED, "a field is null")
         version = self._version_of(structure)
         if version is None or structure.subdocuments:
             self.supported = self._certain
@@ -382,6 +384,23 @@ def _mergeable(data: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _shows_null(data: bytes, structure: Structure) -> bool:
+    """Return whether any null in it is not deleted again.
+
+    NeoBoard refuses null, which cannot be told from undefined once pycrdt has read it.
+    """
+    structs = read_update(data, details=True).details or []
+    return any(
+        one.start <= place < one.stop
+        and not any(
+            who == one.client and start <= one.clock and one.clock + one.length <= stop
+            for who, start, stop in structure.deletes
+        )
+        for place in structure.nulls
+        for one in structs
+    )
 
 
 def _same(one: bytes, other: bytes) -> bool:

@@ -147,6 +147,24 @@ def test_bytes_never_raise(data: bytes, place: int, put: bytes) -> None:
         loaded(document.encode())
 
 
+UNREADABLE = [
+    "01010900260000020161016201780000",  # JSON that is none
+    "01010900280000050161017800",  # inside a value that is no map
+]
+
+
+@pytest.mark.parametrize("update", UNREADABLE)
+def test_what_only_pycrdt_finds_wrong_is_refused(update: str) -> None:
+    alice = Person(5)
+    data = bytes.fromhex(update)
+    document = Document()
+    assert verdicts(document, [alice.add("a"), data]) == "CR"
+    assert document.merge_snapshot(data).verdict is Verdict.REFUSED
+    document.apply([data[:3] + b"\x07" + data[4:]])  # builds on what is missing
+    assert document.merge_snapshot(document.encode()).verdict is not Verdict.CHANGED
+    assert texts(document) == {"a": ""}
+
+
 def test_a_root_of_another_kind_does_not_belong_to_a_board() -> None:
     document = Document()
     stranger = Person(5)
