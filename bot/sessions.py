@@ -99,7 +99,6 @@ class Sessions:
         self._closed = False
         self._here: dict[str, tuple[Participant, ...]] = {}
         self._quiet_since: float | None = None
-        self._closed = False
         self._one = asyncio.Lock()  # the Room's batches and its looks both call in
         self._keys = {"room": state.room_id}
 
@@ -174,8 +173,6 @@ class Sessions:
         return monotonic() < self._quiet_since + self._linger
 
     async def _want(self, active: frozenset[str]) -> None:
-        if self._closed:
-            return
         if active:
             self._quiet_since = None
         released = self.wanted - active
@@ -219,11 +216,6 @@ class Sessions:
         finally:
             self.presence = None
             metrics.PRESENCES.dec()
-
-    async def close(self) -> None:
-        """End taking part, for good: whatever the room says from now on."""
-        self._closed = True
-        await self.stop()
 
     async def stop(self) -> None:
         """End taking part: withdraw, disconnect."""

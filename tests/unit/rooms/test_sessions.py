@@ -96,7 +96,7 @@ class Place:
         self.made: list[Taking] = []
         self.prepared: list[str] = []
         self.released: list[str] = []
-        self.preparing: Callable[[Board], None] = lambda _: None
+        self.preparing: Callable[[Board], object] = lambda _: None
         self.sessions = Sessions(
             self.state,
             self.boards,
