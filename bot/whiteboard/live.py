@@ -12,7 +12,9 @@ from pycrdt import ArrayEvent, Doc, Map, MapEvent
 
 from bot.whiteboard.content import plain, read_content
 from bot.whiteboard.schema import check_document, check_element, is_id
-from bot.whiteboard.update import Structure, read_update
+from bot.whiteboard.update import Id, Structure, read_update
+
+_NOTHING = (0, 0)
 
 
 class Live:
@@ -54,18 +56,23 @@ class Live:
         """Return the board as people see it (`content.read_content`); it must be valid."""
         return read_content(self._root)
 
+    def missing(self, structure: Structure) -> Id | None:
+        """Return the last id of something that an update builds on and that has not come yet."""
+        clocks, blocks = self.clocks, structure.blocks
+        for who, (first, _) in blocks.items():
+            if first > clocks.get(who, 0):
+                return who, first - 1
+        for who, stop in structure.needs.items():
+            if stop > clocks.get(who, 0) and stop > blocks.get(who, _NOTHING)[1]:
+                return who, stop - 1
+        for who, _, stop in structure.deletes:
+            if stop > clocks.get(who, 0) and stop > blocks.get(who, _NOTHING)[1]:
+                return who, stop - 1
+        return None
+
     def lacks(self, structure: Structure) -> bool:
         """Return whether anything that an update builds on has not come yet."""
-        clocks, blocks = self.clocks, structure.blocks
-        if structure.skips or any(first > clocks.get(who, 0) for who, (first, _) in blocks.items()):
-            return True
-        return any(
-            stop > clocks.get(who, 0) and stop > blocks.get(who, (0, 0))[1]
-            for who, stop in structure.needs.items()
-        ) or any(
-            stop > clocks.get(who, 0) and stop > blocks.get(who, (0, 0))[1]
-            for who, _, stop in structure.deletes
-        )
+        return structure.skips or self.missing(structure) is not None
 
     def feed(self, data: bytes, structure: Structure) -> bool:
         """Apply an update that `lacks` nothing; returns whether it brought anything."""

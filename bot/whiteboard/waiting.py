@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bot.whiteboard.cut import cut
@@ -29,6 +29,15 @@ class Held:
     def divisible(self) -> bool:
         """Whether it may pay to apply a part of it: it is more than one person's one change."""
         return self.structure.skips or len(self.structure.blocks) > 1
+
+    def hopeless(self, clocks: Mapping[int, int]) -> bool:
+        """Return whether it is plain that nothing of it can be applied."""
+        if self.wants is None:
+            return False
+        for who, clock in self.wants:  # noqa: SIM110 - runs for all that wait, for each update
+            if clocks.get(who, 0) > clock:
+                return False
+        return True
 
 
 class Waiting:
@@ -72,21 +81,25 @@ class Waiting:
     def free(self, live: Live) -> Held | None:
         """Take out the first update, or part of one, that waits no longer."""
         for one in list(self._held):
-            if not live.lacks(one.structure):
+            if one.hopeless(live.clocks):
+                continue
+            missing = live.missing(one.structure)
+            if missing is None and not one.structure.skips:
                 self._held.remove(one)
                 self.size -= len(one.data)
                 return one
-            part = self._part(one, live) if one.divisible else None
+            if not one.divisible:
+                assert missing is not None
+                one.wants = (missing,)
+                continue
+            part = self._part(one, live)
             if part is not None:
                 return part
         return None
 
     def _part(self, one: Held, live: Live) -> Held | None:
         """Cut off what can be applied of an update that waits; the rest goes on waiting."""
-        clocks = live.clocks
-        if one.wants is not None and all(clocks.get(who, 0) <= clock for who, clock in one.wants):
-            return None
-        parts = cut(one.data, clocks)
+        parts = cut(one.data, live.clocks)
         place = self._held.index(one)
         rest = Held(parts.rest, read_update(parts.rest), parts.wants) if parts.rest else None
         self._held[place : place + 1] = [rest] if rest else []
