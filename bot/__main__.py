@@ -18,7 +18,7 @@ from bot import __version__, actions, logs
 from bot.app import App, make_homeserver
 from bot.config import Config
 from bot.config.file import init, load
-from bot.errors import AuthLost, BoardkeeperError, ConfigError, ServerError, UsageError
+from bot.errors import AuthLost, BoardkeeperError, ConfigError, UsageError
 from bot.handlers.load import settings_of
 from bot.store.archive import Archive
 from bot.whiteboard.document import Document
@@ -149,11 +149,6 @@ async def _export(config: Config, board: str, at: str | None) -> actions.Export:
             # Never with the password: a new login would end the running bot's.
             make_homeserver(config, archive, token=await archive.get("access_token"))
         )
-        download: actions.Download = homeserver.download
-        try:
-            await homeserver.login()
-        except ServerError as error:
-            download = actions.unavailable(str(error))
         return await actions.export(
             archive,
             await actions.find_board(archive, board),
@@ -161,13 +156,16 @@ async def _export(config: Config, board: str, at: str | None) -> actions.Export:
             empty=Document(
                 default_version=config.boards.default_root, max_bytes=config.boards.max_document
             ),
-            download=download,
+            download=actions.when_needed(homeserver.login, homeserver.download),
         )
 
 
 def _write(output: Path, result: actions.Export) -> None:
     try:
-        output.write_bytes(result.data)
+        # Beside it first: what stood there before is lost only when the new file is whole.
+        part = output.with_name(output.name + ".part")
+        part.write_bytes(result.data)
+        part.replace(output)
     except OSError as error:
         raise UsageError(f"{output} cannot be written: {error.strerror}") from error
     for mxc, why in result.missing_images:

@@ -5,6 +5,7 @@ Works on the archive alone, so it works whether the bot runs or not.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -59,13 +60,29 @@ Download = Callable[[str, int], Awaitable[bytes]]
 """Fetches an image by its mxc URI, of so many bytes at the most."""
 
 
-def unavailable(why: str) -> Download:
-    """Return a download that always fails, for when there is no homeserver to ask."""
+LOGIN_WITHIN = 10.0
+"""Seconds the homeserver gets before images are left out."""
 
-    async def download(_mxc: str, _max_bytes: int) -> bytes:
-        raise Transient(why)
 
-    return download
+def when_needed(login: Callable[[], Awaitable[None]], download: Download) -> Download:
+    """Return a download that logs in before the first image; a failure holds for the rest."""
+    failed: list[str] = []
+    ready: list[bool] = []
+
+    async def fetch(mxc: str, max_bytes: int) -> bytes:
+        if failed:
+            raise Transient(failed[0])
+        if not ready:
+            try:
+                async with asyncio.timeout(LOGIN_WITHIN):
+                    await login()
+            except (ServerError, TimeoutError) as error:
+                failed.append(str(error) or "the homeserver does not answer")
+                raise Transient(failed[0]) from error
+            ready.append(True)
+        return await download(mxc, max_bytes)
+
+    return fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,18 +219,24 @@ def read_time(text: str, now: datetime) -> int:
     Raises:
         UsageError: it is none of these.
     """
-    text = text.strip()
-    if match := _AGO.fullmatch(text):
-        moment = now - timedelta(**{_UNITS[match[2]]: int(match[1])})
-        return int(moment.timestamp() * 1000)
-    if text.isascii() and text.isdigit() and len(text) >= 12:
-        return int(text)
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        ts = _timestamp(text.strip(), now)
+    except (ValueError, OverflowError, OSError):
+        ts = -1
+    if not 0 <= ts < 2**53:
         raise UsageError(
             f"“{text}” is not a time. Write 2026-11-20 14:05, 2026-11-20T14:05:30+01:00 or 10m ago."
-        ) from None
+        )
+    return ts
+
+
+def _timestamp(text: str, now: datetime) -> int:
+    if match := _AGO.fullmatch(text):
+        moment = now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    elif text.isascii() and text.isdigit() and len(text) >= 12:
+        return int(text)
+    else:
+        moment = datetime.fromisoformat(text)
     return int(moment.timestamp() * 1000)
 
 

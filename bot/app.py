@@ -20,7 +20,7 @@ from bot import __version__
 from bot.backoff import backoff
 from bot.board import Services
 from bot.config import Config
-from bot.errors import NotFound, ServerError, StoreError, Transient
+from bot.errors import NotFound, ServerError, StoreError, Transient, UsageError
 from bot.handlers.base import Handler
 from bot.handlers.lanes import Lanes
 from bot.handlers.load import build
@@ -34,7 +34,7 @@ from bot.matrix.client import Homeserver
 from bot.matrix.sync import Syncer
 from bot.presence import Presence, Setting
 from bot.room import Shared
-from bot.rtc import focus
+from bot.rtc import focus, legacy
 from bot.rtc.membership import MEMBER_TYPE, Focus
 from bot.rtc.timing import Timing
 from bot.store.archive import Archive
@@ -45,6 +45,8 @@ FOCI_EVERY = 60.0
 """Seconds between two readings of the well-known file, as NeoBoard does."""
 CLOSE_WITHIN = 2.0
 """Seconds all rooms get to withdraw when the program ends; a second is the aim."""
+HANDLER_WITHIN = 5.0
+"""Seconds a handler gets to start, and to stop."""
 FLUSH_WITHIN = 5.0
 """Seconds the archive gets for what is not committed yet."""
 
@@ -69,6 +71,7 @@ class App:
         self._delayed = False
         self._max_delay = inf
         self._host: Host | None = None
+        self._recording = False
         self._homeserver: Homeserver
         self._archive: Archive
         self._recorder: Recorder
@@ -85,6 +88,7 @@ class App:
         config = self._config
         handlers = build(config.handlers)
         record = next((one for one in handlers.values() if isinstance(one, Record)), None)
+        self._recording = record is not None
         files = lean.raise_file_limit()
         lean.apply()
         _log.info("boardkeeper starts", extra={"version": __version__, "file_limit": files})
@@ -107,15 +111,26 @@ class App:
         """Record, serve, and end in order: boards, lanes, handlers, archive."""
         async with asyncio.TaskGroup() as tasks:
             recording = tasks.create_task(self._recorder.run())
-            async with Lanes(handlers) as lanes:
+            try:
+                async with Lanes(handlers) as lanes:
+                    for name, handler in handlers.items():
+                        await self._start(name, handler)
+                    await self._serve(lanes, record)
+            finally:
+                # Whatever ended it: first what people did, then what handlers want.
+                await self._flush()
                 for name, handler in handlers.items():
-                    log = logging.getLogger(f"boardkeeper.{name}")
-                    await handler.start(Context(log, lambda: self._host))
-                await self._serve(lanes, record)
-            for handler in handlers.values():
-                await handler.stop()
-            await self._flush()
+                    await _end(name, handler)
             recording.cancel()
+
+    async def _start(self, name: str, handler: Handler) -> None:
+        log = logging.getLogger(f"boardkeeper.{name}")
+        try:
+            async with asyncio.timeout(HANDLER_WITHIN):
+                await handler.start(Context(log, lambda: self._host))
+        except TimeoutError as error:
+            text = f"the handler “{name}” did not start within {HANDLER_WITHIN:g} s"
+            raise UsageError(text) from error
 
     async def _serve(self, lanes: Lanes, record: Record | None) -> None:
         """Log in, clear what an earlier life left behind, and follow the rooms until the end."""
@@ -169,16 +184,16 @@ class App:
 
         Sending (not cancelling) makes the room's state true at once: we are not there now.
         """
-        ours = tuple(
-            f"{start}{self._homeserver.user_id}_{self._homeserver.device_id}" for start in ("_", "")
-        )
+        ours = legacy.member_key(self._homeserver.user_id, self._homeserver.device_id)
         try:
             events = await self._homeserver.delayed_events()
         except ServerError:
             _log.warning("delayed events of an earlier run could not be read")
             return
         for event in events:
-            if event.type == MEMBER_TYPE and (event.state_key or "").startswith(ours):
+            # Ours is the plain key and suffixed ones, not those of a device whose name goes on.
+            key = event.state_key or ""
+            if event.type == MEMBER_TYPE and (key == ours or key.startswith(f"{ours}_")):
                 try:
                     await self._homeserver.send_delayed(event.delay_id)
                 except NotFound:
@@ -326,10 +341,14 @@ class App:
         return {
             "homeserver": Component(self._syncer.healthy, f"{len(rooms)} rooms"),
             "livekit": Component(
-                not unconnected,
+                # A peer can name a focus that is dead: one room is no outage.
+                not taking_part or len(unconnected) < len(taking_part),
                 f"{len(taking_part) - len(unconnected)} of {len(taking_part)} connected",
             ),
-            "archive": Component(failing is None, failing or "recording"),
+            "archive": Component(
+                failing is None,
+                failing or ("recording" if self._recording else "nothing is recorded"),
+            ),
         }
 
 
@@ -350,6 +369,16 @@ class _Positions:
             await self._archive.set(name, value)
         except StoreError:
             _log.warning("the sync position could not be kept")
+
+
+async def _end(name: str, handler: Handler) -> None:
+    """Stop a handler; what it does wrong keeps nobody else from ending."""
+    try:
+        async with asyncio.timeout(HANDLER_WITHIN):
+            await handler.stop()
+    except Exception as error:  # noqa: BLE001 - the border of a handler
+        kind = type(error).__name__
+        _log.warning("a handler did not stop in order", extra={"handler": name, "error": kind})
 
 
 def make_homeserver(config: Config, archive: Archive, token: str | None = None) -> Homeserver:

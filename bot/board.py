@@ -30,6 +30,9 @@ from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal
 from bot.whiteboard.replay import DOCUMENT_KINDS, apply_entry
 from bot.whiteboard.snapshot import Snapshot
 
+IN_PLACE = 64_000
+"""Bytes of a snapshot that are merged at once; larger ones take up to seconds, in a thread."""
+
 CHECKPOINT_EVERY = 500
 """Accepted updates between two checkpoints: bounds what a start has to replay."""
 
@@ -154,6 +157,7 @@ class Board:
         self._document: Document | None = None
         self._loading = asyncio.Lock()
         self._since_checkpoint = 0
+        self._held: list[Arrival] | None = None  # what came while a snapshot is merged
 
     @property
     def loaded(self) -> bool:
@@ -171,9 +175,13 @@ class Board:
     async def load(self) -> None:
         """Bring the document into memory from the archive; concurrent calls share one load."""
         async with self._loading:
-            if self._document is None:
-                # Nothing of the archive while paused: it will be merged on resuming.
-                self._document = await self._from_archive() if self.recording else self._empty()
+            await self._loaded()
+
+    async def _loaded(self) -> Document:
+        if self._document is None:
+            # Nothing of the archive while paused: it will be merged on resuming.
+            self._document = await self._from_archive() if self.recording else self._empty()
+        return self._document
 
     def _empty(self) -> Document:
         return Document(
@@ -184,12 +192,15 @@ class Board:
         document, archive, reached = self._empty(), self._services.archive, 0
         checkpoint = await archive.checkpoint(self.board_id)
         if checkpoint is not None:
-            document.merge_snapshot(checkpoint.data)
+            await _merge(document, checkpoint.data)
             reached = checkpoint.seq
         async for entry in archive.all_entries(
             self.board_id, after_seq=reached, kinds=DOCUMENT_KINDS
         ):
-            apply_entry(document, entry)
+            if entry.kind is Kind.UPDATE:
+                apply_entry(document, entry)
+            else:
+                await _merge(document, entry.data)
             reached = entry.seq
         self.last_seq = reached
         return document
@@ -210,6 +221,8 @@ class Board:
         """
         if not self.loaded or not self.recording or not self._since_checkpoint:
             return True
+        if self._held is not None:
+            return False
         # The document may hold more than entry `last_seq`: replaying the rest again is harmless.
         # The instant is now, so that an export of an earlier instant never starts from it.
         covered = self._since_checkpoint
@@ -236,6 +249,9 @@ class Board:
         Raises:
             AssertionError: the board is not loaded.
         """
+        if self._held is not None:
+            self._held.extend(arrivals)
+            return
         updates = [
             arrival.message.data for arrival in arrivals if isinstance(arrival.message, Update)
         ]
@@ -289,8 +305,7 @@ class Board:
         Returns:
             False when it is not a valid document: an older one may be.
         """
-        await self.load()
-        outcome = self.document.merge_snapshot(snapshot.data)
+        outcome = await self._merge(snapshot.data)
         if outcome.verdict is Verdict.REFUSED:
             metrics.REFUSED_EVENTS.labels("document").inc()
             return False
@@ -311,6 +326,19 @@ class Board:
         )
         return True
 
+    async def _merge(self, data: bytes) -> Outcome:
+        """Merge into the document; what people send meanwhile is taken afterwards, in order."""
+        async with self._loading:
+            document = await self._loaded()
+            if len(data) <= IN_PLACE:
+                return document.merge_snapshot(data)
+            self._held = []
+            try:
+                return await _merge(document, data)
+            finally:
+                held, self._held = self._held, None
+                self.ingest(held)
+
     async def _remember(self, snapshot: Snapshot, *, anonymous: bool) -> None:
         """Note that this snapshot need never be read again: after what it brought is on disk."""
         if not self.recording or not await self._services.committed():
@@ -329,7 +357,12 @@ class Board:
 
     def mend(self) -> None:
         """Record the whole document again if entries of the recording were lost."""
-        if self.loaded and self.recording and self._services.lacks(self.board_id):
+        if (
+            self.loaded
+            and self._held is None
+            and self.recording
+            and self._services.lacks(self.board_id)
+        ):
             self.baseline()
 
     async def resume(self) -> None:
@@ -376,7 +409,7 @@ class Board:
             InvalidUpdate: NeoBoard's schema would refuse the result.
             Transient: the room's own state is not known yet, so nothing may be written.
         """
-        await self.load()
+        await self.load()  # also waits until a snapshot is merged
         if not self.complete:
             raise Transient("the board is not loaded completely yet")
         outcome = self.document.apply([update])[0]
@@ -398,3 +431,10 @@ _KINDS: Mapping[type[Signal], Kind] = {
     FocusOn: Kind.FOCUS,
     Present: Kind.PRESENT,
 }
+
+
+async def _merge(document: Document, data: bytes) -> Outcome:
+    """Merge a whole state without holding up the event loop."""
+    if len(data) <= IN_PLACE:
+        return document.merge_snapshot(data)
+    return await asyncio.to_thread(document.merge_snapshot, data)

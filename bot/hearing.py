@@ -20,6 +20,8 @@ UNKNOWN_FOR = 4.0
 """Seconds a packet waits for the membership of its sender, which may be on its way."""
 MAX_UNKNOWN = 2_000
 """Packets that wait so at the most; beyond, the oldest go on without a name."""
+MAX_UNKNOWN_BYTES = 8 * 2**20
+"""Bytes of them, likewise."""
 WINDOW = 4
 """Seconds over which a sender's packets are counted: after a stall of the network those of several
 seconds come at once."""
@@ -91,7 +93,7 @@ class Hearing:
                 self._waiting.append((packet, message))
             else:
                 arrivals.append(self._arrival(packet, message, names))
-        while len(self._waiting) > MAX_UNKNOWN:
+        while len(self._waiting) > MAX_UNKNOWN or self._bytes() > MAX_UNKNOWN_BYTES:
             arrivals.append(self._arrival(*self._waiting.popleft(), names))
         if arrivals:
             self._deliver(arrivals)
@@ -112,6 +114,9 @@ class Hearing:
         self._waiting = still
         if arrivals:
             self._deliver(arrivals)
+
+    def _bytes(self) -> int:
+        return sum(len(packet.data) for packet, _ in self._waiting)
 
     def _read(self, packet: Packet) -> Message | None:
         window = int(packet.at) // WINDOW

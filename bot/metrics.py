@@ -18,9 +18,9 @@ CONNECTIONS = Gauge(
 MEMBERSHIPS = Gauge("boardkeeper_memberships", "Own memberships announced", registry=REGISTRY)
 PARTICIPANTS = Gauge("boardkeeper_participants", "People on boards now", registry=REGISTRY)
 PACKETS = Counter(
-    "boardkeeper_packets_total",
-    "Packets from peers by outcome (update, signal, invalid, unknown_board, too_many)",
-    ["outcome"],
+    "boardkeeper_packets_dropped_total",
+    "Packets from peers that were dropped, by reason (invalid, unknown_board, too_many)",
+    ["reason"],
     registry=REGISTRY,
 )
 UPDATES = Counter(
