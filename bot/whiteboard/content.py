@@ -1,62 +1,105 @@
-"""Reads what is on a board out of a live Yjs document: as it stands, and as people see it.
+"""What a replica holds, as values: as they are stored, and as people see them.
 
-Undefined fields are dropped (NeoBoard stores them, and counts them as absent); the order arrays are
-cleaned of duplicates and of ids that lead nowhere (board.md, "Normalising on read").
-
-Fields that NeoBoard does not know may hold anything that Yjs can: reading never fails on them.
+Undefined fields count as absent (NeoBoard stores them), null does not. The lists of ids are cleaned
+of duplicates and of ids that lead nowhere, as NeoBoard reads them (reference "board.md" 1).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
-from pycrdt import Array, Map, Text, XmlElement, XmlFragment, XmlText
-
-_MAX_DEPTH = 24
-"""Levels of maps and lists that are read; a board has seven. What lies deeper is left out."""
-
-_XML = (XmlElement, XmlFragment, XmlText)
+from bot.whiteboard.item import ANY, ARRAY, BINARY, FORMAT, MAP, STRING, TEXT, TYPE, Item
+from bot.whiteboard.lib0 import UNDEFINED, number, stretch, text, value
+from bot.whiteboard.replica import Shared
 
 
-def plain(value: Any) -> Any:
-    """Return a shared type's content as plain values, without undefined fields."""
-    if not isinstance(value, Map):
-        return _plain(value, _MAX_DEPTH)
-    with value.doc.transaction():  # one for all, not one per field
-        return _plain(value, _MAX_DEPTH)
+class _Opaque:
+    """What no board has: XML, subdocuments, embedded JSON. No rule accepts it."""
 
 
-def _plain(value: Any, depth: int) -> Any:
-    if isinstance(value, (Map, dict)):
-        if not depth:
-            return None
-        inner = ((key, _plain(one, depth - 1)) for key, one in value.items())
-        return {key: one for key, one in inner if one is not None}
-    if isinstance(value, (Array, list)):
-        return [_plain(one, depth - 1) for one in value] if depth else None
-    if isinstance(value, Text):
-        return str(value)
-    if isinstance(value, _XML):
-        return ""  # a text to JavaScript too; NeoBoard has none
-    return value
+OPAQUE: Final = _Opaque()
 
 
-def read_content(root: Map[Any]) -> dict[str, Any]:
-    """Return a valid board as people see it.
+def values(item: Item) -> list[Any]:
+    """Return the values that an item holds; it is not deleted."""
+    if item.kind == ANY:
+        count, position = number(item.content, 0)
+        found = []
+        for _ in range(count):
+            one, position = value(item.content, position)
+            found.append(one)
+        return found
+    if item.kind == TYPE:
+        assert item.shared is not None
+        return [plain(item.shared)]
+    if item.kind == STRING:
+        return list(text(item.content, 0)[0])
+    if item.kind == BINARY:
+        start, stop = stretch(item.content, 0)
+        return [item.content[start:stop]]
+    return [UNDEFINED if item.kind == FORMAT else OPAQUE]
+
+
+def latest(shared: Shared, key: str) -> Any:
+    """Return what a map holds under a key; UNDEFINED when that is nothing."""
+    item = shared.entries.get(key)
+    return UNDEFINED if item is None or item.deleted else values(item)[-1]
+
+
+def plain(shared: Shared) -> Any:
+    """Return a shared type's content, as its `toJSON` gives it."""
+    if shared.kind == MAP:
+        return entries(shared, shared.entries)
+    if shared.kind not in {ARRAY, TEXT}:
+        return OPAQUE
+    items = []
+    item = shared.start
+    while item is not None:
+        if not item.deleted:
+            items.append(item)
+        item = item.right
+    if shared.kind == TEXT:
+        return "".join(text(item.content, 0)[0] for item in items if item.kind == STRING)
+    return [None if one is UNDEFINED else one for item in items for one in values(item)]
+
+
+def entries(shared: Shared, keys: Iterable[str]) -> dict[str, Any]:
+    """Return what a map holds under these keys."""
+    found = {}
+    for key in keys:
+        # JavaScript takes this key for the object's prototype, so nobody sees it there.
+        if key != "__proto__" and (one := latest(shared, key)) is not UNDEFINED:
+            found[key] = one
+    return found
+
+
+def whole(root: Shared) -> dict[str, Any]:
+    """Return a root's content for the schema: a slide must not be undefined, so that is None."""
+    found: dict[str, Any] = plain(root)
+    slides = root.entries.get("slides")
+    if slides is not None and slides.shared is not None and slides.shared.kind == MAP:
+        for slide_id, item in slides.shared.entries.items():
+            if not item.deleted and slide_id != "__proto__":
+                found["slides"].setdefault(slide_id)
+    return found
+
+
+# -- as people see it ----------------------------------------------------------------------------
+
+
+def read_content(root: Shared) -> dict[str, Any]:
+    """Return an acceptable board as people see it.
 
     Returns:
         `{"slides": [{"id", "elements": [{"id", …}], "lock"?, "frameElementIds"?}]}` in display
-        order; integral numbers are integers; all of it can be written as JSON.
+        order, as JSON: integral numbers are integers; what JSON has no form for is left out.
     """
     found = plain(root)
-    slides = found.get("slides", {})
-    return {
-        "slides": [
-            _slide(slide_id, slides[slide_id]) for slide_id in _order(found.get("slideIds"), slides)
-        ]
-    }
+    slides = found["slides"]
+    order = _order(found["slideIds"], slides)
+    return {"slides": [_slide(slide_id, slides[slide_id]) for slide_id in order]}
 
 
 def _slide(slide_id: str, slide: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,32 +107,32 @@ def _slide(slide_id: str, slide: Mapping[str, Any]) -> dict[str, Any]:
     read: dict[str, Any] = {
         "id": slide_id,
         "elements": [
-            {**_json(elements[element_id]), "id": element_id}
+            {**_object(elements[element_id]), "id": element_id}
             for element_id in _order(slide["elementIds"], elements)
         ],
     }
     for field in ("lock", "frameElementIds"):
-        if field in slide:
-            read[field] = _json(slide[field])
+        if (one := _json(slide.get(field))) is not None:
+            read[field] = one
     return read
 
 
-def _order(ids: Any, there: Mapping[str, Any]) -> Iterable[str]:
-    return dict.fromkeys(one for one in ids or () if one in there)
+def _order(ids: Iterable[str], there: Mapping[str, Any]) -> Iterable[str]:
+    return dict.fromkeys(one for one in ids if one in there)
 
 
-def _json(value: Any) -> Any:
-    """Return a value as JSON can hold it: integral numbers as integers, as it has one kind.
-
-    Numbers that are none and bytes become None; in objects, fields that are None are left out.
-    """
-    if isinstance(value, float):
-        if not isfinite(value):
+def _json(one: Any) -> Any:
+    if isinstance(one, float):
+        if not isfinite(one):
             return None
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
-    if isinstance(value, dict):
-        inner = ((key, _json(one)) for key, one in value.items())
-        return {key: one for key, one in inner if one is not None}
-    if isinstance(value, list):
-        return [_json(one) for one in value]
-    return None if isinstance(value, (bytes, bytearray)) else value
+        return int(one) if one.is_integer() and abs(one) < 2**53 else one
+    if isinstance(one, dict):
+        return _object(one)
+    if isinstance(one, list):
+        return [_json(inner) for inner in one]
+    return None if isinstance(one, bytes | _Opaque) else one
+
+
+def _object(one: Mapping[str, Any]) -> dict[str, Any]:
+    read = {key: _json(inner) for key, inner in one.items()}
+    return {key: inner for key, inner in read.items() if inner is not None}

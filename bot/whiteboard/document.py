@@ -1,28 +1,43 @@
 """Document: the accepted updates of a board, merged.
 
-The live `Doc` is fed in causal order only: pycrdt loses keys when updates of one client come out
-of order, and leaves what waits out of `get_update()`. So an update whose cause is missing waits
-here, as bytes, until the cause is there. Nothing that was accepted is left out of `encode()`.
+Does with updates and snapshots what a NeoBoard client does: integrates, checks, takes back what
+would make the board unacceptable. An update whose cause is missing waits until it is there, as do
+all later ones of a client whose update was refused, until a snapshot brings what is missing.
+Nothing that was accepted is left out of `encode()`.
 
-An update is applied first and checked afterwards (`live`). One that NeoBoard would refuse is taken
-back by building the `Doc` anew without it; later ones of its client then wait, as they do in
-NeoBoard, until a valid snapshot brings what is missing.
+                         no update ──────────────────────────────► REFUSED
+    read ─► roots, size ─ foreign, full ─────────────────────────► REFUSED
+                 │        a cause is missing ─► waits ───────────► WAITING
+                 ▼                 ▲ cause there
+             integrate ─► inspect ─ not acceptable ─► rollback ──► REFUSED
+                                  └ acceptable ─────► commit ────► CHANGED, KNOWN
 """
 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from pycrdt import merge_updates
-
 from bot.errors import InvalidUpdate
-from bot.whiteboard.live import Live
-from bot.whiteboard.update import Structure, read_update
-from bot.whiteboard.waiting import Held, Waiting
+from bot.whiteboard.content import read_content
+from bot.whiteboard.inspection import inspect
+from bot.whiteboard.item import Id
+from bot.whiteboard.replica import Replica
+from bot.whiteboard.update import (
+    Structure,
+    merge_updates,
+    read_state_vector,
+    read_update,
+    write_state_vector,
+    write_update,
+)
+from bot.whiteboard.waiting import Waiting, WaitingRoom
+
+MAX_BYTES = 20 * 1024 * 1024
 
 _INITIAL = {
     "0": "AQYAACcBATAGc2xpZGVzAScAAAAVSU40aDc0c3VNaUlBSzRBVk1BZGxfAScAAAEIZWxlbWVudHMB"
@@ -31,15 +46,8 @@ _INITIAL = {
     "JwAAAQplbGVtZW50SWRzACcBATEIc2xpZGVJZHMACAAABAF3FUlONGg3NHN1TWlJQUs0QVZNQWRsXycA"
     "AAEPZnJhbWVFbGVtZW50SWRzAAA=",
 }
-
-NOTHING = b"\0\0"
-"""The update that brings nothing."""
-MAX_LOG = 256
-"""Updates kept one by one since the last known good state, to take one back."""
-CREDIT = 50
-"""Updates between two snapshots that may turn out invalid, each of which costs a rebuild; after
-these, nothing is taken of clients never seen, and after twice as many nothing at all. What people
-draw meanwhile comes with their next snapshot."""
+_VERSION = re.compile(r"0|[1-9][0-9]*")
+_BEGINNING = 0  # the client id of the initial bytes
 
 
 class Verdict(Enum):
@@ -49,7 +57,7 @@ class Verdict(Enum):
     KNOWN = "known"
     """It held nothing new."""
     WAITING = "waiting"
-    """It is accepted and kept; what it builds on has not come yet."""
+    """It is kept; what it builds on has not come yet."""
     REFUSED = "refused"
 
 
@@ -61,22 +69,25 @@ class Outcome:
     reason: str = ""
 
 
+_CHANGED, _KNOWN, _WAITING = map(Outcome, (Verdict.CHANGED, Verdict.KNOWN, Verdict.WAITING))
+
+
 def initial(version: str) -> bytes:
-    """Return the fixed bytes every document of a version begins with (board.md 1)."""
+    """Return the fixed bytes every document of a version begins with.
+
+    They are written with client id 0 and must never change: documents that begin with other bytes
+    lose their slides when they are merged. NeoBoard: `whiteboardDocumentMigrations`.
+    """
     return base64.b64decode(_INITIAL[version])
 
 
 def merge(updates: Sequence[bytes]) -> bytes:
-    """Merge updates into one, whatever their order."""
-    return bytes(merge_updates(*updates))
+    """Merge updates into one, whatever their order.
 
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """Where to go back to: how many updates of the log were applied, and what waited."""
-
-    applied: int
-    waiting: Waiting
+    Raises:
+        InvalidUpdate: one of them is none.
+    """
+    return merge_updates(updates)
 
 
 class Document:
@@ -89,19 +100,14 @@ class Document:
     """
 
     def __init__(
-        self, data: bytes = b"", *, default_version: str = "0", max_bytes: int = 20_000_000
+        self, data: bytes = b"", *, default_version: str = "0", max_bytes: int = MAX_BYTES
     ) -> None:
-        self.supported = True
         self._max_bytes = max_bytes
-        self._root_name = default_version
+        self._version = default_version
         self._certain = False
-        self._waiting = Waiting()
-        self._raw: list[bytes] = []  # accepted while the version is a guess
-        self._credit = CREDIT
-        self._state = initial(default_version)
-        self._live = Live(default_version, self._state)
-        self._log: list[bytes] = []  # applied since `_state`
-        self._size = 0
+        self._foreign = b""  # the state of a version that we do not know
+        self._waiting = WaitingRoom(max_bytes)
+        self._replica = _begun(default_version)
         if data:
             self.merge_snapshot(data)
 
@@ -110,7 +116,13 @@ class Document:
     @property
     def version(self) -> str | None:
         """`"0"` slides, `"1"` infinite canvas; None while nothing is known of the board."""
-        return self._root_name if self._certain or self._raw else None
+        known = self._certain or len(self._replica.clocks) > 1 or len(self._waiting)
+        return self._version if known and self.supported else None
+
+    @property
+    def supported(self) -> bool:
+        """Whether the board's version is one we know."""
+        return not self._foreign
 
     @property
     def waiting(self) -> int:
@@ -119,45 +131,54 @@ class Document:
 
     @property
     def lost(self) -> int:
-        """How many of them were dropped, since the last snapshot."""
+        """How many updates exceeded a bound and were dropped, so far."""
         return self._waiting.lost
 
     @property
     def has_gap(self) -> bool:
-        """Whether something is missing that others build on."""
-        return len(self._waiting) > 0 or self._waiting.lost > 0
+        """Whether something waits, or was dropped and has not come by another way since."""
+        return self._waiting.has_gap
 
     def encode(self) -> bytes:
         """Return everything accepted as one update, what waits included."""
-        whole = self._live.state()
-        if not self._waiting:
-            return whole
-        return merge(self._waiting.bytes_with(whole))
+        whole = write_update(self._replica.blocks(), self._replica.deletes())
+        if self._foreign:
+            whole = merge_updates([self._foreign, _changes(whole)])
+        waiting = [one.data for one in self._waiting]
+        return merge_updates([whole, *waiting]) if waiting else whole
 
     def snapshot(self) -> bytes:
-        """Return what may be written to the room: `encode()`, if NeoBoard takes it as it is.
+        """Return what may be written to the room: `encode()`, if it changes nothing people see.
 
-        Yjs does the deletions of a waiting update at once. Where the board is not valid in between,
-        what waits is left out: no client would take any of it.
+        Clients integrate of what waits as much as they can: they delete an old value while the new
+        one waits. Where that shows, what waits is left out; it comes with a later snapshot.
         """
-        if not self._waiting:
-            return self.encode()
-        deletes = [one for waiting in self._waiting for one in waiting.structure.deletes]
-        if any(start < self._live.clocks.get(who, 0) for who, start, _ in deletes):
-            return self._live.state()
-        return self.encode()
+        everything = self.encode()
+        if self._foreign or not len(self._waiting):
+            return everything
+        reader = Replica(self._version)
+        reader.integrate(read_update(everything))
+        acceptable = inspect(reader.root, reader.touched, self._version) is None
+        if acceptable and read_content(reader.root) == self.content():
+            return everything
+        return write_update(self._replica.blocks(), self._replica.deletes())
 
     def state_vector(self) -> bytes:
-        """Return the Yjs state vector of what is applied."""
-        return self._live.state_vector()
+        """Return the Yjs state vector of what is integrated."""
+        return write_state_vector(self._replica.clocks)
 
     def diff(self, state_vector: bytes) -> bytes:
-        """Return the update that a document with this state vector lacks."""
-        return self._live.diff(state_vector)
+        """Return the update that a document with this state vector lacks.
+
+        Raises:
+            InvalidUpdate: it is no state vector.
+        """
+        known = read_state_vector(state_vector)
+        return write_update(self._replica.blocks(known), self._replica.deletes(), known)
 
     def content(self) -> dict[str, Any]:
-        """Return the board as people see it (`content.read_content`)."""
-        return self._live.content()
+        """Return the board as people see it (`content.read_content`); no slides if unsupported."""
+        return read_content(self._replica.root) if self.supported else {"slides": []}
 
     # -- live updates --------------------------------------------------------------------------
 
@@ -165,250 +186,169 @@ class Document:
         """Take live updates, in the order they came.
 
         Returns:
-            One outcome for each.
+            One outcome for each; that of a waiting one may be overtaken by the next.
         """
-        before = self._mark()
-        outcomes = [self._take(update) for update in updates]
-        if self._live.check() is None:
-            self._settle()
-            return outcomes
-        # Something in it is not valid: take all back, then one by one.
-        self._undo(before)
-        outcomes = [self._take_alone(update) for update in updates]
-        self._settle()
-        return outcomes
+        return [self._take(update) for update in updates]
 
-    def _take_alone(self, update: bytes) -> Outcome:
-        """Take one update, then what waited for it, each checked by itself."""
-        before = self._mark()
-        outcome = self._take(update, drain=False)
-        reason = self._live.check()
-        if reason is not None:
-            self._undo(before)
-            self._credit -= 1
-            return Outcome(Verdict.REFUSED, reason)
-        self._drain_alone()
-        return outcome
-
-    def _drain_alone(self) -> None:
-        """Apply all that waits no longer and is valid."""
-        while (one := self._waiting.free(self._live)) is not None:
-            if self._distrusted(one.structure):
-                self._waiting.lost += 1
-                continue
-            before = self._mark()
-            self._feed(one)
-            if self._live.check() is not None:
-                self._undo(before)
-                self._credit -= 1
-
-    def _distrusted(self, structure: Structure) -> bool:
-        """Return whether it may not even be tried, since that may cost a rebuild (`CREDIT`)."""
-        return self._credit <= -CREDIT or (
-            self._credit <= 0 and not structure.blocks.keys() <= self._live.clocks.keys()
-        )
-
-    def _take(self, data: bytes, *, drain: bool = True) -> Outcome:
+    def _take(self, data: bytes) -> Outcome:
         try:
-            one = Held(data, self._read(data))
+            update = read_update(data)
         except InvalidUpdate as error:
             return Outcome(Verdict.REFUSED, str(error))
-        if self._live.lacks(one.structure):
-            outcome = self._wait(one)
-            return self._drain(outcome) if drain and one.divisible else outcome
-        if self._distrusted(one.structure):
-            # It must not wait either: whoever reads `encode()` would apply it.
-            return Outcome(Verdict.REFUSED, "too many were refused")
-        if not self._feed(one):
-            return Outcome(Verdict.KNOWN)
-        return self._drain(Outcome(Verdict.CHANGED)) if drain else Outcome(Verdict.CHANGED)
+        if self._foreign:
+            return self._wait(Waiting(data, partly=False, causes=(), brings=_ends(update)))
+        if update.roots - {self._version}:
+            return Outcome(Verdict.REFUSED, "it is of another version")
+        if self._full(update):
+            return Outcome(Verdict.REFUSED, "the document would be too large")
+        return self._try(data, update, partly=update.gaps)
 
-    def _drain(self, outcome: Outcome) -> Outcome:
-        """Apply all that waits no longer; returns the outcome, or that something has changed."""
-        while (one := self._waiting.free(self._live)) is not None:
-            if self._feed(one):
-                outcome = Outcome(Verdict.CHANGED)
-        return outcome
+    def _try(self, data: bytes, update: Structure, *, partly: bool) -> Outcome:
+        """Integrate an update now, or let it wait."""
+        if not partly and (cause := self._replica.missing(update)) is not None:
+            return self._wait(Waiting(data, partly=False, causes=(cause,), brings=_ends(update)))
+        outcome, rest = self._integrate(update, partly=partly)
+        if outcome is _CHANGED:
+            self._settle(update.blocks)
+        if rest is None:
+            return outcome
+        waits = self._wait(rest)
+        return waits if outcome is _KNOWN else outcome
 
-    def _read(self, data: bytes) -> Structure:
-        """Read a live update's structure; raises InvalidUpdate for what is never let near."""
-        if len(data) + self._size + self._waiting.size > self._max_bytes:
-            raise InvalidUpdate("the document would be too large")
-        structure = read_update(data)
-        if structure.roots - {self._root_name} or structure.subdocuments:
-            raise InvalidUpdate("it does not belong to a board")
-        if structure.nulls:
-            raise InvalidUpdate("a field is null")
-        return structure
+    def _integrate(self, update: Structure, *, partly: bool) -> tuple[Outcome, Waiting | None]:
+        """Integrate an update and check the document; return what of it has to wait."""
+        replica = self._replica
+        try:
+            rest = replica.integrate(update, patient=True)
+        except InvalidUpdate as error:
+            replica.rollback()
+            return Outcome(Verdict.REFUSED, str(error)), None
+        reason = inspect(replica.root, replica.touched, self._version)
+        if rest is not None and not partly:
+            reason = "it is its own cause"  # nothing else was missing
+        if reason is not None:
+            replica.rollback()
+            return Outcome(Verdict.REFUSED, reason), None
+        changed = replica.changed
+        replica.commit()
+        return _CHANGED if changed else _KNOWN, None if rest is None else self._left(rest)
 
-    def _feed(self, one: Held) -> bool:
-        """Apply an update whose causes are there; returns whether it brought anything."""
-        if not self._live.feed(one.data, one.structure):
+    def _left(self, rest: Structure) -> Waiting:
+        data = write_update(rest.blocks, rest.deletes)
+        return Waiting(data, partly=True, causes=self._replica.causes(rest), brings=_ends(rest))
+
+    def _wait(self, one: Waiting) -> Outcome:
+        if one.data in self._waiting:
+            return _KNOWN
+        self._waiting.add(one)
+        return _WAITING
+
+    def _settle(self, clients: Iterable[int]) -> None:
+        """Let go on what waited for these clients, and what waited for that."""
+        fresh = set(clients)
+        while ready := self._waiting.take_ready(fresh, self._replica.clocks):
+            fresh.clear()
+            for one in ready:
+                update = read_update(one.data)
+                cause = None if one.partly else self._replica.missing(update)
+                if cause is not None:
+                    self._waiting.add(Waiting(one.data, one.partly, (cause,), one.brings))
+                    continue
+                outcome, rest = self._integrate(update, partly=one.partly)
+                if rest is not None:
+                    self._waiting.add(rest)
+                if outcome is _CHANGED:
+                    fresh.update(update.blocks)
+
+    def _full(self, update: Structure) -> bool:
+        held = self._replica.size + self._waiting.size
+        if held + update.size <= self._max_bytes:
             return False
-        self._log.append(one.data)
-        self._size += len(one.data)
-        if not self._certain:
-            self._raw.append(one.data)
+        if held + self._replica.news(update) <= self._max_bytes:
+            return False
+        self._waiting.give_up(_ends(update))
         return True
-
-    def _wait(self, one: Held) -> Outcome:
-        if not _mergeable(one.data):
-            return Outcome(Verdict.REFUSED, "it cannot be decoded")
-        return Outcome(Verdict.WAITING if self._waiting.add(one) else Verdict.KNOWN)
 
     # -- snapshots -----------------------------------------------------------------------------
 
     def merge_snapshot(self, data: bytes) -> Outcome:
         """Merge a whole state, from the room or the archive.
 
-        It may itself lack pieces (its writer waited for them): what it has is applied, and the rest
-        keeps waiting.
+        It may itself lack pieces (its writer waited for them): what it has is integrated, the rest
+        waits. While the version is only assumed, the first snapshot decides it; later NeoBoard may
+        replace a board by a copy of it in version 1, never the other way round.
         """
         if len(data) > self._max_bytes:
             return Outcome(Verdict.REFUSED, "the snapshot is too large")
         try:
-            structure = read_update(data)
+            update = read_update(data)
         except InvalidUpdate as error:
             return Outcome(Verdict.REFUSED, str(error))
-        if not _mergeable(data):
-            return Outcome(Verdict.REFUSED, "it cannot be decoded")
-        if structure.nulls and _shows_null(data, structure):
-            return Outcome(Verdict.REFUSED, "a field is null")
-        version = self._version_of(structure)
-        if version is None or structure.subdocuments:
-            self.supported = self._certain
-            return Outcome(Verdict.REFUSED, "it does not belong to a board this bot knows")
-        candidate = self if version == self._root_name else self._with_version(version)
-        return self._adopt(candidate, data)
+        return self._merge_state(data, update)
 
-    def _version_of(self, structure: Structure) -> str | None:
-        if structure.roots <= {self._root_name} and self._certain:
-            return self._root_name
-        known = structure.roots & _INITIAL.keys()
-        if len(structure.roots) != 1 or not known or self._certain:
-            return None
-        return known.pop()
+    def _merge_state(self, data: bytes, update: Structure) -> Outcome:
+        if len(update.roots) > 1 or not all(map(_VERSION.fullmatch, update.roots)):
+            return Outcome(Verdict.REFUSED, "it is of no board")
+        version = next(iter(update.roots), self._version)
+        if self._certain and (version < self._version or version not in _INITIAL):
+            return Outcome(Verdict.REFUSED, "it is of another version")
+        if version not in _INITIAL:
+            return self._keep_foreign(data)
+        if self._full(update):
+            return Outcome(Verdict.REFUSED, "the document would be too large")
+        if version == self._version and not self._foreign:
+            outcome = self._try(data, update, partly=True)
+        else:
+            outcome = self._begin_again(version, data)
+        if update.roots and outcome.verdict is not Verdict.REFUSED:
+            self._certain = True
+        return outcome
 
-    def _with_version(self, version: str) -> Document:
-        """Return the same document begun with the other initial bytes: the guess was wrong."""
+    def _keep_foreign(self, data: bytes) -> Outcome:
+        """Keep a state that we cannot read, without mixing anything of ours into it."""
+        merged = merge_updates(filter(None, [self._foreign, data]))
+        if len(merged) > self._max_bytes:
+            return Outcome(Verdict.REFUSED, "the document would be too large")
+        known = merged == self._foreign
+        self._foreign = merged
+        return _KNOWN if known else Outcome(Verdict.WAITING, "the version is not supported")
+
+    def _begin_again(self, version: str, data: bytes) -> Outcome:
+        """Take over a state of another version; of one only assumed, what was changed in it too."""
         other = Document(default_version=version, max_bytes=self._max_bytes)
-        other.apply(self._waiting.bytes_with(*self._raw))
-        return other
-
-    def _adopt(self, base: Document, data: bytes) -> Outcome:
-        """Take over the merge of another document's state and a snapshot, if it is valid."""
-        pool = merge(base._waiting.bytes_with(data)) if len(base._waiting) else data
-        fresh, reason = self._merged(base, pool)
-        if reason is not None and pool != data:  # what waits may be what is not valid
-            fresh, reason = self._merged(base, data, base._waiting)
-        return self._become(fresh, base) if reason is None else Outcome(Verdict.REFUSED, reason)
-
-    def _merged(
-        self, base: Document, data: bytes, others: Iterable[Held] = ()
-    ) -> tuple[Document, str | None]:
-        """Return a new document with both, and with those of the others that are valid.
-
-        Returns:
-            The document, and what is wrong with it.
-        """
-        fresh = Document(default_version=base._root_name, max_bytes=self._max_bytes)
-        fresh._state = base._live.state()
-        fresh._live = Live(base._root_name, fresh._state)
-        fresh._waiting = Waiting([Held(data, read_update(data))])
-        fresh._drain(Outcome(Verdict.KNOWN))
-        reason = fresh._live.check() or fresh._live.check_all()
-        if reason is None:
-            for one in others:
-                fresh._waiting.add(one)
-            fresh._drain_alone()
-            if len(fresh._live.state()) + fresh._waiting.size > self._max_bytes:
-                reason = "the document would be too large"
-        return fresh, reason
-
-    def _become(self, fresh: Document, base: Document) -> Outcome:
-        """Take over what became of `base` with a snapshot."""
-        integrated, whole = fresh._live.state(), base._live.state()
-        verdict = Verdict.KNOWN
-        if (
-            base is not self
-            or fresh._live.clocks != base._live.clocks
-            or not _same(integrated, whole)
-        ):
-            verdict = Verdict.CHANGED
-        elif _extent(fresh._waiting) != _extent(base._waiting):
-            verdict = Verdict.WAITING
-        self._root_name, self._certain, self._raw = base._root_name, True, []
-        self._state, self._live = integrated, fresh._live
-        self._waiting = fresh._waiting
-        self._log.clear()
-        self._measure()
-        self._credit, self.supported = CREDIT, True
-        return Outcome(verdict)
-
-    # -- going back -----------------------------------------------------------------------------
-
-    def _mark(self) -> _Mark:
-        return _Mark(len(self._log), self._waiting.copy())
-
-    def _undo(self, mark: _Mark) -> None:
-        """Go back to what was applied, and to what waited, at a mark since the last `_settle`."""
-        taken_back = len(self._log) - mark.applied
-        del self._log[mark.applied :]
+        outcome = other.merge_snapshot(data)
+        if outcome.verdict is Verdict.REFUSED:
+            return outcome
         if not self._certain:
-            del self._raw[len(self._raw) - taken_back :]
-        self._waiting = mark.waiting
-        self._live = Live(self._root_name, self._state)
-        for data in self._log:
-            self._live.feed(data, read_update(data))
-        self._live.check()  # they all were valid
-        self._measure()
+            changes = _changes(write_update(self._replica.blocks(), self._replica.deletes()))
+            other._adopt(changes, partly=True)
+            for one in self._waiting:
+                other._adopt(one.data, partly=one.partly)
+        other._waiting.lost += self._waiting.lost
+        self._version, self._foreign = version, b""
+        self._replica, self._waiting = other._replica, other._waiting
+        return _CHANGED
 
-    def _settle(self) -> None:
-        """Make what is applied the state to return to, once in a while."""
-        if len(self._log) > MAX_LOG:
-            self._state = self._live.state()
-            self._log.clear()
-            if not self._certain:
-                self._raw = [merge(self._raw)]
-            self._measure()
-
-    def _measure(self) -> None:
-        applied = [self._state, *self._log] if self._certain else self._raw
-        self._size = sum(map(len, applied))
+    def _adopt(self, data: bytes, *, partly: bool) -> None:
+        update = read_update(data)
+        foreign = update.roots - {self._version}
+        if foreign or self._try(data, update, partly=partly).verdict is Verdict.REFUSED:
+            self._waiting.give_up(_ends(update))
 
 
-def _mergeable(data: bytes) -> bool:
-    """Return whether pycrdt can read it: there may be JSON in it that is none."""
-    try:
-        merge([data, NOTHING])
-    except ValueError:
-        return False
-    return True
+def _begun(version: str) -> Replica:
+    replica = Replica(version)
+    replica.integrate(read_update(initial(version)))
+    replica.commit()
+    return replica
 
 
-def _shows_null(data: bytes, structure: Structure) -> bool:
-    """Return whether any null in it is not deleted again.
-
-    NeoBoard refuses null, which cannot be told from undefined once pycrdt has read it.
-    """
-    structs = read_update(data, details=True).details or []
-    return any(
-        one.start <= place < one.stop
-        and not any(
-            who == one.client and start <= one.clock and one.clock + one.length <= stop
-            for who, start, stop in structure.deletes
-        )
-        for place in structure.nulls
-        for one in structs
-    )
+def _changes(state: bytes) -> bytes:
+    """Return what a state adds to its initial bytes, whose ids all versions share."""
+    found = read_update(state)
+    found.blocks.pop(_BEGINNING, None)
+    return write_update(found.blocks, found.deletes)
 
 
-def _same(one: bytes, other: bytes) -> bool:
-    """Return whether two states without gaps are equal: deletions too."""
-    return sorted(read_update(one).deletes) == sorted(read_update(other).deletes)
-
-
-def _extent(waiting: Waiting) -> object:
-    """Return what tells whether the same is waiting."""
-    structure = read_update(merge(waiting.bytes_with(NOTHING)))
-    return structure.blocks, structure.structs, sorted(structure.deletes)
+def _ends(update: Structure) -> tuple[Id, ...]:
+    return tuple((client, items[-1].end - 1) for client, items in update.blocks.items())

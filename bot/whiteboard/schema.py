@@ -55,11 +55,13 @@ def is_id(value: Any) -> bool:
     return type(value) is str and value != "" and value not in _BANNED_IDS
 
 
-def _ids(value: Any) -> bool:
+def are_ids(value: Any) -> bool:
+    """Return whether it is a list of ids elements may have."""
     return type(value) is list and all(map(is_id, value))
 
 
-def _strings(value: Any) -> bool:
+def are_strings(value: Any) -> bool:
+    """Return whether it is a list of strings that are not empty."""
     return type(value) is list and all(map(_string, value))
 
 
@@ -115,7 +117,7 @@ _TYPES: dict[Any, _Type] = {
             "textSize": _number,
             "textFontFamily": _string,
             "rotation": _rotation,
-            "connectedPaths": _ids,
+            "connectedPaths": are_ids,
             "attachedFrame": is_id,
         },
     ),
@@ -139,7 +141,7 @@ _TYPES: dict[Any, _Type] = {
             "attachedFrame": is_id,
         },
     ),
-    "frame": _type({}, {"width": _size, "height": _size, "attachedElements": _ids}),
+    "frame": _type({}, {"width": _size, "height": _size, "attachedElements": are_ids}),
 }
 
 
@@ -161,6 +163,22 @@ def check_element(element: Any) -> str | None:
     return None
 
 
+def check_field(name: Any, field: str, value: Any, *, present: bool) -> str | None:
+    """Check one field of an element of which all others are acceptable.
+
+    Args:
+        name: the element's type.
+        field: not `type`.
+        value: what the field holds.
+        present: whether it is there at all.
+    """
+    kind = _TYPES[name]
+    if not present:
+        return f"{name}: {field} is missing" if field in kind.required else None
+    rule = kind.rules.get(field)
+    return f"{name}: {field} is not acceptable" if rule is not None and not rule(value) else None
+
+
 def check_slide(slide: Any, version: str) -> str | None:
     """Check a slide with its elements.
 
@@ -177,9 +195,9 @@ def check_slide_frame(slide: Any, version: str) -> str | None:
         return "a slide is not an object"
     if type(slide.get("elements")) is not dict:
         return "slide: elements is not an object"
-    if not _ids(slide.get("elementIds")):
+    if not are_ids(slide.get("elementIds")):
         return "slide: elementIds is not acceptable"
-    if version == "1" and not _ids(slide.get("frameElementIds")):
+    if version == "1" and not are_ids(slide.get("frameElementIds")):
         return "slide: frameElementIds is not acceptable"
     lock = slide.get("lock", _UNLOCKED)
     if type(lock) is not dict or not _string(lock.get("userId")):
@@ -206,7 +224,7 @@ def check_document(root: Mapping[str, Any], version: str) -> str | None:
     slides = root.get("slides")
     if type(slides) is not dict:
         return "slides is not an object"
-    if not _strings(root.get("slideIds")):
+    if not are_strings(root.get("slideIds")):
         return "slideIds is not acceptable"
     for slide_id, slide in slides.items():
         wrong = "a slide has an empty id" if not slide_id else check_slide(slide, version)

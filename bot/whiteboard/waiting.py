@@ -1,107 +1,126 @@
-"""What waits: updates that build on something which has not come yet."""
+"""Updates that wait for what they build on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
-from bot.whiteboard.cut import cut
-from bot.whiteboard.live import Live
-from bot.whiteboard.update import Id, Structure, read_update
+from bot.whiteboard.item import Id
 
-MAX_WAITING = 2_000
-"""Updates that wait at the most; beyond, the oldest are dropped (`lost` counts)."""
+MAX_COUNT = 2_000
+"""Updates that wait at once; beyond, the oldest are given up."""
 
 
-@dataclass(slots=True, eq=False)
-class Held:
-    """An update, read.
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An update that waits.
 
     Attributes:
-        wants: ids; none of it can be applied until one of them is there. None: not known.
+        data: the update.
+        partly: whether it is taken piece by piece (what a snapshot left) or as a whole.
+        causes: ids it waits for; with one of them there it is worth another try.
+        brings: the last id it brings of each client.
     """
 
     data: bytes
-    structure: Structure
-    wants: tuple[Id, ...] | None = None
-
-    @property
-    def divisible(self) -> bool:
-        """Whether it may pay to apply a part of it: it is more than one person's one change."""
-        return self.structure.skips or len(self.structure.blocks) > 1
-
-    def hopeless(self, clocks: Mapping[int, int]) -> bool:
-        """Return whether it is plain that nothing of it can be applied."""
-        if self.wants is None:
-            return False
-        for who, clock in self.wants:  # noqa: SIM110 - runs for all that wait, for each update
-            if clocks.get(who, 0) > clock:
-                return False
-        return True
+    partly: bool
+    causes: tuple[Id, ...]
+    brings: tuple[Id, ...]
 
 
-class Waiting:
-    """Updates in the order they came, of which whatever waits no longer is taken out.
+class WaitingRoom:
+    """Keeps updates until a cause of theirs is there. Bounded in count and bytes.
+
+    Args:
+        max_bytes: that may wait at once.
 
     Attributes:
-        size: bytes of all.
-        lost: how many were dropped.
+        size: bytes that wait.
+        lost: updates given up so far.
     """
 
-    def __init__(self, held: Iterable[Held] = (), lost: int = 0) -> None:
-        self._held = list(held)
-        self.size = sum(len(one.data) for one in self._held)
-        self.lost = lost
+    def __init__(self, max_bytes: int) -> None:
+        self.size = 0
+        self.lost = 0
+        self._max_bytes = max_bytes
+        self._all: dict[bytes, Waiting] = {}  # oldest first
+        self._blocked: dict[int, list[tuple[int, bytes]]] = {}  # per client waited for, a heap
+        self._entries = 0  # in those heaps, some of them of updates that wait no longer
+        self._given_up: dict[int, int] = {}  # per client, the last clock of what is lost
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._all)
 
-    def __iter__(self) -> Iterator[Held]:
-        return iter(self._held)
+    def __iter__(self) -> Iterator[Waiting]:
+        return iter(self._all.values())
 
-    def copy(self) -> Waiting:
-        """Return the same, to go back to."""
-        return Waiting(self._held, self.lost)
+    def __contains__(self, data: bytes) -> bool:
+        return data in self._all
 
-    def bytes_with(self, *more: bytes) -> list[bytes]:
-        """Return the bytes of others and of all that wait, to be merged."""
-        return [*more, *(one.data for one in self._held)]
+    @property
+    def has_gap(self) -> bool:
+        """Whether anything waits, or was given up and has not come by another way."""
+        return bool(self._all or self._given_up)
 
-    def add(self, one: Held) -> bool:
-        """Let it wait; returns False if it does already."""
-        if any(one.data == other.data for other in self._held):
-            return False
-        self._held.append(one)
+    def add(self, one: Waiting) -> None:
+        """Keep an update that is not kept yet."""
+        self._all[one.data] = one
         self.size += len(one.data)
-        if len(self._held) > MAX_WAITING:
-            self.size -= len(self._held.pop(0).data)
-            self.lost += 1
-        return True
+        self._block(one)
+        while len(self._all) > MAX_COUNT or self.size > self._max_bytes:
+            oldest = next(iter(self._all.values()))
+            self._remove(oldest)
+            self.give_up(oldest.brings)
+        if self._entries > 4 * MAX_COUNT:
+            self._blocked.clear()
+            self._entries = 0
+            for other in self._all.values():
+                self._block(other)
 
-    def free(self, live: Live) -> Held | None:
-        """Take out the first update, or part of one, that waits no longer."""
-        for one in list(self._held):
-            if one.hopeless(live.clocks):
-                continue
-            missing = live.missing(one.structure)
-            if missing is None and not one.structure.skips:
-                self._held.remove(one)
-                self.size -= len(one.data)
-                return one
-            if not one.divisible:
-                assert missing is not None
-                one.wants = (missing,)
-                continue
-            part = self._part(one, live)
-            if part is not None:
-                return part
-        return None
+    def _block(self, one: Waiting) -> None:
+        for client, clock in one.causes:
+            heappush(self._blocked.setdefault(client, []), (clock, one.data))
+        self._entries += len(one.causes)
 
-    def _part(self, one: Held, live: Live) -> Held | None:
-        """Cut off what can be applied of an update that waits; the rest goes on waiting."""
-        parts = cut(one.data, live.clocks)
-        place = self._held.index(one)
-        rest = Held(parts.rest, read_update(parts.rest), parts.wants) if parts.rest else None
-        self._held[place : place + 1] = [rest] if rest else []
-        self.size -= len(one.data) - len(parts.rest)
-        return Held(parts.head, read_update(parts.head)) if parts.head else None
+    def give_up(self, brings: Iterable[Id]) -> None:
+        """Note that an update is lost: that is a gap until its items come by another way."""
+        self.lost += 1
+        for client, clock in brings:
+            self._given_up[client] = max(clock, self._given_up.get(client, 0))
+        while len(self._given_up) > MAX_COUNT:
+            del self._given_up[next(iter(self._given_up))]
+
+    def _remove(self, one: Waiting) -> None:
+        del self._all[one.data]
+        self.size -= len(one.data)
+
+    def take_ready(self, clients: Iterable[int], clocks: Mapping[int, int]) -> list[Waiting]:
+        """Take out what may go on.
+
+        Args:
+            clients: those that something new is there of.
+            clocks: per client, the clock after the last there is.
+        """
+        ready: dict[bytes, Waiting] = {}
+        for client in clients:
+            there = clocks.get(client, 0)
+            if self._given_up.get(client, there) < there:
+                del self._given_up[client]
+            blocked = self._blocked.get(client)
+            while blocked and blocked[0][0] < there:
+                self._entries -= 1
+                one = self._all.get(heappop(blocked)[1])
+                if one is not None:
+                    ready[one.data] = one
+        for one in ready.values():
+            self._remove(one)
+        return list(ready.values())
+
+    def take_all(self) -> list[Waiting]:
+        """Take everything out."""
+        taken = list(self._all.values())
+        self._all.clear()
+        self._blocked.clear()
+        self.size = self._entries = 0
+        return taken

@@ -14,9 +14,10 @@ from typing import Any
 from pycrdt import Doc, Map, get_update, merge_updates
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.cut import cut
+from bot.whiteboard.replica import Replica
 from bot.whiteboard.schema import check_document
-from tests.stack.client.yjs import Glance, deletions, glance
+from bot.whiteboard.update import read_update, write_update
+from tests.stack.client.yjs import Glance, glance
 
 _INITIAL = {
     "0": (
@@ -31,8 +32,6 @@ _INITIAL = {
         "6c656d656e744964730000"
     ),
 }
-
-_NOTHING = b"\0\0"
 
 Root = Map[Any]
 
@@ -121,10 +120,10 @@ class BoardDocument:
 
     def _open(self, data: bytes) -> Doc[Any]:
         doc: Doc[Any] = Doc(client_id=self.client_id)
-        # Of bytes with a gap pycrdt would integrate what is behind it, too; and Yjs does deletions
-        # at once, even where what comes instead has to wait.
-        doc.apply_update(cut(data, {}).head or _NOTHING)
-        doc.apply_update(deletions(glance(data)))
+        # Of bytes with a gap pycrdt would integrate what is behind it, too.
+        replica = Replica(self.version)
+        replica.integrate(read_update(data))
+        doc.apply_update(write_update(replica.blocks(), replica.deletes()))
         return doc
 
     def _root(self, doc: Doc[Any]) -> Root:

@@ -66,16 +66,6 @@ def glance(update: bytes) -> Glance:
     return found
 
 
-def deletions(found: Glance) -> bytes:
-    """An update that deletes the same and brings nothing."""
-    written = b"\0" + _number(len(found.deleted))
-    for client, ranges in found.deleted.items():
-        written += _number(client) + _number(len(ranges))
-        for start, end in ranges:
-            written += _number(start) + _number(end - start)
-    return written
-
-
 def _bounded(clock: int) -> int:
     if clock > _MAX_CLOCK:
         raise ValueError("a clock is too high")

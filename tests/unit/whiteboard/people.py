@@ -7,7 +7,6 @@ from typing import Any
 
 from pycrdt import Array, Doc, Map
 
-from bot.whiteboard.content import read_content
 from bot.whiteboard.document import Document, initial
 
 FIRST_SLIDE = "IN4h74suMiIAK4AVMAdl_"
@@ -25,6 +24,28 @@ def shape(**fields: Any) -> dict[str, Any]:
         "text": "",
         **fields,
     }
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: integral numbers are integers, undefined is absent."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def as_seen(root: Map[Any]) -> dict[str, Any]:
+    """What people see of a pycrdt document."""
+    board = plain(root.to_py())
+    slides = []
+    for name in dict.fromkeys(one for one in board["slideIds"] if one in board["slides"]):
+        slide = board["slides"][name]
+        elements = slide.pop("elements")
+        order = dict.fromkeys(one for one in slide.pop("elementIds") if one in elements)
+        shown = [{**elements[one], "id": one} for one in order]
+        slides.append({"id": name, "elements": shown, **slide})
+    return {"slides": slides}
 
 
 class Person:
@@ -96,7 +117,7 @@ class Person:
         return bytes(self.doc.get_update())
 
     def content(self) -> dict[str, Any]:
-        return read_content(self.root)
+        return as_seen(self.root)
 
 
 def texts(document: Document) -> dict[str, str]:
@@ -115,4 +136,4 @@ def loaded(data: bytes, version: str = "0") -> dict[str, Any]:
     doc: Doc[Any] = Doc()
     root: Map[Any] = doc.get(version, type=Map)
     doc.apply_update(data)
-    return read_content(root)
+    return as_seen(root)

@@ -1,0 +1,201 @@
+"""Is a document still acceptable to NeoBoard? Looks at what was touched, and only there.
+
+NeoBoard validates the whole document after every change. That is the same as long as the document
+was acceptable before: only what an update placed or deleted can make it refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from bot.whiteboard.content import entries, latest, values, whole
+from bot.whiteboard.item import Item
+from bot.whiteboard.lib0 import UNDEFINED
+from bot.whiteboard.replica import Shared
+from bot.whiteboard.schema import (
+    are_ids,
+    are_strings,
+    check_document,
+    check_element,
+    check_field,
+    check_slide,
+    check_slide_frame,
+    is_id,
+)
+
+
+def inspect(root: Shared, touched: Iterable[Item], version: str) -> str | None:
+    """Check a document.
+
+    Args:
+        root: its root.
+        touched: items placed or deleted since it was acceptable.
+        version: `"0"` or `"1"`.
+
+    Returns:
+        Why NeoBoard would refuse it, or None. Quotes nothing of the board.
+    """
+    inspection = _Inspection(root, version)
+    for item in touched:
+        if isinstance(item.parent, Shared):
+            inspection.note(item, item.parent)
+    return inspection.verdict()
+
+
+class _Inspection:
+    """Collects what has to be checked, so that nothing is checked twice."""
+
+    def __init__(self, root: Shared, version: str) -> None:
+        self._root = root
+        self._version = version
+        self._notes: dict[Shared, Callable[[Item], None]] = {}
+        self._wrong: str | None = None
+        self._everything = False
+        self._slides: set[str] = set()
+        self._frames: set[str] = set()
+        self._elements: set[tuple[str, str]] = set()
+        self._fields: dict[tuple[Shared, str], tuple[str, str]] = {}
+
+    def note(self, item: Item, parent: Shared) -> None:
+        """Note that an item was placed or deleted."""
+        note = self._notes.get(parent)
+        if note is None:
+            note = self._notes[parent] = self._note_in(parent)
+        note(item)
+
+    def _note_in(self, parent: Shared) -> Callable[[Item], None]:
+        """Return what to do with the items in a shared type."""
+        note: Callable[[Item], None] = _ignore
+        match _path(parent):
+            case []:
+                note = self._in_root
+            case ["slideIds"]:
+                note = partial(self._in_list, are_strings)
+            case ["slides"]:
+                note = self._in_slides
+            case ["slides", str(slide_id)]:
+                note = partial(self._in_slide, slide_id)
+            case ["slides", str(slide_id), "elements"]:
+                note = partial(self._in_elements, slide_id)
+            case ["slides", str(slide_id), "elements", str(element_id)]:
+                note = partial(self._in_element, parent, (slide_id, element_id))
+            case ["slides", str(slide_id), "elements", str(element_id), *_]:
+                note = partial(self._in_field, (slide_id, element_id))
+            case ["slides", str(), "elementIds" | "frameElementIds"]:
+                note = partial(self._in_list, are_ids)
+            case ["slides", str(slide_id), "lock", *_]:
+                note = partial(self._in_slide, slide_id)
+        return note
+
+    # Items without a key in a map, and with one in a list, are seen by nobody.
+
+    def _in_root(self, item: Item) -> None:
+        self._everything = self._everything or item.sub in {"slides", "slideIds"}
+
+    def _in_list(self, acceptable: Callable[[Any], bool], item: Item) -> None:
+        if item.sub is None and not item.deleted and not acceptable(values(item)):
+            self._wrong = "a list of ids is not acceptable"
+
+    def _in_slides(self, item: Item) -> None:
+        if item.sub is not None:
+            self._slides.add(item.sub)
+
+    def _in_slide(self, slide_id: str, item: Item) -> None:
+        (self._slides if item.sub == "elements" else self._frames).add(slide_id)
+
+    def _in_elements(self, slide_id: str, item: Item) -> None:
+        if item.sub is not None:
+            self._elements.add((slide_id, item.sub))
+
+    def _in_element(self, shared: Shared, ids: tuple[str, str], item: Item) -> None:
+        if item.sub == "type":
+            self._elements.add(ids)
+        elif item.sub is not None:
+            self._fields[shared, item.sub] = ids
+
+    def _in_field(self, ids: tuple[str, str], _: Item) -> None:
+        self._elements.add(ids)
+
+    # -- checking ------------------------------------------------------------------------------
+
+    def verdict(self) -> str | None:
+        """Check what was noted."""
+        if self._wrong is not None:
+            return self._wrong
+        if self._everything:
+            return check_document(whole(self._root), self._version)
+        reasons = (
+            reason
+            for checks in (
+                map(self._check_slide, self._slides),
+                map(self._check_frame, self._frames),
+                map(self._check_element, self._elements),
+                map(self._check_field, self._fields),
+            )
+            for reason in checks
+            if reason is not None
+        )
+        return next(reasons, None)
+
+    def _check_slide(self, slide_id: str) -> str | None:
+        item = _at(self._root, "slides", slide_id)
+        if item is None or slide_id == "__proto__":
+            return None
+        if not slide_id:
+            return "a slide has an empty id"
+        return check_slide(values(item)[-1], self._version)
+
+    def _check_frame(self, slide_id: str) -> str | None:
+        item = _at(self._root, "slides", slide_id)
+        if item is None or item.shared is None or slide_id in self._slides:
+            return None
+        others = entries(item.shared, item.shared.entries.keys() - {"elements"})
+        return check_slide_frame({"elements": {}, **others}, self._version)
+
+    def _check_element(self, ids: tuple[str, str]) -> str | None:
+        slide_id, element_id = ids
+        item = _at(self._root, "slides", slide_id, "elements", element_id)
+        if item is None or slide_id in self._slides or element_id == "__proto__":
+            return None
+        if not is_id(element_id):
+            return "an element has an id that is not acceptable"
+        element = values(item)[-1]
+        return None if element is UNDEFINED else check_element(element)
+
+    def _check_field(self, place: tuple[Shared, str]) -> str | None:
+        ids = self._fields[place]
+        if ids in self._elements or ids[0] in self._slides:
+            return None
+        element, field = place
+        held = latest(element, field)
+        return check_field(latest(element, "type"), field, held, present=held is not UNDEFINED)
+
+
+def _ignore(_: Item) -> None:
+    """Do nothing: unknown fields, and what is in something deleted."""
+
+
+def _path(shared: Shared) -> list[str | None] | None:
+    """Return the keys (None: a list) that lead to a shared type; None when it is deleted."""
+    keys = []
+    while shared.item is not None:
+        if shared.item.deleted:
+            return None
+        keys.append(shared.item.sub)
+        assert isinstance(shared.item.parent, Shared)
+        shared = shared.item.parent
+    return keys[::-1]
+
+
+def _at(root: Shared, *keys: str) -> Item | None:
+    """Return the item that the keys lead to, if they lead to one that is not deleted."""
+    item: Item | None = None
+    shared: Shared | None = root
+    for key in keys:
+        item = None if shared is None else shared.entries.get(key)
+        if item is None or item.deleted:
+            return None
+        shared = item.shared
+    return item

@@ -1,0 +1,185 @@
+"""Items: what a Yjs document is made of, and their contents as bytes.
+
+Contents stay encoded: most are never looked at, and what a document hands on should be what it got.
+Source: yjs 13.6 `src/structs/*`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from json import JSONDecoder
+from typing import TYPE_CHECKING, NoReturn
+
+from bot.errors import InvalidUpdate
+from bot.whiteboard.lib0 import number, pass_value, stretch, text, write_number, write_text
+
+if TYPE_CHECKING:
+    from bot.whiteboard.replica import Shared
+
+GC, DELETED, JSON, BINARY, STRING, EMBED, FORMAT, TYPE, ANY, DOC, SKIP = range(11)
+ARRAY, MAP, TEXT, XML_ELEMENT, XML_FRAGMENT, XML_HOOK, XML_TEXT = range(7)
+
+Id = tuple[int, int]
+"""Client and clock."""
+
+
+class Item:
+    """A struct: a piece of content with its place, or (GC) only the clocks it once took.
+
+    Attributes:
+        kind: GC … DOC.
+        client, clock, length: its ids are (client, clock) … (client, clock + length - 1).
+        origin: the id it was inserted after; right_origin: before.
+        parent: where it is; before it is integrated a root's name, an id, or None (where its
+            origin is), afterwards the shared type.
+        sub: its key, in a map.
+        content: encoded.
+        left, right: neighbours in its parent's list, or in the history of its key.
+        shared: the shared type that it is (TYPE).
+        deleted: its content is gone.
+    """
+
+    __slots__ = (
+        "client",
+        "clock",
+        "content",
+        "deleted",
+        "kind",
+        "left",
+        "length",
+        "origin",
+        "parent",
+        "right",
+        "right_origin",
+        "shared",
+        "sub",
+    )
+
+    def __init__(self, kind: int, client: int, clock: int, length: int = 0) -> None:
+        self.kind = kind
+        self.client = client
+        self.clock = clock
+        self.length = length
+        self.origin: Id | None = None
+        self.right_origin: Id | None = None
+        self.parent: Shared | str | Id | None = None
+        self.sub: str | None = None
+        self.content = b""
+        self.left: Item | None = None
+        self.right: Item | None = None
+        self.shared: Shared | None = None
+        self.deleted = False
+
+    @property
+    def end(self) -> int:
+        """The clock after its last."""
+        return self.clock + self.length
+
+
+# -- contents: how many clocks each takes, and the position after it -----------------------------
+
+
+def _measure_length(data: bytes, position: int) -> Id:
+    return number(data, position)
+
+
+def _measure_json(data: bytes, position: int) -> Id:
+    count, position = number(data, position)
+    for _ in range(count):
+        position = _pass_json(data, position, or_undefined=True)
+    return count, position
+
+
+def _measure_binary(data: bytes, position: int) -> Id:
+    return 1, stretch(data, position)[1]
+
+
+def _measure_string(data: bytes, position: int) -> Id:
+    string, position = text(data, position)
+    # JavaScript counts UTF-16 units.
+    return len(string) if string.isascii() else len(string.encode("utf-16-le")) // 2, position
+
+
+def _measure_embed(data: bytes, position: int) -> Id:
+    return 1, _pass_json(data, position)
+
+
+def _measure_format(data: bytes, position: int) -> Id:
+    return 1, _pass_json(data, text(data, position)[1])
+
+
+def _pass_json(data: bytes, position: int, *, or_undefined: bool = False) -> int:
+    """Pass over a text that yjs will parse: what it cannot parse, it refuses as a whole."""
+    encoded, position = text(data, position)
+    try:
+        if not (or_undefined and encoded == "undefined"):
+            _json.decode(encoded)
+    except (ValueError, RecursionError) as error:
+        raise InvalidUpdate("a text is not JSON") from error
+    return position
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise ValueError
+
+
+_json = JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _measure_type(data: bytes, position: int) -> Id:
+    kind, position = number(data, position)
+    if kind > XML_TEXT:
+        raise InvalidUpdate("unknown shared type")
+    if kind in {XML_ELEMENT, XML_HOOK}:
+        position = text(data, position)[1]
+    return 1, position
+
+
+def _measure_any(data: bytes, position: int) -> Id:
+    count, position = number(data, position)
+    for _ in range(count):
+        position = pass_value(data, position)
+    return count, position
+
+
+def _measure_doc(data: bytes, position: int) -> Id:
+    return 1, pass_value(data, text(data, position)[1])
+
+
+MEASURES: dict[int, Callable[[bytes, int], Id]] = {
+    GC: _measure_length,
+    DELETED: _measure_length,
+    JSON: _measure_json,
+    BINARY: _measure_binary,
+    STRING: _measure_string,
+    EMBED: _measure_embed,
+    FORMAT: _measure_format,
+    TYPE: _measure_type,
+    ANY: _measure_any,
+    DOC: _measure_doc,
+    SKIP: _measure_length,
+}
+
+
+def cut_content(item: Item, offset: int) -> tuple[bytes, bytes]:
+    """Cut an item's content in two, `offset` clocks from its start.
+
+    Only contents that can be longer than one clock can be cut.
+    """
+    data = item.content
+    if item.kind in {GC, DELETED}:
+        return write_number(offset), write_number(item.length - offset)
+    if item.kind == STRING:
+        units = text(data, 0)[0].encode("utf-16-le")
+        # As in yjs: a character that is cut in two becomes two replacement characters.
+        halves = units[: 2 * offset], units[2 * offset :]
+        left, right = (half.decode("utf-16-le", "replace") for half in halves)
+        return write_text(left), write_text(right)
+    count, start = number(data, 0)
+    position = start
+    for _ in range(offset):
+        position = pass_value(data, position) if item.kind == ANY else text(data, position)[1]
+    return (
+        write_number(offset) + data[start:position],
+        write_number(count - offset) + data[position:],
+    )

@@ -1,0 +1,172 @@
+"""The encoding that Yjs is written in: numbers, texts, values.
+
+    number  7 bits a byte, lowest first; the eighth says that more follow
+    text    length in bytes, UTF-8
+    value   a tag, then what the tag asks for (`pass_value`)
+
+Reading trusts nothing: what is counted is really there, texts are UTF-8, numbers fit into 53 bits.
+Functions take the bytes and a position and return the position after what they read; they raise
+IndexError or UnicodeDecodeError where the bytes end too early or are no text, which `read_update`
+turns into InvalidUpdate. Source: lib0 `decoding.js`, `encoding.js`.
+"""
+
+from __future__ import annotations
+
+from struct import unpack_from
+from typing import Any, Final
+
+from bot.errors import InvalidUpdate
+
+MAX_NUMBER = 2**53 - 1
+MAX_DEPTH = 64
+"""Levels of objects and lists within one value; NeoBoard uses two."""
+
+
+class _Undefined:
+    """JavaScript's undefined, which is not null."""
+
+
+UNDEFINED: Final = _Undefined()
+
+_BYTES, _LIST, _OBJECT, _TEXT, _TRUE, _FALSE = 116, 117, 118, 119, 120, 121
+_BIGINT, _DOUBLE, _FLOAT, _INTEGER, _NULL, _UNDEFINED = 122, 123, 124, 125, 126, 127
+_SIZES = {_TRUE: 1, _FALSE: 1, _BIGINT: 9, _DOUBLE: 9, _FLOAT: 5, _NULL: 1, _UNDEFINED: 1}
+
+
+def number(data: bytes, position: int) -> tuple[int, int]:
+    """Read a number; return it and the position after it."""
+    byte = data[position]
+    if byte < 0x80:
+        return byte, position + 1
+    value = byte & 0x7F
+    shift = 7
+    while True:
+        position += 1
+        byte = data[position]
+        if byte < 0x80:
+            value |= byte << shift
+            if value > MAX_NUMBER:
+                raise InvalidUpdate("a number is too large")
+            return value, position + 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if shift > 49:
+            raise InvalidUpdate("a number is too long")
+
+
+def stretch(data: bytes, position: int) -> tuple[int, int]:
+    """Read a length; return where the bytes that it measures begin and end."""
+    length, position = number(data, position)
+    stop = position + length
+    if stop > len(data):
+        raise IndexError
+    return position, stop
+
+
+def text(data: bytes, position: int) -> tuple[str, int]:
+    """Read a text; return it and the position after it."""
+    start, stop = stretch(data, position)
+    return data[start:stop].decode(), stop
+
+
+def pass_value(data: bytes, position: int, depth: int = MAX_DEPTH) -> int:
+    """Pass over a value, checking it; return the position after it."""
+    tag = data[position]
+    if tag == _TEXT:
+        return text(data, position + 1)[1]
+    if tag == _INTEGER:
+        return number(data, position + 1)[1]  # its sign is one of the bits
+    size = _SIZES.get(tag)
+    if size is not None:
+        return position + size
+    if tag == _BYTES:
+        return stretch(data, position + 1)[1]
+    if tag not in {_OBJECT, _LIST}:
+        raise InvalidUpdate("unknown kind of value")
+    if not depth:
+        raise InvalidUpdate("a value is nested too deep")
+    count, position = number(data, position + 1)
+    for _ in range(count):
+        if tag == _OBJECT:
+            position = text(data, position)[1]
+        position = pass_value(data, position, depth - 1)
+    return position
+
+
+def value(data: bytes, position: int) -> tuple[Any, int]:  # noqa: PLR0911 - one per kind of value
+    """Read a value that was passed over before; return it and the position after it.
+
+    Returns:
+        Numbers as `float`, a BigInt as `int`, null as None, undefined as `UNDEFINED` (within
+        objects it is left out, within lists it is None).
+    """
+    tag = data[position]
+    position += 1
+    if tag == _TEXT:
+        return text(data, position)
+    if tag == _INTEGER:
+        return _integer(data, position)
+    if tag == _OBJECT:
+        return _object(data, position)
+    if tag == _LIST:
+        return _list(data, position)
+    if tag == _BYTES:
+        start, stop = stretch(data, position)
+        return data[start:stop], stop
+    if tag in _NUMBERS:
+        code, size = _NUMBERS[tag]
+        return unpack_from(code, data, position)[0], position + size
+    return _CONSTANTS[tag], position
+
+
+_NUMBERS = {_BIGINT: (">q", 8), _DOUBLE: (">d", 8), _FLOAT: (">f", 4)}
+_CONSTANTS = {_TRUE: True, _FALSE: False, _NULL: None, _UNDEFINED: UNDEFINED}
+
+
+def _integer(data: bytes, position: int) -> tuple[float, int]:
+    bits, position = number(data, position)
+    # The first byte holds 6 bits, and the sign in its seventh.
+    magnitude = (bits & 0x3F) | (bits >> 7 << 6)
+    return float(-magnitude if bits & 0x40 else magnitude), position
+
+
+def _object(data: bytes, position: int) -> tuple[dict[str, Any], int]:
+    count, position = number(data, position)
+    found: dict[str, Any] = {}
+    for _ in range(count):
+        key, position = text(data, position)
+        item, position = value(data, position)
+        # JavaScript takes this key for the object's prototype, so nobody sees it there.
+        if key != "__proto__":
+            found[key] = item
+    return {key: item for key, item in found.items() if item is not UNDEFINED}, position
+
+
+def _list(data: bytes, position: int) -> tuple[list[Any], int]:
+    count, position = number(data, position)
+    found = []
+    for _ in range(count):
+        item, position = value(data, position)
+        found.append(None if item is UNDEFINED else item)
+    return found, position
+
+
+def write_number(value: int) -> bytes:
+    """Write a number."""
+    if value < 0x80:
+        return _SMALL[value]
+    written = bytearray()
+    while value >= 0x80:
+        written.append(value & 0x7F | 0x80)
+        value >>= 7
+    written.append(value)
+    return bytes(written)
+
+
+_SMALL = [bytes([value]) for value in range(0x80)]
+
+
+def write_text(value: str) -> bytes:
+    """Write a text."""
+    encoded = value.encode()
+    return write_number(len(encoded)) + encoded
