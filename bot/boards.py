@@ -28,6 +28,12 @@ _log = logging.getLogger(__name__)
 class Archive(Protocol):
     """What is kept of boards, besides what a Board itself keeps."""
 
+    async def get(self, name: str) -> str | None:
+        """Return a small text kept under a name."""
+
+    async def set(self, name: str, value: str) -> None:
+        """Keep a small text under a name."""
+
     async def board_id(self, key: BoardKey, ts: int) -> int:
         """Return the board's number."""
 
@@ -83,6 +89,7 @@ class Boards:
         self._assembler = Assembler()
         self._saving: set[BoardKey] = set()
         self._finding: set[BoardKey] = set()
+        self._ended = False
         self._keys = {"room": state.room_id}
 
     @property
@@ -118,7 +125,8 @@ class Boards:
     async def _find(self, key: BoardKey) -> None:
         board_id = await self._number(key)
         self._finding.discard(key)
-        if self._state.boards.get(key.whiteboard_id) != key or key.whiteboard_id in self.found:
+        known = key.whiteboard_id in self.found
+        if known or self._ended or self._state.boards.get(key.whiteboard_id) != key:
             return
         board = Board(key, board_id, self._services, publish=self._publish, save=self._save_later)
         board.recording = self.recording
@@ -150,6 +158,8 @@ class Boards:
     async def _introduce(self, board: Board) -> None:
         """Read a board for the first time; then tell handlers it is there."""
         await self._catch_up(board)
+        if await self._archive.get(_unsaved(board)):
+            self._save_later(board)  # an earlier life of ours did not come to it
         await self.release(board)
         self._services.offer(BoardFound(board.key, self._services.now_ts()))
 
@@ -163,8 +173,12 @@ class Boards:
     async def prepare(self, board: Board) -> None:
         """Load a board that somebody is on; what the room has beyond the archive comes in later."""
         await board.load()
-        if not board.complete:
-            self._tasks.create_task(self._catch_up(board))
+        if not board.complete and not board.catching_up.locked():
+            self._tasks.create_task(self._catch_up_later(board))
+
+    async def _catch_up_later(self, board: Board) -> None:
+        await self._catch_up(board)
+        await self.release(board)
 
     async def _catch_up(self, board: Board) -> None:
         """Bring the board up to the room's newest snapshot; concurrent calls share one reading."""
@@ -175,9 +189,15 @@ class Boards:
                     await self._read_snapshots(board)
                 except Transient as error:
                     await asyncio.sleep(error.retry_after or next(waits))
+                except StoreError:
+                    await asyncio.sleep(next(waits))
                 except ServerError:
                     _log.warning("the snapshots of a board cannot be read", extra=self._keys)
                     break
+                else:
+                    if not board.complete:
+                        _log.warning("a board has only broken snapshots", extra=self._keys)
+                        break
 
     async def _read_snapshots(self, board: Board) -> None:
         async def known(event_id: str) -> bool:
@@ -187,8 +207,9 @@ class Boards:
             return await self._merge(board, snapshot)
 
         await board.load()
-        await snapshots.newest(self._homeserver, board.key, known=known, merge=merge)
-        board.complete = True
+        board.complete = await snapshots.newest(
+            self._homeserver, board.key, known=known, merge=merge
+        )
 
     async def _merge(self, board: Board, snapshot: Snapshot) -> bool:
         # What was written while recording was paused comes in without its author and time (rule 8).
@@ -205,16 +226,31 @@ class Boards:
             self._saving.add(board.key)
             self._tasks.create_task(self._save(board))
 
+    async def _mark(self, board: Board, *, saved: bool) -> None:
+        """Note whether the room lacks a change of ours: the next start would not see it."""
+        try:
+            await self._archive.set(_unsaved(board), "" if saved else "1")
+        except StoreError:
+            _log.warning("a change waiting to be saved could not be noted", extra=self._keys)
+
     async def _save(self, board: Board) -> None:
+        await self._mark(board, saved=False)
         await asyncio.sleep(SAVE_AFTER)
         self._saving.discard(board.key)  # a change from now on needs another snapshot
         waits = backoff(random.random, first=10.0)
         while self.found.get(board.key.whiteboard_id) is board:
-            await board.load()
             try:
+                await board.load()
+                if not board.complete:
+                    await self._read_snapshots(board)
+                if not board.complete:
+                    return  # never write an older state over the room's (rule 2)
                 await snapshots.write(self._homeserver, board.key, board.document.snapshot())
+                await self._mark(board, saved=True)
             except Transient as error:
                 await asyncio.sleep(error.retry_after or next(waits))
+            except StoreError:
+                await asyncio.sleep(next(waits))
             except ServerError:
                 _log.warning("a snapshot could not be written", extra=self._keys)
                 return
@@ -233,7 +269,7 @@ class Boards:
     async def pause(self) -> None:
         """Stop recording."""
         self.paused = True
-        for board in self.found.values():
+        for board in list(self.found.values()):
             await board.checkpoint()
             board.recording = False
         self._tell_recording()
@@ -242,9 +278,9 @@ class Boards:
         """Go on recording, with one baseline per board."""
         self.paused = False
         self.resumed_ts = self._services.now_ts()
-        for board in self.found.values():
+        for board in list(self.found.values()):
             await board.resume()
-            self._tasks.create_task(self._catch_up(board))
+            self._tasks.create_task(self._catch_up_later(board))
         self._tell_recording()
 
     def _tell_recording(self) -> None:
@@ -254,11 +290,21 @@ class Boards:
 
     async def close(self) -> None:
         """Write checkpoints; the boards are still there at the next start."""
-        for board in self.found.values():
+        for board in list(self.found.values()):
             await board.unload()
 
     async def lose_all(self) -> None:
         """The bot is out of the room."""
-        for board in self.found.values():
+        self._ended = True
+        while self.found:
+            _, board = self.found.popitem()
             await self._lose(board)
+
+    def forget(self) -> None:
+        """Count the boards no more: the Room ends."""
+        metrics.BOARDS.dec(len(self.found))
         self.found.clear()
+
+
+def _unsaved(board: Board) -> str:
+    return f"unsaved.{board.board_id}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from typing import Protocol
 from bot.commands.parser import Command, Request, allowed
 from bot.commands.texts import say
 from bot.errors import ServerError, StoreError
+
+SAY_WITHIN = 5.0
+"""Seconds the homeserver gets to take a notice."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,13 +57,21 @@ class Conversation:
     prefix: str
     power: int
 
-    async def say(self, name: str, **values: object) -> None:
-        """Say a sentence of `commands.texts`; a failure is logged, never raised."""
+    async def say(self, name: str, **values: object) -> bool:
+        """Say a sentence of `commands.texts`; a failure is logged, never raised.
+
+        Returns:
+            Whether it is in the room.
+        """
         text = say(name, self.languages, prefix=self.prefix, power=self.power, **values)
         try:
-            await self.homeserver.send_notice(self.room_id, text)
-        except ServerError:
+            # Briefly: whoever fills the room with requests must not keep the bot from its work.
+            async with asyncio.timeout(SAY_WITHIN):
+                await self.homeserver.send_notice(self.room_id, text)
+        except (ServerError, TimeoutError):
             _log.warning("a notice could not be sent", extra={"room": self.room_id})
+            return False
+        return True
 
     async def answer(self, request: Request, power: int, room: Acts) -> None:
         """Carry out what somebody with this power asks for, and say so."""

@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, Self
 from bot import metrics
 from bot.backoff import backoff
 from bot.board import Board
-from bot.errors import ServerError, Transient
+from bot.errors import Forbidden, NotFound, ServerError, Transient
 from bot.invites import Invite, Policy, read_invite
 from bot.room import Batch, Room, Shared
 from bot.whiteboard.board import BoardKey
@@ -38,18 +38,44 @@ class Homeserver(Protocol):
     async def leave(self, room_id: str, reason: str | None = None) -> None:
         """Leave a room, or decline an invite."""
 
+    async def state_event(
+        self, room_id: str, event_type: str, state_key: str = ""
+    ) -> dict[str, Any] | None:
+        """Read the content of one state event."""
+
     async def room_state(self, room_id: str) -> list[dict[str, Any]]:
         """Read the whole state of a room."""
 
 
 @dataclass(slots=True)
 class _Slot:
-    """A room's place: outlives a Room that fails."""
+    """A room's place: outlives a Room that fails.
 
+    Attributes:
+        whole: whether its first batch holds the room's whole state.
+    """
+
+    whole: bool
     inbox: asyncio.Queue[tuple[Batch, asyncio.Future[None]]] = field(
         default_factory=lambda: asyncio.Queue(INBOX)
     )
     room: Room | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def came_again(self) -> bool:
+        """Forget batches of a stay that is over; returns whether another one has begun."""
+        rest = [self.inbox.get_nowait() for _ in range(self.inbox.qsize())]
+        again = [at for at, (batch, _) in enumerate(rest) if _is_whole(batch)]
+        begins = again[-1] if again else len(rest)
+        for _, handled in rest[:begins]:
+            handled.set_result(None)
+        for item in rest[begins:]:
+            self.inbox.put_nowait(item)
+        return bool(again)
+
+
+def _is_whole(batch: Any) -> bool:
+    return batch.kind == "join" and bool(batch.full_state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +83,9 @@ class _Reread:
     """The whole state of a room, read again after its Room failed."""
 
     state: Sequence[Mapping[str, Any]]
+    kind: Literal["join", "leave"] = "join"
     timeline: Sequence[Mapping[str, Any]] = ()
-    kind: Literal["join"] = "join"
+    full_state: bool = True
 
 
 class Host:
@@ -108,15 +135,15 @@ class Host:
             Done when the batch is handled.
         """
         handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if batch.kind == "invite":
-            self._own(self._invited(batch, handled))
-            return handled
         slot = self._slots.get(batch.room_id)
+        if batch.kind == "invite":
+            self._own(self._invited(batch, handled, slot))
+            return handled
         if slot is None:
             if batch.kind == "leave":
                 handled.set_result(None)
                 return handled
-            slot = self._slots[batch.room_id] = _Slot()
+            slot = self._slots[batch.room_id] = _Slot(_is_whole(batch))
             self._own(self._keep(batch.room_id, slot))
         await slot.inbox.put((batch, handled))
         return handled
@@ -126,15 +153,26 @@ class Host:
         self._keeping.add(task)
         task.add_done_callback(self._keeping.discard)
 
-    async def _invited(self, batch: Any, handled: asyncio.Future[None]) -> None:
+    async def _invited(self, batch: Any, handled: asyncio.Future[None], slot: _Slot | None) -> None:
         try:
             invite = read_invite(batch.room_id, self._shared.own_user, batch.state)
-            if invite is not None and batch.room_id not in self._slots:
+            if invite is not None:
+                if slot is not None:
+                    await self._end(slot)  # we are out, although no batch has said so
                 await self._answer(invite)
         except asyncio.CancelledError:
             handled.cancel()  # not handled: the next start sees it again
             raise
+        except Exception:  # noqa: BLE001 - the border of a stranger's invite
+            _log.exception("an invite could not be handled", extra={"room": batch.room_id})
         handled.set_result(None)
+
+    async def _end(self, slot: _Slot) -> None:
+        """Have a room's task end as if sync had said that we are out."""
+        handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await slot.inbox.put((_Reread((), "leave"), handled))
+        await slot.ended.wait()
+        handled.cancelled() or handled.exception()
 
     async def _answer(self, invite: Invite) -> None:
         refusal = self._policy.refusal(invite, len(self._slots), monotonic())
@@ -164,8 +202,8 @@ class Host:
         """Run a Room until the bot is out of it; begin anew after a failure."""
         waits = backoff(random.random)
         metrics.ROOMS.inc()
-        again: _Reread | None = None
         try:
+            again = None if slot.whole else await self._reread(room_id)
             while True:
                 slot.room = Room(room_id, self._shared, replaced=self.replaced)
                 try:
@@ -173,7 +211,10 @@ class Host:
                 except Exception:  # noqa: BLE001 - the border of a room
                     _log.exception("a room failed; beginning it anew", extra={"room": room_id})
                 else:
-                    return
+                    if not slot.came_again():
+                        return
+                    again = None
+                    continue
                 finally:
                     slot.room = None
                 await asyncio.sleep(next(waits))
@@ -181,6 +222,7 @@ class Host:
         finally:
             metrics.ROOMS.dec()
             del self._slots[room_id]
+            slot.ended.set()
             while not slot.inbox.empty():
                 _, handled = slot.inbox.get_nowait()
                 handled.cancel()
@@ -192,23 +234,33 @@ class Host:
                 return _Reread(await self._homeserver.room_state(room_id))
             except Transient as error:
                 await asyncio.sleep(error.retry_after or next(waits))
+            except (Forbidden, NotFound):
+                return _Reread((), "leave")
             except ServerError:
-                return _Reread(())  # sync will say that the bot is out
+                return _Reread(())  # sync will say how it goes on
 
     def replaced(self, old: str, new: str) -> None:
-        """Follow a room upgrade: leave the old room's boards, join the new room."""
+        """Follow a room upgrade: leave the old room, join the new one if it says it is that."""
         _log.info("a room was upgraded", extra={"room": old, "replacement": new})
-        if new:
-            self._own(self._follow(new))
+        self._own(self._follow(old, new))
 
-    async def _follow(self, room_id: str) -> None:
+    async def _follow(self, old: str, new: str) -> None:
         try:
-            await self._homeserver.join(room_id)
+            await self._homeserver.leave(old, "This room was upgraded.")
+            if new and len(self._slots) <= self._policy.max_rooms:
+                await self._homeserver.join(new)
+                created = await self._homeserver.state_event(new, "m.room.create", "") or {}
+                before = created.get("predecessor")
+                # Whoever may close a room must not send the bot anywhere else.
+                if not isinstance(before, Mapping) or before.get("room_id") != old:
+                    await self._homeserver.leave(new, "This is not the upgraded room.")
         except ServerError:
             _log.warning(
                 "the room's successor cannot be joined; somebody has to invite the bot",
-                extra={"room": room_id},
+                extra={"room": new},
             )
+        except Exception:  # noqa: BLE001 - the border of a stranger's wish
+            _log.exception("a room upgrade could not be followed", extra={"room": old})
 
     async def close(self) -> None:
         """Withdraw from all boards at once."""

@@ -205,9 +205,9 @@ class Presence:
         """Return the seconds until something is due by itself."""
         now = monotonic()
         due = [now + 30.0]
-        if self._switch_at is not None:
+        if self._switch_at is not None and self._next is None:
             due.append(self._switch_at)
-        if self._lost_at is not None:
+        if self._lost_at is not None and not all(one.leaving for one in self._keepers.values()):
             due.append(self._lost_at + self._setting.sfu_grace)
         if self._hearing.due is not None:
             due.append(self._hearing.due)
@@ -236,29 +236,33 @@ class Presence:
             _log.warning("no focus is known: nothing to connect to", extra=self._keys)
         elif self._link is None:
             self._link = self._open(foci[0])
-        elif foci:
-            self._move(self._link, foci[0])
+        else:
+            self._move(self._link, foci[0] if foci else self._link.focus)
 
     def _move(self, link: _Link, right: Focus) -> None:
         """Change to another focus; its connection stands before the old one closes (F19)."""
         if right == link.focus:
             self._switch_at = None
-            if self._next is not None:
-                self._tasks.create_task(self._drop(self._next))
-                self._next = None
+            self._give_up_next()
         elif self._switch_at is None:
             self._switch_at = monotonic() + SWITCH_AFTER
         elif monotonic() >= self._switch_at and (self._next is None or self._next.focus != right):
+            self._give_up_next()
             self._next = self._open(right)
         if self._next is not None and self._next.connection.connected:
             self._tasks.create_task(self._drop(link))
             self._link, self._next, self._switch_at = self._next, None, None
 
     def _disconnect(self) -> None:
-        for link in (self._link, self._next):
-            if link is not None:
-                self._tasks.create_task(self._drop(link))
-        self._link = self._next = None
+        self._give_up_next()
+        if self._link is not None:
+            self._tasks.create_task(self._drop(self._link))
+        self._link = self._switch_at = None
+
+    def _give_up_next(self) -> None:
+        if self._next is not None:
+            self._tasks.create_task(self._drop(self._next))
+            self._next = None
 
     def _open(self, where: Focus) -> _Link:
         connection = self._setting.connect(self._home.room_id, where.service_url, self._wake.set)

@@ -10,24 +10,30 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
-from bot import boards, conversation, snapshots
+from bot import boards, conversation, metrics, snapshots
 from bot.board import Arrival, Services
 from bot.boards import Boards
-from bot.commands.parser import read_request
+from bot.commands.parser import Request, read_request
 from bot.errors import ServerError, StoreError
 from bot.roomstate import STATE_TYPES, RoomState
-from bot.rtc.membership import MEMBER_TYPE, WHITEBOARD
+from bot.rtc.membership import MEMBER_TYPE
 from bot.sessions import Presence, Sessions
 from bot.whiteboard.board import BOARD_TYPE
 from bot.whiteboard.message import Message
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 
+GREET_AGAIN = 30.0
+"""Seconds until the bot says again what it does, when it could not."""
 LOOK_EVERY = 60.0
 """Seconds at the most between two looks at checkpoints."""
 
 _log = logging.getLogger(__name__)
+
+
+class _OutError(Exception):
+    """Raised in a Room's own group when the bot is out of the room: ends what still runs."""
 
 
 class Batch(Protocol):
@@ -44,6 +50,9 @@ class Batch(Protocol):
     @property
     def timeline(self) -> Sequence[Mapping[str, Any]]:
         """Timeline events, oldest first."""
+
+
+Inbox = asyncio.Queue[tuple[Batch, "asyncio.Future[None]"]]
 
 
 class Homeserver(snapshots.Homeserver, conversation.Homeserver, Protocol):
@@ -149,36 +158,44 @@ class Room:
         self._due = False  # whether sessions are to be looked at without a batch
         self._forbidden_said = False
         self._met = False
+        self._talking: asyncio.Task[None] | None = None
         self._keys = {"room": room_id}
 
     # -- life ------------------------------------------------------------------------------
 
-    async def run(
-        self, inbox: asyncio.Queue[tuple[Batch, asyncio.Future[None]]], first: Batch | None = None
-    ) -> None:
+    async def run(self, inbox: Inbox, first: Batch | None = None) -> None:
         """Handle batches until the bot is no longer in the room, or cancelled.
 
         Args:
             inbox: batches, each with a future that says it was handled.
-            first: handled before them: the room's state, when this Room follows one that failed.
+            first: handled before them: the room's state, read apart.
         """
-        async with asyncio.TaskGroup() as self._tasks:
-            await self._furnish(self._tasks)
-            looks = self._tasks.create_task(self._look())
-            if first is not None:
-                await self._handle(first)
-            while not self.ended.is_set():
-                batch, handled = await inbox.get()
-                try:
-                    await self._handle(batch)
-                except BaseException as error:
-                    # Cancelled: the next start sees it again. Failed: that would help nobody.
-                    _end(handled, error)
-                    raise
-                handled.set_result(None)
-            looks.cancel()
-            await self.sessions.close()
-            await self.boards.lose_all()
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await self._live(inbox, first)
+        except* _OutError:
+            pass
+        finally:
+            self.sessions.forget()
+            self.boards.forget()
+
+    async def _live(self, inbox: Inbox, first: Batch | None) -> NoReturn:
+        await self._furnish(self._tasks)
+        self._tasks.create_task(self._look())
+        if first is not None:
+            await self._handle(first)
+        while not self.ended.is_set():
+            batch, handled = await inbox.get()
+            try:
+                await self._handle(batch)
+            except BaseException as error:
+                # Cancelled: the next start sees it again. Failed: that would help nobody.
+                _end(handled, error)
+                raise
+            handled.set_result(None)
+        await self.sessions.close()
+        await self.boards.lose_all()
+        raise _OutError
 
     async def _furnish(self, tasks: asyncio.TaskGroup) -> None:
         shared = self._shared
@@ -222,13 +239,13 @@ class Room:
     async def _look(self) -> None:
         """Look at what changes without an event: memberships that expire, checkpoints due."""
         while True:
-            self._wake.clear()
             wait = self.sessions.next_look()
             try:
                 async with asyncio.timeout(LOOK_EVERY if wait is None else min(wait, LOOK_EVERY)):
                     await self._wake.wait()
             except TimeoutError:
                 self._due = True
+            self._wake.clear()  # here: what comes during the look asks for another one
             if self._due:
                 self._due = False
                 await self.sessions.reconsider()
@@ -244,7 +261,10 @@ class Room:
                 await self._take_state(event)
             else:
                 await self._take(event)
+        if self.ended.is_set():
+            return  # somebody has sent us away
         if batch.kind == "leave" or self.state.own_membership != "join":
+            await self._remember(noticed=False)  # who invites us again is told again
             self.ended.set()
         elif self.state.encrypted:
             await self.leave("encrypted")
@@ -273,33 +293,44 @@ class Room:
             await self._keep_membership(event)
 
     async def _keep_membership(self, event: Mapping[str, Any]) -> None:
-        key, sender, content = event.get("state_key"), event.get("sender"), event.get("content")
-        event_id, ts = event.get("event_id"), event.get("origin_server_ts")
-        if (
-            self.boards.recording
-            and isinstance(key, str)
-            and isinstance(sender, str)
-            and isinstance(event_id, str)
-            and isinstance(ts, int)
-        ):
-            try:
-                await self._shared.archive.saw_membership(
-                    self.room_id, key, event_id, sender, ts, content
-                )
-            except StoreError:
-                _log.warning("a membership could not be kept", extra=self._keys)
+        names = ("state_key", "event_id", "sender", "origin_server_ts", "content")
+        values: list[Any] = [event.get(name) for name in names]
+        valid = all(map(isinstance, values, (str, str, str, int, object)))
+        # What happened while recording was paused is not kept afterwards either (rule 8).
+        if not (valid and self.boards.recording and values[3] >= self.boards.resumed_ts):
+            return
+        try:
+            await self._shared.archive.saw_membership(self.room_id, *values)
+        except StoreError:
+            _log.warning("a membership could not be kept", extra=self._keys)
 
     async def _take(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")
         if kind == "m.room.message":
             request = read_request(event, self._shared.prefix)
             if request is not None and request.sender != self._shared.own_user:
-                power = self.state.power(request.sender)
-                await self._conversation.answer(request, power, self)
+                await self._answer(request)
         elif kind == "m.room.redaction":
-            self.state.redact(event)
+            self._redact(event)
         elif kind in {SNAPSHOT_TYPE, CHUNK_TYPE}:
             await self.boards.take(event)
+
+    async def _answer(self, request: Request) -> None:
+        """Obey those who may command, in order; talk with the others beside, one at a time."""
+        power = self.state.power(request.sender)
+        talk = self._conversation.answer(request, power, self)
+        if power >= self._shared.power:
+            await talk
+        elif self._talking is None or self._talking.done():
+            self._talking = self._tasks.create_task(talk)
+        else:
+            talk.close()
+            metrics.REFUSED_EVENTS.labels("command").inc()
+
+    def _redact(self, event: Mapping[str, Any]) -> None:
+        for key in self.state.redact(event):
+            if self.sessions.presence is not None:  # of this, sync shows no state
+                self.sessions.presence.own_state({**event, "state_key": key, "content": {}})
 
     # -- what the Presence asks (presence.Home) ------------------------------------------------
 
@@ -364,20 +395,23 @@ class Room:
         await self._clear_stale()
         kept = await self._shared.archive.room(self.room_id)
         if kept is None or not kept.noticed:
-            recorded = self._shared.services.recording
-            await self._conversation.say("hello" if recorded else "hello_unrecorded")
+            self._tasks.create_task(self._greet())
+
+    async def _greet(self) -> None:
+        recorded = self._shared.services.recording
+        if await self._conversation.say("hello" if recorded else "hello_unrecorded"):
             await self._remember(noticed=True)
+            return
+        await asyncio.sleep(GREET_AGAIN)
+        self._tasks.create_task(self._greet())
 
     async def _clear_stale(self) -> None:
         """Clear a membership that an earlier life of ours left behind (its dead man was lost)."""
-        us = (self._shared.own_user, self._shared.own_device)
-        for key, memberships in list(self.state.memberships.items()):
-            ours = any((one.user_id, one.device_id) == us for one in memberships)
-            if ours and all(one.application == WHITEBOARD for one in memberships):
-                try:
-                    await self._shared.homeserver.send_state(self.room_id, MEMBER_TYPE, key, {})
-                except ServerError:
-                    _log.warning("a stale membership could not be cleared", extra=self._keys)
+        for key in self.state.own_keys(self._shared.own_device):
+            try:
+                await self._shared.homeserver.send_state(self.room_id, MEMBER_TYPE, key, {})
+            except ServerError:
+                _log.warning("a stale membership could not be cleared", extra=self._keys)
 
 
 def _end(handled: asyncio.Future[None], error: BaseException) -> None:

@@ -22,6 +22,9 @@ MAX_MEMBERSHIPS = 10_000
 """State keys of memberships kept in one room; more are ignored."""
 
 
+_SINGLE = ("m.room.power_levels", "m.room.create", "m.room.encryption", "m.room.tombstone")
+
+
 class RoomState:
     """The state of one room, as far as the bot cares.
 
@@ -48,7 +51,10 @@ class RoomState:
         key, content, sender = event.get("state_key"), event.get("content"), event.get("sender")
         if not (isinstance(key, str) and isinstance(content, Mapping) and isinstance(sender, str)):
             return
-        match event.get("type"):
+        kind = event.get("type")
+        if kind in _SINGLE and key:
+            return  # what holds for the whole room stands under the empty key alone
+        match kind:
             case "m.room.member":
                 self._member(key, content)
             case "m.room.power_levels":
@@ -67,14 +73,23 @@ class RoomState:
             case _:
                 pass
 
-    def redact(self, event: Mapping[str, Any]) -> None:
-        """Take a `m.room.redaction`: a redacted membership is a leave."""
+    def redact(self, event: Mapping[str, Any]) -> list[str]:
+        """Take a `m.room.redaction`: a redacted membership is a leave.
+
+        Returns:
+            The state keys under which there is no membership any more.
+        """
         content = event.get("content")
         inside = content.get("redacts") if isinstance(content, Mapping) else None
         target = event.get("redacts", inside)  # at the top before room version 11
-        for key, memberships in list(self.memberships.items()):
-            if any(membership.event_id == target for membership in memberships):
-                del self.memberships[key]
+        gone = [
+            key
+            for key, memberships in self.memberships.items()
+            if any(membership.event_id == target for membership in memberships)
+        ]
+        for key in gone:
+            del self.memberships[key]
+        return gone
 
     def _member(self, user: str, content: Mapping[str, Any]) -> None:
         membership = content.get("membership")
@@ -133,6 +148,16 @@ class RoomState:
                 self.joined.__contains__,
             )
             if membership.application == WHITEBOARD
+        ]
+
+    def own_keys(self, device: str) -> list[str]:
+        """Return the state keys that hold whiteboard memberships of ours, and nothing else."""
+        us = (self.own_user, device)
+        return [
+            key
+            for key, memberships in self.memberships.items()
+            if any((one.user_id, one.device_id) == us for one in memberships)
+            and all(one.application == WHITEBOARD for one in memberships)
         ]
 
     def power(self, user: str) -> int:

@@ -44,7 +44,7 @@ async def newest(
     *,
     known: Callable[[str], Awaitable[bool]],
     merge: Callable[[Snapshot], Awaitable[bool]],
-) -> None:
+) -> bool:
     """Find the board's newest complete snapshot and merge it.
 
     Args:
@@ -53,17 +53,24 @@ async def newest(
         known: whether a snapshot (by event id) is in the archive already: then nothing is read.
         merge: takes the snapshot; answers False when it is not valid, and an older one is tried.
 
+    Returns:
+        Whether the board is up to the room: False when only broken snapshots were seen, as many
+        as are tried, so that an older, whole one may lie behind them.
+
     Raises:
         ServerError: the room could not be read; what is missing is not known.
     """
     tried = 0
     async for event in homeserver.relations(board.room_id, board.document_id, SNAPSHOT_TYPE):
         tried += 1
-        if tried > MAX_TRIED or await known(str(event.get("event_id"))):
-            return
+        if tried > MAX_TRIED:
+            return False
+        if await known(str(event.get("event_id"))):
+            return True
         snapshot = await _read(homeserver, board, event)
         if snapshot is not None and await merge(snapshot):
-            return
+            return True
+    return True
 
 
 async def _read(

@@ -48,6 +48,7 @@ class MemoryArchive:
         self.seen: dict[str, tuple[str, int]] = {}
         self.rooms: dict[str, RoomRow] = {}
         self.memberships: list[tuple[str, str]] = []
+        self.texts: dict[str, str] = {}
         self.broken: set[str] = set()
         self.slow: set[str] = set()
         self.go = asyncio.Event()
@@ -70,6 +71,13 @@ class MemoryArchive:
 
     def kinds(self) -> list[str]:
         return [entry.kind.value for entry in self.entries]
+
+    async def get(self, name: str) -> str | None:
+        return self.texts.get(name)
+
+    async def set(self, name: str, value: str) -> None:
+        await self._do("set")
+        self.texts[name] = value
 
     async def boards(self) -> list[BoardRow]:
         await self._do("boards")
@@ -185,6 +193,7 @@ class Server:
         self.delayed: dict[str, str] = {}
         self.calls: Counter[str] = Counter()
         self.slow: set[str] = set()
+        self.contents: dict[tuple[str, str], dict[str, Any]] = {}
         self.go = asyncio.Event()
 
     async def _do(self, name: str) -> None:
@@ -233,6 +242,12 @@ class Server:
     async def join(self, room_id: str, via: Sequence[str] = ()) -> None:
         await self._do("join")
         self.joined.append(room_id)
+
+    async def state_event(
+        self, room_id: str, event_type: str, state_key: str = ""
+    ) -> dict[str, Any] | None:
+        await self._do("state_event")
+        return self.contents.get((room_id, event_type))
 
     async def room_state(self, room_id: str) -> list[dict[str, Any]]:
         await self._do("room_state")

@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot import boards as module
+from bot import metrics
+from bot.board import Board
+from bot.boards import Boards
+from bot.errors import Forbidden, RateLimited, Transient
+from bot.handlers.base import BoardFound, BoardGone, Event, RecordingChanged
+from bot.roomstate import RoomState
+from bot.whiteboard.board import BoardKey
+from bot.whiteboard.message import Message
+from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
+from tests.fakes.rooms import (
+    ALICE,
+    BOT,
+    KEY,
+    NOW,
+    OTHER,
+    ROOM,
+    MemoryArchive,
+    Server,
+    board_event,
+    drawn,
+    services,
+    snapshot_events,
+    until,
+)
+from tests.unit.whiteboard.people import Person, loaded, texts
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SAVE_AFTER", 0.002)
+    monkeypatch.setattr(module, "backoff", lambda *_, **__: iter([0.002] * 999))
+
+
+class Room:
+    """The boards of a room and everything around them."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, **values: Any) -> None:
+        self.state = RoomState(ROOM, BOT)
+        self.archive = MemoryArchive()
+        self.server = Server()
+        self.told: list[Event] = []
+        self.wanted: frozenset[str] = frozenset()
+        self.changes = 0
+        self.boards = Boards(
+            self.state,
+            self.server,
+            self.archive,
+            services(self.archive, self.told, **values),
+            wanted=lambda: self.wanted,
+            publish=self.publish,
+            changed=self.changed,
+            tasks=tasks,
+        )
+
+    async def publish(self, message: Message) -> None: ...
+
+    def changed(self) -> None:
+        self.changes += 1
+
+    async def has(self, *keys: BoardKey) -> None:
+        for key in keys:
+            self.state.apply(board_event(key))
+        await self.boards.follow()
+
+    async def board(self, key: BoardKey = KEY) -> Board:
+        await self.has(key)
+        await until(lambda: any(event.board == key for event in self.told))
+        return self.boards.found[key.whiteboard_id]
+
+    def saved(self) -> list[str]:
+        return [event_type for event_type, _ in self.server.sent]
+
+
+@asynccontextmanager
+async def room(**values: Any) -> AsyncIterator[Room]:
+    def count() -> float | None:
+        return metrics.REGISTRY.get_sample_value("boardkeeper_boards")
+
+    before = count()
+    async with asyncio.TaskGroup() as tasks:
+        here = Room(tasks, **values)
+        yield here
+        await here.boards.lose_all()
+    here.boards.forget()
+    assert count() == before
+
+
+def alices() -> Person:
+    alice = Person(7)
+    alice.add("a")
+    return alice
+
+
+async def test_a_board_is_found_read_told_and_freed() -> None:
+    async with room() as here:
+        here.server.has_snapshot(alices().state())
+        board = await here.board()
+        assert isinstance(here.told[-1], BoardFound)
+        assert not board.loaded
+        assert here.changes == 1
+        await here.boards.prepare(board)
+        assert set(texts(board.document)) == {"a"}
+        assert here.archive.kinds() == ["snapshot"]
+
+
+async def test_a_board_is_found_once_however_often_it_is_shown() -> None:
+    async with room() as here:
+        await here.has(KEY)
+        await here.has(KEY)
+        await here.board()
+        await here.has(KEY)
+        assert here.archive.calls["board_id"] == 1
+
+
+async def test_a_board_that_vanishes_while_it_is_numbered_is_not_there() -> None:
+    async with room() as here:
+        here.archive.slow.add("board_id")
+        await here.has(KEY)
+        here.state.apply(board_event(content={}))
+        await here.boards.follow()
+        here.archive.go.set()
+        await asyncio.sleep(0.005)
+        assert (here.boards.found, here.told) == ({}, [])
+
+
+async def test_another_document_is_another_board() -> None:
+    async with room() as here:
+        first = await here.board()
+        second = await here.board(replace(KEY, document_id="$other"))
+        assert first is not second
+        assert [type(event) for event in here.told] == [BoardFound, BoardGone, BoardFound]
+        assert here.archive.gone == [1]
+
+
+async def test_an_archive_that_cannot_number_is_waited_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with room() as here:
+        here.archive.broken.add("board_id")
+        await here.has(KEY)
+        await until(lambda: here.archive.calls["board_id"] > 1)
+        here.archive.broken.clear()
+        await here.board()
+    assert "cannot be recorded yet" in caplog.text
+
+
+async def test_a_board_found_after_the_end_is_none() -> None:
+    async with room() as here:
+        here.archive.slow.add("board_id")
+        await here.has(KEY)
+        await asyncio.sleep(0)
+        await here.boards.lose_all()
+        here.archive.go.set()
+        await asyncio.sleep(0.005)
+        assert (here.boards.found, here.told) == ({}, [])
+
+
+async def test_the_end_of_a_board_that_cannot_be_kept_is_told_all_the_same() -> None:
+    async with room() as here:
+        await here.board()
+        here.archive.broken.add("board_gone")
+        await here.boards.lose_all()
+        assert isinstance(here.told[-1], BoardGone)
+
+
+async def test_boards_that_come_while_others_end_pause_or_resume() -> None:
+    async with room() as here:
+        await here.board()
+        here.archive.slow |= {"board_gone", "checkpoint", "save_checkpoint"}
+        board = here.boards.found["w1"]
+        for work in (here.boards.pause, here.boards.resume, here.boards.close):
+            here.archive.go.clear()
+            board._document = None
+            if work != here.boards.resume:
+                loading = asyncio.create_task(board.load())
+                await asyncio.sleep(0.002)
+                here.archive.go.set()
+                await loading
+                here.archive.go.clear()
+                board.ingest([drawn(Person(9).add(work.__name__))])
+            doing = asyncio.create_task(work())
+            await asyncio.sleep(0.002)
+            here.boards.found[work.__name__] = Board(
+                OTHER, 2, here.boards._services, publish=here.publish, save=lambda _: None
+            )
+            metrics.BOARDS.inc()
+            here.archive.go.set()
+            await doing
+
+
+@pytest.mark.parametrize("error", [Transient("gone"), RateLimited("slow", retry_after=0.001)])
+async def test_a_room_that_cannot_be_read_now_is_read_again(error: Exception) -> None:
+    async with room() as here:
+        here.server.has_snapshot(alices().state())
+        here.server.failures["relations"] = [error]
+        await here.board()
+        assert here.archive.kinds() == ["snapshot"]
+
+
+async def test_an_archive_that_cannot_be_read_now_is_read_again() -> None:
+    async with room() as here:
+        here.server.has_snapshot(alices().state())
+        here.archive.broken.add("checkpoint")
+        await here.has(KEY)
+        await until(lambda: here.archive.calls["checkpoint"] > 1)
+        here.archive.broken.clear()
+        await here.board()
+        assert here.archive.kinds() == ["snapshot"]
+
+
+async def test_a_room_that_may_not_be_read_leaves_the_board_incomplete() -> None:
+    async with room() as here:
+        here.server.failures["relations"] = [Forbidden("no")]
+        board = await here.board()
+        assert not board.complete
+
+
+async def test_a_known_snapshot_is_not_read_again() -> None:
+    async with room() as here:
+        here.server.has_snapshot(alices().state())
+        board = await here.board()
+        calls = here.server.calls["relations"]
+        here.wanted = frozenset({KEY.whiteboard_id})  # else it is freed again at once
+        await here.boards.prepare(board)
+        await until(lambda: board.complete)
+        assert here.server.calls["relations"] == calls + 1  # the chunks are not asked for
+        assert here.archive.kinds() == ["snapshot"]
+
+
+async def test_many_looks_at_an_incomplete_board_read_it_once() -> None:
+    async with room() as here:
+        board = await here.board()
+        here.server.slow.add("relations")
+        calls = here.server.calls["relations"]
+        for _ in range(5):
+            await here.boards.prepare(board)
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.002)
+        assert here.server.calls["relations"] == calls + 1
+        here.server.go.set()
+
+
+async def test_opened_for_a_handler_it_stays() -> None:
+    async with room() as here:
+        board = await here.board()
+        await here.boards.open(board)
+        assert board.complete
+        await here.boards.release(board)
+        assert board.loaded
+
+
+async def test_snapshots_from_sync_are_merged_and_malformed_ones_counted() -> None:
+    async with room() as here:
+        await here.board()
+        for event in reversed(snapshot_events(alices().state())):
+            await here.boards.take(event)
+        assert here.archive.kinds() == ["snapshot"]
+        for event in snapshot_events(b"x", "$s9", document_id="$stranger"):
+            await here.boards.take(event)
+        await here.boards.take({"type": SNAPSHOT_TYPE, "content": 5})
+        assert here.archive.kinds() == ["snapshot"]
+
+
+async def test_a_change_of_our_own_is_saved_once_in_a_while() -> None:
+    async with room() as here:
+        board = await here.board()
+        await here.boards.open(board)
+        alice = Person(7)
+        await board.change(alice.add("a"))
+        await board.change(alice.add("b"))
+        await until(lambda: len(here.server.sent) == 2)
+        await asyncio.sleep(0.005)
+        assert here.saved() == [SNAPSHOT_TYPE, CHUNK_TYPE]
+
+
+async def test_saving_is_tried_again_and_given_up_when_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with room() as here:
+        board = await here.board()
+        await here.boards.open(board)
+        here.server.failures["send_event"] = [Transient("gone")]
+        await board.change(Person(7).add("a"))
+        await until(lambda: len(here.server.sent) == 2)
+        here.server.failures["send_event"] = [Forbidden("no")]
+        await board.change(Person(8).add("b"))
+        await until(lambda: "a snapshot could not be written" in caplog.text)
+        assert len(here.server.sent) == 2
+
+
+async def test_no_snapshot_is_written_before_the_rooms_newest_was_read() -> None:
+    async with room() as here:
+        board = await here.board()
+        await here.boards.open(board)
+        await board.change(Person(8).add("ours"))
+        here.server.has_snapshot(alices().state())
+        board.complete = False
+        here.archive.broken.add("has_snapshot")  # and not while the archive cannot be read
+        await asyncio.sleep(0.005)
+        assert here.server.sent == []
+        here.archive.broken.clear()
+        await until(lambda: len(here.server.sent) == 2)
+        assert set(texts(board.document)) == {"a", "ours"}
+        assert loaded(board.document.encode()) == board.content()
+
+
+async def test_looking_mends_and_writes_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.board.CHECKPOINT_EVERY", 1)
+    async with room(lacks=lambda _: True) as here:
+        board = await here.board()
+        await here.boards.prepare(board)
+        board.ingest([drawn(Person(7).add("a"))])
+        await here.boards.look()
+        assert here.archive.kinds() == ["update", "baseline"]
+        assert 1 in here.archive.checkpoints
+
+
+async def test_paused_nothing_is_kept_and_what_came_then_comes_in_without_a_name() -> None:
+    async with room() as here:
+        board = await here.board()
+        await here.boards.prepare(board)
+        await here.boards.pause()
+        assert not here.boards.recording
+        alice = Person(7)
+        board.ingest([drawn(alice.add("a"))])
+        await here.board(OTHER)
+        assert here.archive.entries == []
+        here.server.has_snapshot(alice.state(), ts=NOW - 5)
+        await here.boards.resume()
+        await until(lambda: board.complete or not board.loaded)
+        assert {entry.kind.value for entry in here.archive.entries} == {"baseline"}
+        assert {entry.sender for entry in here.archive.entries} == {None}
+        assert ALICE not in str(here.archive.seen)
+        changes = [event for event in here.told if isinstance(event, RecordingChanged)]
+        assert [event.recording for event in changes] == [False, True, True]
+        await until(lambda: not board.loaded)  # nobody is on it
+
+
+async def test_closing_writes_checkpoints() -> None:
+    async with room() as here:
+        board = await here.board()
+        await here.boards.prepare(board)
+        board.ingest([drawn(Person(7).add("a"))])
+        await here.boards.close()
+        assert 1 in here.archive.checkpoints
+        assert here.boards.found
