@@ -80,7 +80,9 @@ def show(results: Sequence[Result], console: Console) -> None:
     """Print the table."""
     table = Table(title="boardkeeper and the bare LiveKit SDK: median (smallest to largest)")
     for name in ("", "ours", "reference", "unit", "ratio", "goal"):
-        table.add_column(name, justify="left" if name in {"", "unit"} else "right")
+        table.add_column(
+            name, justify="left" if name in {"", "unit"} else "right", no_wrap=not name
+        )
     for one in results:
         ratio = "" if one.ratio is None else f"{one.ratio:.2f}"
         colour = {True: "green", False: "red", None: "default"}[one.met]
