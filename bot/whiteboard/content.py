@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any, Final
 
-from bot.whiteboard.item import ANY, ARRAY, BINARY, FORMAT, MAP, STRING, TEXT, TYPE, Item
+from bot.whiteboard.item import ANY, ARRAY, BINARY, FORMAT, MAP, STRING, TEXT, TYPE, Item, Shared
 from bot.whiteboard.lib0 import UNDEFINED, number, stretch, text, value
-from bot.whiteboard.replica import Shared
 
 
 class _Opaque:
@@ -45,7 +44,11 @@ def values(item: Item) -> list[Any]:
 def latest(shared: Shared, key: str) -> Any:
     """Return what a map holds under a key; UNDEFINED when that is nothing."""
     item = shared.entries.get(key)
-    return UNDEFINED if item is None or item.deleted else values(item)[-1]
+    if item is None or item.deleted:
+        return UNDEFINED
+    if item.kind == ANY and item.length == 1:
+        return value(item.content, 1)[0]  # after the count
+    return values(item)[-1]
 
 
 def plain(shared: Shared) -> Any:

@@ -23,6 +23,7 @@ from enum import Enum
 from typing import Any
 
 from bot.errors import InvalidUpdate
+from bot.whiteboard.causality import causes, missing, news
 from bot.whiteboard.content import read_content
 from bot.whiteboard.inspection import inspect
 from bot.whiteboard.item import Id
@@ -116,7 +117,7 @@ class Document:
     @property
     def version(self) -> str | None:
         """`"0"` slides, `"1"` infinite canvas; None while nothing is known of the board."""
-        known = self._certain or len(self._replica.clocks) > 1 or len(self._waiting)
+        known = self._certain or len(self._replica.store.clocks) > 1 or len(self._waiting)
         return self._version if known and self.supported else None
 
     @property
@@ -141,7 +142,7 @@ class Document:
 
     def encode(self) -> bytes:
         """Return everything accepted as one update, what waits included."""
-        whole = write_update(self._replica.blocks(), self._replica.deletes())
+        whole = write_update(self._replica.store.blocks(), self._replica.store.deletes())
         if self._foreign:
             whole = merge_updates([self._foreign, _changes(whole)])
         waiting = [one.data for one in self._waiting]
@@ -161,11 +162,11 @@ class Document:
         acceptable = inspect(reader.root, reader.touched, self._version) is None
         if acceptable and read_content(reader.root) == self.content():
             return everything
-        return write_update(self._replica.blocks(), self._replica.deletes())
+        return write_update(self._replica.store.blocks(), self._replica.store.deletes())
 
     def state_vector(self) -> bytes:
         """Return the Yjs state vector of what is integrated."""
-        return write_state_vector(self._replica.clocks)
+        return write_state_vector(self._replica.store.clocks)
 
     def diff(self, state_vector: bytes) -> bytes:
         """Return the update that a document with this state vector lacks.
@@ -174,7 +175,7 @@ class Document:
             InvalidUpdate: it is no state vector.
         """
         known = read_state_vector(state_vector)
-        return write_update(self._replica.blocks(known), self._replica.deletes(), known)
+        return write_update(self._replica.store.blocks(known), self._replica.store.deletes(), known)
 
     def content(self) -> dict[str, Any]:
         """Return the board as people see it (`content.read_content`); no slides if unsupported."""
@@ -205,7 +206,7 @@ class Document:
 
     def _try(self, data: bytes, update: Structure, *, partly: bool) -> Outcome:
         """Integrate an update now, or let it wait."""
-        if not partly and (cause := self._replica.missing(update)) is not None:
+        if not partly and (cause := missing(update, self._replica.store.clocks)) is not None:
             return self._wait(Waiting(data, partly=False, causes=(cause,), brings=_ends(update)))
         outcome, rest = self._integrate(update, partly=partly)
         if outcome is _CHANGED:
@@ -235,7 +236,9 @@ class Document:
 
     def _left(self, rest: Structure) -> Waiting:
         data = write_update(rest.blocks, rest.deletes)
-        return Waiting(data, partly=True, causes=self._replica.causes(rest), brings=_ends(rest))
+        return Waiting(
+            data, partly=True, causes=causes(rest, self._replica.store.clocks), brings=_ends(rest)
+        )
 
     def _wait(self, one: Waiting) -> Outcome:
         if one.data in self._waiting:
@@ -246,11 +249,11 @@ class Document:
     def _settle(self, clients: Iterable[int]) -> None:
         """Let go on what waited for these clients, and what waited for that."""
         fresh = set(clients)
-        while ready := self._waiting.take_ready(fresh, self._replica.clocks):
+        while ready := self._waiting.take_ready(fresh, self._replica.store.clocks):
             fresh.clear()
             for one in ready:
                 update = read_update(one.data)
-                cause = None if one.partly else self._replica.missing(update)
+                cause = None if one.partly else missing(update, self._replica.store.clocks)
                 if cause is not None:
                     self._waiting.add(Waiting(one.data, one.partly, (cause,), one.brings))
                     continue
@@ -261,10 +264,10 @@ class Document:
                     fresh.update(update.blocks)
 
     def _full(self, update: Structure) -> bool:
-        held = self._replica.size + self._waiting.size
+        held = self._replica.store.size + self._waiting.size
         if held + update.size <= self._max_bytes:
             return False
-        if held + self._replica.news(update) <= self._max_bytes:
+        if held + news(update, self._replica.store.clocks) <= self._max_bytes:
             return False
         self._waiting.give_up(_ends(update))
         return True
@@ -320,7 +323,9 @@ class Document:
         if outcome.verdict is Verdict.REFUSED:
             return outcome
         if not self._certain:
-            changes = _changes(write_update(self._replica.blocks(), self._replica.deletes()))
+            changes = _changes(
+                write_update(self._replica.store.blocks(), self._replica.store.deletes())
+            )
             other._adopt(changes, partly=True)
             for one in self._waiting:
                 other._adopt(one.data, partly=one.partly)

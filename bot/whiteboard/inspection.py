@@ -11,9 +11,8 @@ from functools import partial
 from typing import Any
 
 from bot.whiteboard.content import entries, latest, values, whole
-from bot.whiteboard.item import Item
+from bot.whiteboard.item import Item, Shared
 from bot.whiteboard.lib0 import UNDEFINED
-from bot.whiteboard.replica import Shared
 from bot.whiteboard.schema import (
     are_ids,
     are_strings,

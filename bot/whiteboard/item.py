@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from json import JSONDecoder
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.lib0 import number, pass_value, stretch, text, write_number, write_text
 
-if TYPE_CHECKING:
-    from bot.whiteboard.replica import Shared
-
 GC, DELETED, JSON, BINARY, STRING, EMBED, FORMAT, TYPE, ANY, DOC, SKIP = range(11)
+GONE = frozenset({GC, DELETED})
+"""Kinds that have no content any more."""
 ARRAY, MAP, TEXT, XML_ELEMENT, XML_FRAGMENT, XML_HOOK, XML_TEXT = range(7)
+ITEM_BYTES = 24
+"""What an item counts towards a document's size besides its content."""
 
 Id = tuple[int, int]
 """Client and clock."""
@@ -55,25 +56,51 @@ class Item:
         "sub",
     )
 
-    def __init__(self, kind: int, client: int, clock: int, length: int = 0) -> None:
+    origin: Id | None
+    right_origin: Id | None
+    parent: Shared | str | Id | None
+    sub: str | None
+    left: Item | None
+    right: Item | None
+    shared: Shared | None
+
+    def __init__(self, kind: int, client: int, clock: int) -> None:
         self.kind = kind
         self.client = client
         self.clock = clock
-        self.length = length
-        self.origin: Id | None = None
-        self.right_origin: Id | None = None
-        self.parent: Shared | str | Id | None = None
-        self.sub: str | None = None
+        self.length = 0
         self.content = b""
-        self.left: Item | None = None
-        self.right: Item | None = None
-        self.shared: Shared | None = None
         self.deleted = False
+        self.origin = self.right_origin = self.parent = self.sub = None
+        self.left = self.right = self.shared = None
 
     @property
     def end(self) -> int:
         """The clock after its last."""
         return self.clock + self.length
+
+
+class Shared:
+    """A shared type: a map's entries, or a list that begins with `start`.
+
+    Attributes:
+        kind: ARRAY … XML_TEXT.
+        name: a root's name; else empty.
+        item: the item that it is the content of; None for a root.
+        start: its first item, deleted ones included.
+        entries: per key the latest item, deleted ones included, in the order keys came up.
+        depth: how many shared types it is in.
+    """
+
+    __slots__ = ("depth", "entries", "item", "kind", "name", "start")
+
+    def __init__(self, kind: int, name: str, item: Item | None, depth: int) -> None:
+        self.kind = kind
+        self.name = name
+        self.item = item
+        self.depth = depth
+        self.start: Item | None = None
+        self.entries: dict[str, Item] = {}
 
 
 # -- contents: how many clocks each takes, and the position after it -----------------------------
@@ -167,7 +194,7 @@ def cut_content(item: Item, offset: int) -> tuple[bytes, bytes]:
     Only contents that can be longer than one clock can be cut.
     """
     data = item.content
-    if item.kind in {GC, DELETED}:
+    if item.kind in GONE:
         return write_number(offset), write_number(item.length - offset)
     if item.kind == STRING:
         units = text(data, 0)[0].encode("utf-16-le")

@@ -30,6 +30,7 @@ UNDEFINED: Final = _Undefined()
 
 _BYTES, _LIST, _OBJECT, _TEXT, _TRUE, _FALSE = 116, 117, 118, 119, 120, 121
 _BIGINT, _DOUBLE, _FLOAT, _INTEGER, _NULL, _UNDEFINED = 122, 123, 124, 125, 126, 127
+_HOLDERS = frozenset({_OBJECT, _LIST})
 _SIZES = {_TRUE: 1, _FALSE: 1, _BIGINT: 9, _DOUBLE: 9, _FLOAT: 5, _NULL: 1, _UNDEFINED: 1}
 
 
@@ -65,8 +66,15 @@ def stretch(data: bytes, position: int) -> tuple[int, int]:
 
 def text(data: bytes, position: int) -> tuple[str, int]:
     """Read a text; return it and the position after it."""
-    start, stop = stretch(data, position)
-    return data[start:stop].decode(), stop
+    length = data[position]
+    if length < 0x80:
+        position += 1
+        stop = position + length
+        if stop > len(data):
+            raise IndexError
+    else:
+        position, stop = stretch(data, position)
+    return data[position:stop].decode(), stop
 
 
 def pass_value(data: bytes, position: int, depth: int = MAX_DEPTH) -> int:
@@ -81,7 +89,7 @@ def pass_value(data: bytes, position: int, depth: int = MAX_DEPTH) -> int:
         return position + size
     if tag == _BYTES:
         return stretch(data, position + 1)[1]
-    if tag not in {_OBJECT, _LIST}:
+    if tag not in _HOLDERS:
         raise InvalidUpdate("unknown kind of value")
     if not depth:
         raise InvalidUpdate("a value is nested too deep")

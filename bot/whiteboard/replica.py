@@ -15,48 +15,23 @@ Source: yjs 13.6 `Item.getMissing`, `Item.integrate`, `integrateStructs`, `readA
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.item import DELETED, GC, MAP, TYPE, Id, Item, cut_content
+from bot.whiteboard.causality import cause, divide_deletes
+from bot.whiteboard.item import DELETED, GC, GONE, MAP, TYPE, Id, Item, Shared, cut_content
 from bot.whiteboard.lib0 import number, write_number
+from bot.whiteboard.store import Store
 from bot.whiteboard.update import Range, Structure
 
 MAX_NESTING = 32
 """Shared types within one another; a board has five."""
-MAX_CAUSES = 64
-ITEM_BYTES = 24
-"""What an item counts towards `Replica.size` besides its content."""
-
-
-class Shared:
-    """A shared type: a map's entries, or a list that begins with `start`.
-
-    Attributes:
-        kind: ARRAY … XML_TEXT.
-        name: a root's name; else empty.
-        item: the item that it is the content of; None for a root.
-        start: its first item, deleted ones included.
-        entries: per key the latest item, deleted ones included, in the order keys came up.
-        depth: how many shared types it is in.
-    """
-
-    __slots__ = ("depth", "entries", "item", "kind", "name", "start")
-
-    def __init__(self, kind: int, name: str, item: Item | None, depth: int) -> None:
-        self.kind = kind
-        self.name = name
-        self.item = item
-        self.depth = depth
-        self.start: Item | None = None
-        self.entries: dict[str, Item] = {}
 
 
 @dataclass(slots=True)
-class _Split:
+class _Cut:
     """Journal: `left` was cut; `content` is what it had."""
 
     left: Item
@@ -77,63 +52,18 @@ class Replica:
         root: name of its one root, a map.
 
     Attributes:
-        clocks: per client, the clock after the last item integrated.
-        size: about how many bytes the document has.
+        store: its items.
         touched: items placed or deleted since the last commit.
     """
 
     def __init__(self, root: str) -> None:
         self.root = Shared(MAP, root, None, 0)
-        self.clocks: dict[int, int] = {}
-        self.size = 0
+        self.store = Store()
         self.touched: list[Item] = []
-        self._items: dict[int, list[Item]] = {}
-        self._starts: dict[int, list[int]] = {}  # their clocks, for bisecting
-        self._journal: list[Item | _Split | _Deletion] = []
+        self._journal: list[Item | _Cut | _Deletion] = []  # an Item was placed
         self._effort = 0
 
     # -- integrating ---------------------------------------------------------------------------
-
-    def missing(self, update: Structure) -> Id | None:
-        """Return the first cause of an update that is neither here nor in the update."""
-        clocks, blocks = self.clocks, update.blocks
-        for client, items in blocks.items():
-            if items[0].clock > clocks.get(client, 0):
-                return client, items[0].clock - 1
-        for client, stop in update.needs.items():
-            if stop > clocks.get(client, 0) and not self._brings(update, client, stop):
-                return client, stop - 1
-        for client, _, stop in update.deletes:
-            if stop > clocks.get(client, 0) and not self._brings(update, client, stop):
-                return client, stop - 1
-        return None
-
-    @staticmethod
-    def _brings(update: Structure, client: int, stop: int) -> bool:
-        items = update.blocks.get(client)
-        return items is not None and stop <= items[-1].end
-
-    def news(self, update: Structure) -> int:
-        """Return by how much an update would make the document larger, in bytes like `size`."""
-        return sum(
-            ITEM_BYTES + len(item.content)
-            for client, items in update.blocks.items()
-            for item in items
-            if item.end > self.clocks.get(client, 0)
-        )
-
-    def causes(self, rest: Structure) -> tuple[Id, ...]:
-        """Return ids that what `integrate` handed back waits for; not all, if they are many."""
-        found: dict[Id, None] = {}
-        for client, items in rest.blocks.items():
-            first = items[0]
-            if first.clock > self.clocks.get(client, 0):
-                found[client, first.clock - 1] = None
-            elif (cause := self._cause(first)) is not None:
-                found[cause] = None
-        for client, start, _ in rest.deletes:
-            found[client, start] = None
-        return tuple(found)[:MAX_CAUSES]
 
     def integrate(self, update: Structure, *, patient: bool = False) -> Structure | None:
         """Integrate what can be integrated of an update whose roots are ours.
@@ -150,28 +80,31 @@ class Replica:
             What cannot, or None when that is nothing.
 
         Raises:
-            InvalidUpdate: types are nested too deep, or finding the places takes too long.
+            InvalidUpdate: it contradicts itself, types are nested too deep, or finding the places
+                takes too long.
         """
         # Searching among concurrent items can take as many steps as there are items, each time.
-        self._effort = 10_000 + self.size // 8
-        rest = Structure(size=update.size)
+        self._effort = 10_000 + self.store.size // 8
         taken = self._integrate_items(update.blocks)
-        for client, items in update.blocks.items():
-            if taken[client] < len(items):
-                rest.blocks[client] = items[taken[client] :]
+        left = {
+            client: items[taken[client] :]
+            for client, items in update.blocks.items()
+            if taken[client] < len(items)
+        }
         deletes: Iterable[Range] = update.deletes
-        if patient and (rest.blocks or any(self._lacks(one) for one in deletes)):
-            deletes, rest.deletes = _divide(update)
+        held: list[Range] = []
+        if patient and (left or any(self._lacks(one) for one in deletes)):
+            deletes, held = divide_deletes(update)
         for client, start, stop in deletes:
-            there = self.clocks.get(client, 0)
+            there = self.store.clocks.get(client, 0)
             if start < there:
                 self._delete_range(client, start, min(stop, there))
             if stop > there:
-                rest.deletes.append((client, max(start, there), stop))
-        return rest if rest.blocks or rest.deletes else None
+                held.append((client, max(start, there), stop))
+        return Structure(blocks=left, deletes=held) if left or held else None
 
     def _lacks(self, deleted: Range) -> bool:
-        return deleted[2] > self.clocks.get(deleted[0], 0)
+        return deleted[2] > self.store.clocks.get(deleted[0], 0)
 
     def _integrate_items(self, blocks: dict[int, list[Item]]) -> dict[int, int]:
         """Integrate items in the order of their causes; return how many of each client's."""
@@ -180,33 +113,34 @@ class Replica:
         ready = sorted(blocks)  # yjs begins with the highest
         while ready:
             client = ready.pop()
-            items, at = blocks[client], taken[client]
-            clock = self.clocks.get(client, 0)
-            while at < len(items):
-                item = items[at]
-                if item.end > clock:
-                    if item.clock > clock:
-                        break
-                    cause = self._cause(item)
-                    if cause is not None:
-                        heappush(blocked.setdefault(cause[0], []), (cause[1], client))
-                        break
-                    self._place(item, clock - item.clock)
-                    clock = item.end
-                at += 1
-            taken[client] = at
-            waiting = blocked.get(client, [])
-            while waiting and waiting[0][0] < clock:
+            needed = self._integrate_block(client, blocks[client], taken)
+            if needed is not None:
+                heappush(blocked.setdefault(needed[0], []), (needed[1], client))
+            waiting = blocked.get(client)
+            while waiting and waiting[0][0] < self.store.clocks.get(client, 0):
                 ready.append(heappop(waiting)[1])
         return taken
 
-    def _cause(self, item: Item) -> Id | None:
-        """Return the first id of another client that an item needs and that is not here."""
-        clocks = self.clocks
-        for one in (item.origin, item.right_origin, item.parent):
-            if isinstance(one, tuple) and one[0] != item.client and one[1] >= clocks.get(one[0], 0):
-                return one
-        return None
+    def _integrate_block(self, client: int, items: list[Item], taken: dict[int, int]) -> Id | None:
+        """Integrate items of one client until one has to wait; return what that waits for.
+
+        None means the end, or that it waits for its own client.
+        """
+        clocks = self.store.clocks
+        clock = clocks.get(client, 0)
+        needed = None
+        at = taken[client] if items[-1].end > clock else len(items)
+        while at < len(items):
+            item = items[at]
+            end = item.clock + item.length
+            if end > clock:
+                if item.clock > clock or (needed := cause(item, clocks)) is not None:
+                    break
+                self._place(item, clock - item.clock)
+                clock = end
+            at += 1
+        taken[client] = at
+        return needed
 
     def _place(self, item: Item, offset: int) -> None:
         """Give an item its place; its first `offset` clocks are here already."""
@@ -227,11 +161,10 @@ class Replica:
             self._append(item)
             return
         item.parent = parent
-        for neighbour in (left, right):
-            if neighbour is not None and (
-                neighbour.parent is not parent or neighbour.sub != item.sub
-            ):
-                raise InvalidUpdate("its neighbours are somewhere else")
+        if not (_is_in(left, parent, item.sub) and _is_in(right, parent, item.sub)):
+            raise InvalidUpdate("its neighbours are somewhere else")
+        if item.sub is not None and not _is_entry(item):
+            raise InvalidUpdate("it is no value of a key")
         if left.right is not right if left is not None else right is None or right.left is not None:
             left = self._resolve(item, parent, left, right)
         self._link(item, parent, left)
@@ -243,7 +176,7 @@ class Replica:
         if isinstance(item.parent, str):
             return self.root
         if isinstance(item.parent, tuple):
-            return self._find(item.parent).shared
+            return self.store.find(item.parent).shared
         neighbour = left or right
         assert neighbour is not None  # who has no parent has an origin
         item.sub = neighbour.sub
@@ -267,7 +200,10 @@ class Replica:
                     conflicting.clear()
                 elif item.right_origin == other.right_origin:
                     break  # the same place: the lower client id comes first
-            elif other.origin is not None and (found := self._find(other.origin)) in before_origin:
+            elif (
+                other.origin is not None
+                and (found := self.store.find(other.origin)) in before_origin
+            ):
                 if found not in conflicting:
                     left = other
                     conflicting.clear()
@@ -291,6 +227,8 @@ class Replica:
             raise InvalidUpdate("too much happened at one place at the same time")
 
     def _link(self, item: Item, parent: Shared, left: Item | None) -> None:
+        """Put an item between its neighbours; who comes last under a key is its value."""
+        shared = _shared(item, parent) if item.kind == TYPE else None
         item.left = left
         if left is not None:
             item.right = left.right
@@ -305,10 +243,8 @@ class Replica:
             parent.entries[item.sub] = item
         self._append(item)
         self.touched.append(item)
-        if item.kind == TYPE:
-            item.shared = _shared(item, parent)
-        elif item.kind == DELETED:
-            item.deleted = True
+        item.shared = shared
+        item.deleted = item.kind == DELETED
         if item.sub is not None and item.right is None and left is not None:
             self._delete(left)  # the value that the key had
         if (parent.item is not None and parent.item.deleted) or (
@@ -317,72 +253,39 @@ class Replica:
             self._delete(item)
 
     def _append(self, item: Item) -> None:
-        items = self._items.get(item.client)
-        if items is None:
-            items = self._items[item.client] = []
-            self._starts[item.client] = []
-        items.append(item)
-        self._starts[item.client].append(item.clock)
-        self.clocks[item.client] = item.end
-        self.size += ITEM_BYTES + len(item.content)
+        self.store.append(item)
         self._journal.append(item)
-
-    # -- finding and cutting -------------------------------------------------------------------
-
-    def _find(self, one: Id) -> Item:
-        client, clock = one
-        return self._items[client][bisect_right(self._starts[client], clock) - 1]
 
     def _clean_end(self, one: Id) -> Item:
         """Return the item that ends with an id, cutting one if need be."""
-        item = self._find(one)
-        if item.kind != GC and one[1] != item.end - 1:
-            self._split(item, one[1] - item.clock + 1)
+        item = self.store.find(one)
+        if one[1] != item.clock + item.length - 1 and item.kind != GC:
+            self._cut(item, one[1] - item.clock + 1)
         return item
 
     def _clean_start(self, one: Id) -> Item:
         """Return the item that begins with an id, cutting one if need be."""
-        item = self._find(one)
-        if item.kind != GC and one[1] != item.clock:
-            return self._split(item, one[1] - item.clock)
+        item = self.store.find(one)
+        if one[1] != item.clock and item.kind != GC:
+            return self._cut(item, one[1] - item.clock)
         return item
 
-    def _split(self, item: Item, offset: int) -> Item:
-        """Cut an item in two; return the right one."""
-        self._journal.append(_Split(item, item.content))
-        right = Item(item.kind, item.client, item.clock + offset, item.length - offset)
-        item.content, right.content = cut_content(item, offset)
-        item.length = offset
-        right.origin = (item.client, right.clock - 1)
-        right.right_origin = item.right_origin
-        right.parent, right.sub, right.deleted = item.parent, item.sub, item.deleted
-        right.left, right.right = item, item.right
-        item.right = right
-        if right.right is not None:
-            right.right.left = right
-        elif right.sub is not None:
-            assert isinstance(right.parent, Shared)
-            right.parent.entries[right.sub] = right
-        at = bisect_right(self._starts[item.client], item.clock)
-        self._items[item.client].insert(at, right)
-        self._starts[item.client].insert(at, right.clock)
-        self.size += ITEM_BYTES
-        return right
+    def _cut(self, item: Item, offset: int) -> Item:
+        self._journal.append(_Cut(item, item.content))
+        return self.store.cut(item, offset)
 
     # -- deleting ------------------------------------------------------------------------------
 
     def _delete_range(self, client: int, start: int, stop: int) -> None:
-        items = self._items[client]
-        at = bisect_right(self._starts[client], start) - 1
-        if not items[at].deleted and items[at].clock < start:
-            self._split(items[at], start - items[at].clock)
-            at += 1
-        while at < len(items) and items[at].clock < stop:
-            if not items[at].deleted:
-                if items[at].end > stop:
-                    self._split(items[at], stop - items[at].clock)
-                self._delete(items[at])
-            at += 1
+        for found in self.store.within(client, start, stop):
+            if found.deleted:
+                continue
+            item = found
+            if item.clock < start:
+                item = self._cut(item, start - item.clock)
+            if item.end > stop:
+                self._cut(item, stop - item.clock)
+            self._delete(item)
 
     def _delete(self, item: Item) -> None:
         if item.deleted:
@@ -399,7 +302,7 @@ class Replica:
     @property
     def changed(self) -> bool:
         """Whether anything was placed or deleted since the last commit."""
-        return any(not isinstance(entry, _Split) for entry in self._journal)
+        return any(type(entry) is not _Cut for entry in self._journal)
 
     def commit(self) -> None:
         """Make what was integrated final: deleted contents are let go, neighbours merge."""
@@ -413,26 +316,18 @@ class Replica:
         for item in gone:
             self._let_go(item)
         for item in gone:
-            self._merge_around(item)
+            self.store.merge_around(item)
 
     def _let_go(self, item: Item) -> None:
         shared = item.shared
-        if item.kind not in {GC, DELETED}:
-            self.size -= len(item.content)
+        if item.kind not in GONE:
+            self.store.size -= len(item.content)
             item.kind, item.content, item.shared = DELETED, write_number(item.length), None
+            self.store.size += len(item.content)
         if shared is not None:
             for child in list(_children(shared, history=True)):
                 self._let_go(child)
                 _collect(child)
-
-    def _merge_around(self, item: Item) -> None:
-        """Merge an item with its neighbours in clock order, as far as yjs does."""
-        items, starts = self._items[item.client], self._starts[item.client]
-        at = bisect_right(starts, item.clock) - 1
-        for left_at in (at, at - 1):
-            if 0 <= left_at < len(items) - 1 and _merge(items[left_at], items[left_at + 1]):
-                del items[left_at + 1], starts[left_at + 1]
-                self.size -= ITEM_BYTES
 
     def rollback(self) -> None:
         """Take back everything since the last commit."""
@@ -440,64 +335,38 @@ class Replica:
         for entry in reversed(self._journal):
             if isinstance(entry, _Deletion):
                 entry.item.deleted = False
-            elif isinstance(entry, _Split):
-                self._unsplit(entry)
+            elif isinstance(entry, _Cut):
+                self.store.join(entry.left, entry.content)
             else:
-                self._unplace(entry)
+                self.store.pop(entry)
+                _unlink(entry)
         self._journal.clear()
 
-    def _unplace(self, item: Item) -> None:
-        self._items[item.client].pop()
-        self._starts[item.client].pop()
-        self.size -= ITEM_BYTES + len(item.content)
-        if item.clock:
-            self.clocks[item.client] = item.clock
-        else:
-            del self.clocks[item.client], self._items[item.client], self._starts[item.client]
-        if not isinstance(item.parent, Shared):
-            return  # collected at once
+
+def _is_entry(item: Item) -> bool:
+    """Return whether yjs could have written this under a key."""
+    return item.right_origin is None and (item.length == 1 or item.kind == DELETED)
+
+
+def _is_in(neighbour: Item | None, parent: Shared, sub: str | None) -> bool:
+    return neighbour is None or (neighbour.parent is parent and neighbour.sub == sub)
+
+
+def _unlink(item: Item) -> None:
+    """Take an item out from between its neighbours; it was the last one put there."""
+    if not isinstance(item.parent, Shared):
+        return  # collected at once
+    if item.left is not None:
+        item.left.right = item.right
+    elif item.sub is None:
+        item.parent.start = item.right
+    if item.right is not None:
+        item.right.left = item.left
+    elif item.sub is not None:
         if item.left is not None:
-            item.left.right = item.right
-        elif item.sub is None:
-            item.parent.start = item.right
-        if item.right is not None:
-            item.right.left = item.left
-        elif item.sub is not None:
-            if item.left is not None:
-                item.parent.entries[item.sub] = item.left
-            else:
-                del item.parent.entries[item.sub]
-
-    def _unsplit(self, entry: _Split) -> None:
-        left = entry.left
-        at = bisect_right(self._starts[left.client], left.clock)
-        right = self._items[left.client].pop(at)
-        self._starts[left.client].pop(at)
-        self.size -= ITEM_BYTES
-        left.content = entry.content
-        left.length += right.length
-        _bridge(left, right)
-
-    # -- handing on ----------------------------------------------------------------------------
-
-    def blocks(self, since: Mapping[int, int] | None = None) -> dict[int, list[Item]]:
-        """Return per client the items that somebody with these clocks lacks.
-
-        The first of them may be known in part.
-        """
-        found = {}
-        for client, items in self._items.items():
-            known = since.get(client, 0) if since else 0
-            if known < self.clocks[client]:
-                found[client] = items[bisect_right(self._starts[client], known) - 1 :]
-        return found
-
-    def deletes(self) -> Iterator[Range]:
-        """Return everything deleted."""
-        for client, items in self._items.items():
-            for item in items:
-                if item.deleted:
-                    yield client, item.clock, item.end
+            item.parent.entries[item.sub] = item.left
+        else:
+            del item.parent.entries[item.sub]
 
 
 def _children(shared: Shared, *, history: bool = False) -> Iterator[Item]:
@@ -513,34 +382,6 @@ def _children(shared: Shared, *, history: bool = False) -> Iterator[Item]:
             entry = entry.left if history else None
 
 
-def _divide(update: Structure) -> tuple[list[Range], list[Range]]:
-    """Divide the deletions of an update into those of what comes as deleted, and others."""
-    now: list[Range] = []
-    later: list[Range] = []
-    dead = {
-        client: [item for item in items if item.kind in {GC, DELETED}]
-        for client, items in update.blocks.items()
-    }
-    for client, first, stop in update.deletes:
-        start = first
-        items = dead.get(client, [])
-        for at in range(bisect_right(items, first, key=_end), len(items)):
-            left, right = max(start, items[at].clock), min(stop, items[at].end)
-            if left >= right:
-                break
-            now.append((client, left, right))
-            if start < left:
-                later.append((client, start, left))
-            start = right
-        if start < stop:
-            later.append((client, start, stop))
-    return now, later
-
-
-def _end(item: Item) -> int:
-    return item.end
-
-
 def _shared(item: Item, parent: Shared) -> Shared:
     if parent.depth >= MAX_NESTING:
         raise InvalidUpdate("types are nested too deep")
@@ -552,30 +393,3 @@ def _collect(item: Item) -> None:
     item.kind, item.deleted, item.content = GC, True, write_number(item.length)
     item.origin = item.right_origin = item.parent = item.sub = None
     item.left = item.right = item.shared = None
-
-
-def _bridge(left: Item, right: Item) -> None:
-    """Let `left` take the place of `right` too."""
-    left.right = right.right
-    if right.right is not None:
-        right.right.left = left
-    elif right.sub is not None:
-        assert isinstance(right.parent, Shared)
-        right.parent.entries[right.sub] = left
-
-
-def _merge(left: Item, right: Item) -> bool:
-    """Merge two items that follow each other in clock order, if nothing is lost by it."""
-    if left.kind != right.kind or left.kind not in {GC, DELETED}:
-        return False
-    if left.kind == DELETED:
-        if (
-            left.right is not right
-            or right.origin != (left.client, left.end - 1)
-            or left.right_origin != right.right_origin
-        ):
-            return False
-        _bridge(left, right)
-    left.length += right.length
-    left.content = write_number(left.length)
-    return True

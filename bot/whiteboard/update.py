@@ -15,14 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.item import GC, MEASURES, SKIP, Id, Item, cut_content
+from bot.whiteboard.item import GC, MEASURES, SKIP, Id, Item, Shared, cut_content
 from bot.whiteboard.lib0 import number, text, write_number, write_text
-
-if TYPE_CHECKING:
-    from bot.whiteboard.replica import Shared
 
 MAX_CLOCK = 2**31 - 1
 MAX_STRUCTS = 500_000
@@ -31,6 +27,8 @@ MAX_CONTENT = 4 * 1024 * 1024
 """Bytes of one struct's content."""
 
 _ORIGIN, _RIGHT_ORIGIN, _SUB = 0x80, 0x40, 0x20
+
+_BARE = frozenset({GC, SKIP})  # have no references
 
 Range = tuple[int, int, int]
 """Client, first clock, clock after the last."""
@@ -98,12 +96,13 @@ def _read_items(
 ) -> tuple[list[Item], int]:
     count, client, clock = block
     items: list[Item] = []
+    skipped = False
     for _ in range(count):
         info = data[position]
         kind = info & 31
         position += 1
         item = Item(kind, client, clock)
-        if kind not in {GC, SKIP}:
+        if kind not in _BARE:
             position = _read_references(data, position, info, item, found)
         measure = MEASURES.get(kind)
         if measure is None:
@@ -112,10 +111,12 @@ def _read_items(
         clock += length
         if not length or clock > MAX_CLOCK or after - position > MAX_CONTENT:
             raise InvalidUpdate("a struct's length is out of bounds")
-        if kind != SKIP:
+        if kind == SKIP:
+            skipped = bool(items)  # else it says nothing
+        else:
+            found.gaps = found.gaps or skipped
             item.length = length
             item.content = data[position:after]
-            found.gaps = found.gaps or bool(items and items[-1].end != item.clock)
             items.append(item)
         position = after
     return items, position
@@ -197,7 +198,8 @@ def _write_block(client: int, items: Iterable[Item], position: int) -> bytes:
     structs: list[bytes] = []
     first = position
     for item in items:
-        if item.end <= position:
+        end = item.clock + item.length
+        if end <= position:
             continue
         offset = max(0, position - item.clock)
         if not structs:
@@ -205,7 +207,7 @@ def _write_block(client: int, items: Iterable[Item], position: int) -> bytes:
         elif item.clock > position:
             structs.append(_SKIP_INFO + write_number(item.clock - position))
         structs.append(write_item(item, offset))
-        position = item.end
+        position = end
     if not structs:
         return b""
     head = write_number(len(structs)) + write_number(client) + write_number(first)

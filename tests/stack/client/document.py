@@ -123,7 +123,7 @@ class BoardDocument:
         # Of bytes with a gap pycrdt would integrate what is behind it, too.
         replica = Replica(self.version)
         replica.integrate(read_update(data))
-        doc.apply_update(write_update(replica.blocks(), replica.deletes()))
+        doc.apply_update(write_update(replica.store.blocks(), replica.store.deletes()))
         return doc
 
     def _root(self, doc: Doc[Any]) -> Root:

@@ -8,7 +8,8 @@ from pycrdt import Array, Doc, Map, Text, XmlFragment
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.content import OPAQUE, plain, read_content
-from bot.whiteboard.replica import MAX_NESTING, Replica, Shared
+from bot.whiteboard.item import Shared
+from bot.whiteboard.replica import MAX_NESTING, Replica
 from bot.whiteboard.update import read_update
 from tests.unit.whiteboard.people import FIRST_SLIDE, Person, shape
 

@@ -1,0 +1,95 @@
+"""What an update builds on, and what of that is there.
+
+`clocks` says per client the clock after the last item that is there, without gaps.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+
+from bot.whiteboard.item import GONE, ITEM_BYTES, Id, Item
+from bot.whiteboard.update import Range, Structure
+
+MAX_CAUSES = 64
+
+Clocks = Mapping[int, int]
+
+
+def missing(update: Structure, clocks: Clocks) -> Id | None:
+    """Return the first id an update needs that is neither there nor in the update."""
+    for client, items in update.blocks.items():
+        if items[0].clock > clocks.get(client, 0):
+            return client, items[0].clock - 1
+    for client, stop in update.needs.items():
+        if stop > clocks.get(client, 0) and not _brings(update, client, stop):
+            return client, stop - 1
+    for client, _, stop in update.deletes:
+        if stop > clocks.get(client, 0) and not _brings(update, client, stop):
+            return client, stop - 1
+    return None
+
+
+def _brings(update: Structure, client: int, stop: int) -> bool:
+    items = update.blocks.get(client)
+    return items is not None and stop <= items[-1].end
+
+
+def cause(item: Item, clocks: Clocks) -> Id | None:
+    """Return the first id of another client that an item needs and that is not there."""
+    for one in (item.origin, item.right_origin, item.parent):
+        if type(one) is tuple and one[0] != item.client and one[1] >= clocks.get(one[0], 0):
+            return one
+    return None
+
+
+def causes(rest: Structure, clocks: Clocks) -> tuple[Id, ...]:
+    """Return ids that what could not be integrated waits for; not all, if they are many."""
+    found: dict[Id, None] = {}
+    for client, items in rest.blocks.items():
+        if items[0].clock > clocks.get(client, 0):
+            found[client, items[0].clock - 1] = None
+        elif (needed := cause(items[0], clocks)) is not None:
+            found[needed] = None
+    for client, start, stop in rest.deletes:
+        if stop > clocks.get(client, 0):
+            found[client, max(start, clocks.get(client, 0))] = None
+    return tuple(found)[:MAX_CAUSES]
+
+
+def news(update: Structure, clocks: Clocks) -> int:
+    """Return by how many bytes an update would make the document larger (as `Store.size`)."""
+    return sum(
+        ITEM_BYTES + len(item.content)
+        for client, items in update.blocks.items()
+        for item in items
+        if item.end > clocks.get(client, 0)
+    )
+
+
+def divide_deletes(update: Structure) -> tuple[list[Range], list[Range]]:
+    """Divide the deletions of an update into those of what comes as deleted, and others."""
+    now: list[Range] = []
+    later: list[Range] = []
+    dead = {
+        client: [item for item in items if item.kind in GONE]
+        for client, items in update.blocks.items()
+    }
+    for client, first, stop in update.deletes:
+        start = first
+        items = dead.get(client, [])
+        for at in range(bisect_right(items, first, key=_end), len(items)):
+            left, right = max(start, items[at].clock), min(stop, items[at].end)
+            if left >= right:
+                break
+            now.append((client, left, right))
+            if start < left:
+                later.append((client, start, left))
+            start = right
+        if start < stop:
+            later.append((client, start, stop))
+    return now, later
+
+
+def _end(item: Item) -> int:
+    return item.end

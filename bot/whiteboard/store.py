@@ -1,0 +1,156 @@
+"""Store: all items of a document by their ids, without gaps per client."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+
+from bot.whiteboard.item import DELETED, GONE, ITEM_BYTES, Id, Item, Shared, cut_content
+from bot.whiteboard.lib0 import write_number
+from bot.whiteboard.update import Range
+
+
+class Store:
+    """The items of a document.
+
+    Attributes:
+        clocks: per client, the clock after its last item.
+        size: about how many bytes the document has.
+    """
+
+    def __init__(self) -> None:
+        self.clocks: dict[int, int] = {}
+        self.size = 0
+        self._items: dict[int, list[Item]] = {}
+        self._starts: dict[int, list[int]] = {}  # their clocks, for bisecting
+
+    def append(self, item: Item) -> None:
+        """Add the next item of its client."""
+        client = item.client
+        items = self._items.get(client)
+        if items is None:
+            items = self._items[client] = []
+            self._starts[client] = []
+        items.append(item)
+        self._starts[client].append(item.clock)
+        self.clocks[client] = item.clock + item.length
+        self.size += ITEM_BYTES + len(item.content)
+
+    def pop(self, item: Item) -> None:
+        """Take back the last item of its client."""
+        client = item.client
+        self._items[client].pop()
+        self._starts[client].pop()
+        self.size -= ITEM_BYTES + len(item.content)
+        if item.clock:
+            self.clocks[client] = item.clock
+        else:
+            del self.clocks[client], self._items[client], self._starts[client]
+
+    def find(self, one: Id) -> Item:
+        """Return the item that has an id, which is there."""
+        client, clock = one
+        return self._items[client][bisect_right(self._starts[client], clock) - 1]
+
+    def within(self, client: int, start: int, stop: int) -> list[Item]:
+        """Return the items that have ids in a range, the first of which is there."""
+        starts = self._starts[client]
+        first = bisect_right(starts, start) - 1
+        return self._items[client][first : bisect_right(starts, stop - 1)]
+
+    # -- cutting and joining -------------------------------------------------------------------
+
+    def cut(self, item: Item, offset: int) -> Item:
+        """Cut an item in two; return the right one."""
+        right = Item(item.kind, item.client, item.clock + offset)
+        right.length = item.length - offset
+        item.content, right.content = cut_content(item, offset)
+        item.length = offset
+        right.origin = (item.client, right.clock - 1)
+        right.right_origin = item.right_origin
+        right.parent, right.sub, right.deleted = item.parent, item.sub, item.deleted
+        right.left, right.right = item, item.right
+        item.right = right
+        if right.right is not None:
+            right.right.left = right
+        elif right.sub is not None:
+            _let_be_latest(right)
+        at = bisect_right(self._starts[item.client], item.clock)
+        self._items[item.client].insert(at, right)
+        self._starts[item.client].insert(at, right.clock)
+        self.size += ITEM_BYTES
+        return right
+
+    def join(self, left: Item, content: bytes) -> None:
+        """Take back a cut; `content` is what the item had."""
+        at = bisect_right(self._starts[left.client], left.clock)
+        right = self._items[left.client].pop(at)
+        self._starts[left.client].pop(at)
+        self.size -= ITEM_BYTES
+        left.content = content
+        left.length += right.length
+        _bridge(left, right)
+
+    def merge_around(self, item: Item) -> None:
+        """Merge an item with those before and after it, as far as yjs does."""
+        items, starts = self._items[item.client], self._starts[item.client]
+        at = bisect_right(starts, item.clock) - 1
+        for left in (at, at - 1):
+            if 0 <= left < len(items) - 1:
+                held = len(items[left].content) + len(items[left + 1].content)
+                if _merge(items[left], items[left + 1]):
+                    del items[left + 1], starts[left + 1]
+                    self.size -= ITEM_BYTES + held - len(items[left].content)
+
+    # -- handing on ----------------------------------------------------------------------------
+
+    def blocks(self, since: Mapping[int, int] | None = None) -> dict[int, list[Item]]:
+        """Return per client the items that somebody with these clocks lacks.
+
+        The first of them may be known in part.
+        """
+        found = {}
+        for client, items in self._items.items():
+            known = since.get(client, 0) if since else 0
+            if known < self.clocks[client]:
+                found[client] = items[bisect_right(self._starts[client], known) - 1 :]
+        return found
+
+    def deletes(self) -> Iterator[Range]:
+        """Return everything deleted."""
+        for client, items in self._items.items():
+            for item in items:
+                if item.deleted:
+                    yield client, item.clock, item.clock + item.length
+
+
+def _let_be_latest(item: Item) -> None:
+    assert isinstance(item.parent, Shared)
+    assert item.sub is not None
+    item.parent.entries[item.sub] = item
+
+
+def _bridge(left: Item, right: Item) -> None:
+    """Let `left` take the place of `right` too."""
+    left.right = right.right
+    if right.right is not None:
+        right.right.left = left
+    elif right.sub is not None:
+        _let_be_latest(left)
+
+
+def _merge(left: Item, right: Item) -> bool:
+    """Merge two items that follow each other in clock order, if nothing is lost by it."""
+    if left.kind != right.kind or left.kind not in GONE:
+        return False
+    if left.kind == DELETED:
+        if (
+            left.right is not right
+            or right.origin != (left.client, left.end - 1)
+            or left.right_origin != right.right_origin
+        ):
+            return False
+        _bridge(left, right)
+    left.length += right.length
+    left.content = write_number(left.length)
+    return True
