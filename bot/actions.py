@@ -241,5 +241,11 @@ def _timestamp(text: str, now: datetime) -> int:
 
 
 def show_time(ts: int) -> str:
-    """Return an instant as `2026-11-20 14:05:30 UTC`."""
-    return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """Return an instant as `2026-11-20 14:05:30 UTC`; one beyond the calendar as it is.
+
+    Snapshots bear the time their sender's server says, whatever that is.
+    """
+    try:
+        return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return str(ts)

@@ -14,6 +14,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bot import __version__, metrics
+from bot.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ class Web:
     Args:
         listen: host and port; port 0 takes a free one.
         components: asked at each `/ready`.
+
+    Raises:
+        UsageError: on entering: the address cannot be listened on.
     """
 
     def __init__(
@@ -51,8 +55,12 @@ class Web:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, *self._listen)
-        await site.start()
+        try:
+            await web.TCPSite(self._runner, *self._listen).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            where = ":".join(map(str, self._listen))
+            raise UsageError(f"web.listen: cannot listen on {where}: {error.strerror}") from error
         self.port = self._runner.addresses[0][1]
         return self
 

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import roomstate
+from bot.roomstate import STATE_TYPES, RoomState
+from tests.fakes.rooms import (
+    ALICE,
+    BOT,
+    DEVICE,
+    KEY,
+    NOW,
+    OTHER,
+    ROOM,
+    board_event,
+    member,
+    off_board,
+    on_board,
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+GOOD = [
+    board_event(),
+    board_event(content={}),
+    member(ALICE),
+    member(BOT, "leave"),
+    on_board(),
+    on_board(BOT, DEVICE),
+    off_board(),
+]
+EVENTS = st.sampled_from(GOOD) | st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(sorted(STATE_TYPES)) | JSON,
+        "state_key": st.just("") | JSON,
+        "sender": st.just(ALICE) | JSON,
+        "event_id": JSON,
+        "origin_server_ts": JSON,
+        "redacts": JSON,
+        "content": JSON
+        | st.fixed_dictionaries(
+            {},
+            optional=dict.fromkeys(
+                [
+                    "membership",
+                    "room_version",
+                    "additional_creators",
+                    "replacement_room",
+                    "users",
+                    "events",
+                    "users_default",
+                    "state_default",
+                    "redacts",
+                    "documentId",
+                    "application",
+                ],
+                JSON,
+            ),
+        ),
+    },
+)
+
+
+def said(kind: str, key: str = "", **content: Any) -> dict[str, Any]:
+    return {"type": kind, "state_key": key, "sender": ALICE, "content": content}
+
+
+def state(*events: dict[str, Any]) -> RoomState:
+    room = RoomState(ROOM, BOT)
+    for event in events:
+        room.apply(event)
+    return room
+
+
+@given(st.lists(EVENTS, max_size=8))
+def test_whatever_a_room_says_it_can_be_asked(events: list[dict[str, Any]]) -> None:
+    room = RoomState(ROOM, BOT)
+    for event in events:
+        room.apply(event)
+        room.redact(event)
+        room.live(NOW)
+        room.oldest_board()
+        room.may_announce()
+        room.own_keys(DEVICE)
+
+
+def test_boards_come_change_and_go() -> None:
+    room = state(board_event(OTHER, origin_server_ts=5), board_event())
+    assert room.boards == {"w1": KEY, "w2": OTHER}
+    assert room.oldest_board() == KEY
+    room.apply(board_event(content={}))
+    assert room.oldest_board() == OTHER
+    assert state().oldest_board() is None
+    assert state(board_event(origin_server_ts="x")).oldest_board() == KEY
+
+
+def test_boards_and_memberships_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roomstate, "MAX_BOARDS", 1)
+    monkeypatch.setattr(roomstate, "MAX_MEMBERSHIPS", 1)
+    room = state(board_event(), board_event(OTHER), on_board(), on_board(device="A2"))
+    assert (set(room.boards), len(room.memberships)) == ({"w1"}, 1)
+
+
+def test_only_members_of_the_room_are_live() -> None:
+    room = state(on_board())
+    assert room.live(NOW) == []
+    room.apply(member(ALICE))
+    assert [one.user_id for one in room.live(NOW)] == [ALICE]
+    room.apply(member(ALICE, "leave"))
+    assert room.live(NOW) == []
+
+
+def test_malformed_or_empty_memberships_are_leaves() -> None:
+    broken = on_board()
+    broken["content"] = {**broken["content"], "expires": "soon"}
+    for event in (broken, off_board()):
+        assert state(on_board(), event).memberships == {}
+
+
+def test_a_redacted_membership_is_a_leave() -> None:
+    for redaction in ({"redacts": "$m1"}, {"content": {"redacts": "$m1"}}):
+        room = state(on_board())
+        assert room.redact(redaction) == [f"_{ALICE}_AD"]
+        assert room.memberships == {}
+    assert state(on_board()).redact({"redacts": "$other", "content": 5}) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("m.room.power_levels", {"users": {BOT: 100}}),
+        ("m.room.encryption", {"algorithm": "x"}),
+        ("m.room.tombstone", {"replacement_room": "!new"}),
+        ("m.room.create", {"room_version": "12"}),
+    ],
+)
+def test_what_holds_for_the_room_stands_under_the_empty_key(
+    kind: str, content: dict[str, Any]
+) -> None:
+    def facts(room: RoomState) -> object:
+        return room.power_levels, room.encrypted, room.replacement, room.creators
+
+    assert facts(state(said(kind, "elsewhere", **content))) == facts(state())
+    assert facts(state(said(kind, **content))) != facts(state())
+
+
+def test_creators_of_version_12_stand_above_all() -> None:
+    room = state(said("m.room.create", room_version="12", additional_creators=[BOT, 5]))
+    assert room.creators == {ALICE, BOT}
+    assert state(said("m.room.create", room_version="12", additional_creators=5)).creators == {
+        ALICE
+    }
+    assert state(said("m.room.create", room_version="11")).creators == frozenset()
+
+
+def test_our_own_membership_is_followed() -> None:
+    assert state(member(BOT, "leave")).own_membership == "leave"
+    assert state(said("m.room.member", BOT, membership=5)).own_membership == "leave"
+
+
+def test_who_may_announce() -> None:
+    event = "org.matrix.msc3401.call.member"
+    assert state().may_announce()
+    levels: list[tuple[dict[str, Any], bool]] = [
+        ({"events": {event: 0}}, True),
+        ({}, False),
+        ({"state_default": 0}, True),
+        ({"state_default": "x"}, False),
+        ({"users": {BOT: 50}}, True),
+    ]
+    for content, may in levels:
+        assert state(said("m.room.power_levels", other=1, **content)).may_announce() is may
+
+
+def test_own_keys_hold_nothing_else() -> None:
+    call = on_board(BOT, DEVICE)
+    call["content"] = {**call["content"], "application": "m.call"}
+    assert state(on_board(BOT, DEVICE), on_board()).own_keys(DEVICE) == [f"_{BOT}_{DEVICE}"]
+    assert state(call).own_keys(DEVICE) == []
