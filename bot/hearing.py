@@ -93,8 +93,11 @@ class Hearing:
                 self._waiting.append((packet, message))
             else:
                 arrivals.append(self._arrival(packet, message, names))
-        while len(self._waiting) > MAX_UNKNOWN or self._bytes() > MAX_UNKNOWN_BYTES:
-            arrivals.append(self._arrival(*self._waiting.popleft(), names))
+        size = sum(len(packet.data) for packet, _ in self._waiting)
+        while len(self._waiting) > MAX_UNKNOWN or size > MAX_UNKNOWN_BYTES:
+            packet, message = self._waiting.popleft()
+            size -= len(packet.data)
+            arrivals.append(self._arrival(packet, message, names))
         if arrivals:
             self._deliver(arrivals)
 
@@ -114,9 +117,6 @@ class Hearing:
         self._waiting = still
         if arrivals:
             self._deliver(arrivals)
-
-    def _bytes(self) -> int:
-        return sum(len(packet.data) for packet, _ in self._waiting)
 
     def _read(self, packet: Packet) -> Message | None:
         window = int(packet.at) // WINDOW

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+import pytest
+
+from bot import hearing, metrics
+from bot.board import Arrival
+from bot.hearing import Hearing
+from bot.whiteboard.message import FocusOn, encode
+from tests.fakes.rooms import ALICE, NOW
+
+
+@dataclass
+class Heard:
+    identity: str | None
+    data: bytes
+    at: float
+
+
+def packet(slide: str, identity: str | None = "alice", age: float = 0.0) -> Heard:
+    return Heard(identity, encode(FocusOn(slide)), monotonic() - age)
+
+
+class Ear:
+    def __init__(self) -> None:
+        self.names = {"alice": (ALICE, "AD")}
+        self.arrivals: list[Arrival] = []
+        self.hearing = Hearing(lambda: dict(self.names), self.take, lambda: NOW)
+
+    def take(self, arrivals: Sequence[Arrival]) -> None:
+        self.arrivals += arrivals
+
+    def heard(self) -> list[tuple[str, str | None]]:
+        return [
+            (one.message.slide_id, one.sender)
+            for one in self.arrivals
+            if isinstance(one.message, FocusOn)
+        ]
+
+
+def test_packets_get_the_name_and_the_time_they_came() -> None:
+    ear = Ear()
+    ear.hearing.take([packet("a", age=1.0)])
+    [arrival] = ear.arrivals
+    assert (arrival.sender, arrival.device) == (ALICE, "AD")
+    assert -1100 < arrival.ts - NOW <= -1000
+    assert ear.hearing.due is None
+
+
+def test_an_unknown_sender_waits_for_his_membership() -> None:
+    ear = Ear()
+    ear.hearing.take([packet("a", "bob")])
+    assert ear.hearing.due is not None
+    ear.hearing.settle()
+    assert ear.heard() == []
+    ear.names["bob"] = ("@bob:here", "BD")
+    ear.hearing.memberships_changed()
+    ear.hearing.take([packet("b", "bob")])
+    assert ear.heard() == [("a", "@bob:here"), ("b", "@bob:here")]
+
+
+def test_who_never_gets_a_name_is_heard_without_one() -> None:
+    ear = Ear()
+    ear.hearing.take([packet("a", "bob", age=hearing.UNKNOWN_FOR), packet("b", None)])
+    ear.hearing.settle()
+    assert ear.heard() == [("b", None), ("a", None)]
+
+
+@pytest.mark.parametrize(("bound", "most"), [("MAX_UNKNOWN", 2), ("MAX_UNKNOWN_BYTES", 200)])
+def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch, bound: str, most: int) -> None:
+    monkeypatch.setattr(hearing, bound, most)
+    ear = Ear()
+    ear.hearing.take([packet(slide, "bob") for slide in "abcdef"])
+    heard = [slide for slide, _ in ear.heard()]
+    assert heard
+    assert heard == list("abcdef")[: len(heard)]
+    assert len(heard) < 6
+
+
+def test_floods_and_nonsense_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def count(outcome: str) -> float:
+        labels = {"reason": outcome}
+        return metrics.REGISTRY.get_sample_value("boardkeeper_packets_dropped_total", labels) or 0.0
+
+    monkeypatch.setattr(hearing, "MAX_IN_WINDOW", 2)
+    before = count("too_many"), count("invalid")
+    ear = Ear()
+    ear.hearing.take([Heard("alice", encode(FocusOn(slide)), 100.0) for slide in "abc"])
+    ear.hearing.take([Heard("alice", encode(FocusOn("d")), 104.0), Heard("alice", b"{", 104.0)])
+    assert [slide for slide, _ in ear.heard()] == ["a", "b", "d"]
+    assert (count("too_many"), count("invalid")) == (before[0] + 1, before[1] + 1)

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from bot import host as module
+from bot.errors import Forbidden, Transient
+from bot.host import Context, Host
+from bot.invites import Policy
+from bot.matrix.batches import RoomBatch
+from tests.fakes.rooms import ALICE, BOT, KEY, ROOM, board_event, member, until
+from tests.unit.rooms.test_room import POWER, House
+
+INVITED = {
+    "type": "m.room.member",
+    "state_key": BOT,
+    "sender": ALICE,
+    "content": {"membership": "invite"},
+}
+WHOLE = (POWER, member(BOT), member(ALICE))
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "backoff", lambda *_: iter([0.001] * 999))
+
+
+class Hotel:
+    def __init__(self) -> None:
+        self.house = House()
+        self.server: Any = self.house.server
+        self.server.state = list(WHOLE)
+        policy = Policy(["@*:here"], [], 9, 9)
+        self.host = Host(self.server, self.house.shared, policy)
+
+    async def says(
+        self, *state: dict[str, Any], kind: Any = "join", whole: bool = True
+    ) -> asyncio.Future[None]:
+        return await self.host.deliver(RoomBatch(ROOM, kind, state, (), full_state=whole))
+
+
+@asynccontextmanager
+async def hotel() -> AsyncIterator[Hotel]:
+    here = Hotel()
+    async with here.host:
+        yield here
+
+
+async def test_an_invite_is_accepted_or_declined() -> None:
+    async with hotel() as here:
+        await (await here.says(INVITED, kind="invite"))
+        assert here.server.joined == [ROOM]
+        await (await here.says({**INVITED, "sender": "@x:there"}, kind="invite"))
+        assert here.server.left[0][0] == ROOM
+        await (await here.says(kind="invite"))  # by nobody
+        assert len(here.server.joined) == 1
+
+
+@pytest.mark.parametrize(
+    ("errors", "joins"),
+    [([Transient("gone")], 1), ([Forbidden("no")], 0), ([Transient("")] * 5, 0)],
+)
+async def test_joining_is_tried_again(errors: list[Exception], joins: int) -> None:
+    async with hotel() as here:
+        here.server.failures["join"] = errors
+        await (await here.says(INVITED, kind="invite"))
+        assert len(here.server.joined) == joins
+
+
+async def test_a_room_begins_and_ends() -> None:
+    async with hotel() as here:
+        await (await here.says(kind="leave"))
+        await (await here.says(*WHOLE, board_event()))
+        [room] = here.host.rooms
+        await until(lambda: "w1" in room.boards.found)
+        context = Context(logging.getLogger("x"), lambda: here.host)
+        assert context.find(ROOM) == context.find(ROOM, "w1") == KEY
+        assert (await context.board(KEY)) is room.boards.found["w1"]
+        await here.host.close()
+        await (await here.says(kind="leave"))
+        await until(lambda: not here.host.rooms)
+        assert context.find(ROOM) is None
+        assert await context.board(KEY) is None
+        nowhere = Context(logging.getLogger("x"), lambda: None)
+        assert nowhere.find(ROOM) is None
+        assert await nowhere.board(KEY) is None
+
+
+async def test_batches_after_the_end_count_as_handled() -> None:
+    """Else the sync position would stay where it is for the rest of this process."""
+    async with hotel() as here:
+        await (await here.says(*WHOLE))
+        here.house.archive.slow.add("set_room")
+        first = await here.says(kind="leave")
+        later = await here.says(member(ALICE), whole=False)
+        here.house.archive.go.set()
+        await asyncio.wait([first, later])
+        assert not later.cancelled()
+
+
+async def test_coming_again_at_once_begins_another_stay() -> None:
+    async with hotel() as here:
+        await (await here.says(*WHOLE))
+        await here.says(kind="leave")
+        await (await here.says(*WHOLE, board_event()))
+        await until(lambda: here.host.find(ROOM) == KEY)
+
+
+async def test_an_invite_into_a_room_we_thought_we_were_in_ends_that_stay() -> None:
+    async with hotel() as here:
+        await (await here.says(*WHOLE))
+        await (await here.says(INVITED, kind="invite"))
+        assert here.host.rooms == []
+        assert here.server.joined == [ROOM]
+
+
+async def test_a_first_batch_that_is_not_whole_is_completed() -> None:
+    async with hotel() as here:
+        here.server.state.append(board_event())
+        here.server.failures["room_state"] = [Transient("gone")]
+        await (await here.says(member(ALICE), whole=False))
+        assert here.host.find(ROOM) == KEY
+
+
+async def test_a_first_batch_of_a_room_we_are_not_in_begins_nothing() -> None:
+    async with hotel() as here:
+        here.server.failures["room_state"] = [Forbidden("not here")]
+        await (await here.says(member(ALICE), whole=False))
+        await until(lambda: not here.host.rooms)
+        assert here.server.notices == []
+
+
+async def test_a_room_that_fails_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
+    async with hotel() as here:
+        here.house.archive.broken.add("room")
+        handled = await here.says(*WHOLE)
+        await until(lambda: here.house.archive.calls["room"] > 1)
+        here.house.archive.broken.clear()
+        await handled
+        assert here.host.rooms
+    assert "a room failed" in caplog.text
+
+
+async def test_ended_what_was_not_handled_stays_so() -> None:
+    async with hotel() as here:
+        here.house.archive.slow.add("room")
+        handled = await here.says(*WHOLE)
+        await asyncio.sleep(0.002)
+    assert handled.cancelled()
