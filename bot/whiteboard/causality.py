@@ -47,10 +47,10 @@ def causes(rest: Structure, clocks: Clocks) -> tuple[Id, ...]:
     """Return ids that what could not be integrated waits for; not all, if they are many."""
     found: dict[Id, None] = {}
     for client, items in rest.blocks.items():
-        if items[0].clock > clocks.get(client, 0):
-            found[client, items[0].clock - 1] = None
-        elif (needed := cause(items[0], clocks)) is not None:
-            found[needed] = None
+        first = items[0]
+        behind = first.clock > clocks.get(client, 0)
+        needed = (client, first.clock - 1) if behind else cause(first, clocks)
+        found |= {one: None for one in (needed,) if one is not None}
     for client, start, stop in rest.deletes:
         if stop > clocks.get(client, 0):
             found[client, max(start, clocks.get(client, 0))] = None

@@ -141,12 +141,21 @@ class Document:
         return self._waiting.has_gap
 
     def encode(self) -> bytes:
-        """Return everything accepted as one update, what waits included."""
-        whole = write_update(self._replica.store.blocks(), self._replica.store.deletes())
+        """Return everything accepted as one update, what waits included.
+
+        Whoever reads it integrates of what waits what can be, as far as Yjs can tell. Should
+        updates that wait for each other make the board unacceptable together, none is included.
+        """
+        whole = self._whole()
         if self._foreign:
             whole = merge_updates([self._foreign, _changes(whole)])
-        waiting = [one.data for one in self._waiting]
-        return merge_updates([whole, *waiting]) if waiting else whole
+        waiting = merge_updates(one.data for one in self._waiting)
+        if self._foreign or self._objection(read_update(waiting)) is None:
+            return merge_updates([whole, waiting])
+        return whole
+
+    def _whole(self) -> bytes:
+        return write_update(self._replica.store.blocks(), self._replica.store.deletes())
 
     def snapshot(self) -> bytes:
         """Return what may be written to the room: `encode()`, if it changes nothing people see.
@@ -162,7 +171,7 @@ class Document:
         acceptable = inspect(reader.root, reader.touched, self._version) is None
         if acceptable and read_content(reader.root) == self.content():
             return everything
-        return write_update(self._replica.store.blocks(), self._replica.store.deletes())
+        return self._whole()
 
     def state_vector(self) -> bytes:
         """Return the Yjs state vector of what is integrated."""
@@ -207,7 +216,10 @@ class Document:
     def _try(self, data: bytes, update: Structure, *, partly: bool) -> Outcome:
         """Integrate an update now, or let it wait."""
         if not partly and (cause := missing(update, self._replica.store.clocks)) is not None:
-            return self._wait(Waiting(data, partly=False, causes=(cause,), brings=_ends(update)))
+            one = Waiting(data, partly=False, causes=(cause,), brings=_ends(update))
+            # A client that has the beginning of it integrates that; who reads our bytes too.
+            reason = self._objection(update)
+            return self._wait(one) if reason is None else Outcome(Verdict.REFUSED, reason)
         outcome, rest = self._integrate(update, partly=partly)
         if outcome is _CHANGED:
             self._settle(update.blocks)
@@ -218,21 +230,29 @@ class Document:
 
     def _integrate(self, update: Structure, *, partly: bool) -> tuple[Outcome, Waiting | None]:
         """Integrate an update and check the document; return what of it has to wait."""
-        replica = self._replica
-        try:
-            rest = replica.integrate(update, patient=True)
-        except InvalidUpdate as error:
-            replica.rollback()
-            return Outcome(Verdict.REFUSED, str(error)), None
-        reason = inspect(replica.root, replica.touched, self._version)
-        if rest is not None and not partly:
+        rest, reason = self._attempt(update)
+        if reason is None and rest is not None and not partly:
             reason = "it is its own cause"  # nothing else was missing
         if reason is not None:
-            replica.rollback()
+            self._replica.rollback()
             return Outcome(Verdict.REFUSED, reason), None
-        changed = replica.changed
-        replica.commit()
+        changed = self._replica.changed
+        self._replica.commit()
         return _CHANGED if changed else _KNOWN, None if rest is None else self._left(rest)
+
+    def _attempt(self, update: Structure) -> tuple[Structure | None, str | None]:
+        """Integrate an update; return what has to wait, and what speaks against it."""
+        try:
+            rest = self._replica.integrate(update, patient=True)
+        except InvalidUpdate as error:
+            return None, str(error)
+        return rest, inspect(self._replica.root, self._replica.touched, self._version)
+
+    def _objection(self, update: Structure) -> str | None:
+        """Return what speaks against what can be integrated of an update, without doing it."""
+        reason = self._attempt(update)[1]
+        self._replica.rollback()
+        return reason
 
     def _left(self, rest: Structure) -> Waiting:
         data = write_update(rest.blocks, rest.deletes)

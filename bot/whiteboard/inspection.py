@@ -37,9 +37,9 @@ def inspect(root: Shared, touched: Iterable[Item], version: str) -> str | None:
         Why NeoBoard would refuse it, or None. Quotes nothing of the board.
     """
     inspection = _Inspection(root, version)
-    for item in touched:
-        if isinstance(item.parent, Shared):
-            inspection.note(item, item.parent)
+    placed = [(item, item.parent) for item in touched if isinstance(item.parent, Shared)]
+    for item, parent in placed:
+        inspection.note(item, parent)
     return inspection.verdict()
 
 
@@ -173,14 +173,14 @@ class _Inspection:
 
 
 def _ignore(_: Item) -> None:
-    """Do nothing: unknown fields, and what is in something deleted."""
+    """Do nothing."""
 
 
 def _path(shared: Shared) -> list[str | None] | None:
-    """Return the keys (None: a list) that lead to a shared type; None when it is deleted."""
+    """Return the keys (None: a list) that lead to a shared type; None when nobody sees it."""
     keys = []
     while shared.item is not None:
-        if shared.item.deleted:
+        if shared.item.deleted or shared.item.sub == "__proto__":
             return None
         keys.append(shared.item.sub)
         assert isinstance(shared.item.parent, Shared)

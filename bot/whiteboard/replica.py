@@ -27,7 +27,10 @@ from bot.whiteboard.store import Store
 from bot.whiteboard.update import Range, Structure
 
 MAX_NESTING = 32
-"""Shared types within one another; a board has five."""
+"""Shared types within one another; a board has five, deeper ones are left out."""
+
+MIN_EFFORT = 10_000
+"""Steps that finding the places of an update's items may always take."""
 
 
 @dataclass(slots=True)
@@ -80,11 +83,10 @@ class Replica:
             What cannot, or None when that is nothing.
 
         Raises:
-            InvalidUpdate: it contradicts itself, types are nested too deep, or finding the places
-                takes too long.
+            InvalidUpdate: finding the places takes too long.
         """
         # Searching among concurrent items can take as many steps as there are items, each time.
-        self._effort = 10_000 + self.store.size // 8
+        self._effort = MIN_EFFORT + self.store.size // 8
         taken = self._integrate_items(update.blocks)
         left = {
             client: items[taken[client] :]
@@ -156,15 +158,11 @@ class Replica:
         left = None if item.origin is None else self._clean_end(item.origin)
         right = None if item.right_origin is None else self._clean_start(item.right_origin)
         parent = self._parent(item, left, right)
-        if parent is None:
+        if parent is None or not _fits(item, parent, left, right):
             _collect(item)
             self._append(item)
             return
         item.parent = parent
-        if not (_is_in(left, parent, item.sub) and _is_in(right, parent, item.sub)):
-            raise InvalidUpdate("its neighbours are somewhere else")
-        if item.sub is not None and not _is_entry(item):
-            raise InvalidUpdate("it is no value of a key")
         if left.right is not right if left is not None else right is None or right.left is not None:
             left = self._resolve(item, parent, left, right)
         self._link(item, parent, left)
@@ -228,7 +226,6 @@ class Replica:
 
     def _link(self, item: Item, parent: Shared, left: Item | None) -> None:
         """Put an item between its neighbours; who comes last under a key is its value."""
-        shared = _shared(item, parent) if item.kind == TYPE else None
         item.left = left
         if left is not None:
             item.right = left.right
@@ -243,7 +240,8 @@ class Replica:
             parent.entries[item.sub] = item
         self._append(item)
         self.touched.append(item)
-        item.shared = shared
+        if item.kind == TYPE:
+            item.shared = Shared(number(item.content, 0)[0], "", item, parent.depth + 1)
         item.deleted = item.kind == DELETED
         if item.sub is not None and item.right is None and left is not None:
             self._delete(left)  # the value that the key had
@@ -272,7 +270,9 @@ class Replica:
 
     def _cut(self, item: Item, offset: int) -> Item:
         self._journal.append(_Cut(item, item.content))
-        return self.store.cut(item, offset)
+        right = self.store.cut(item, offset)
+        self.touched.append(right)  # it may be of this very update
+        return right
 
     # -- deleting ------------------------------------------------------------------------------
 
@@ -343,9 +343,19 @@ class Replica:
         self._journal.clear()
 
 
-def _is_entry(item: Item) -> bool:
-    """Return whether yjs could have written this under a key."""
-    return item.right_origin is None and (item.length == 1 or item.kind == DELETED)
+def _fits(item: Item, parent: Shared, left: Item | None, right: Item | None) -> bool:
+    """Return whether yjs could have written an item there.
+
+    What contradicts itself (neighbours that are somewhere else, a key of several values) yjs
+    integrates into lists that cross each other; here it is gone at once, for everybody alike.
+    """
+    if item.kind == TYPE and parent.depth >= MAX_NESTING:
+        return False
+    if item.sub is not None and (
+        item.right_origin is not None or (item.length > 1 and item.kind != DELETED)
+    ):
+        return False
+    return _is_in(left, parent, item.sub) and _is_in(right, parent, item.sub)
 
 
 def _is_in(neighbour: Item | None, parent: Shared, sub: str | None) -> bool:
@@ -380,12 +390,6 @@ def _children(shared: Shared, *, history: bool = False) -> Iterator[Item]:
         while entry is not None:
             yield entry
             entry = entry.left if history else None
-
-
-def _shared(item: Item, parent: Shared) -> Shared:
-    if parent.depth >= MAX_NESTING:
-        raise InvalidUpdate("types are nested too deep")
-    return Shared(number(item.content, 0)[0], "", item, parent.depth + 1)
 
 
 def _collect(item: Item) -> None:

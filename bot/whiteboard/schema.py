@@ -172,7 +172,9 @@ def check_field(name: Any, field: str, value: Any, *, present: bool) -> str | No
         value: what the field holds.
         present: whether it is there at all.
     """
-    kind = _TYPES[name]
+    kind = _TYPES.get(name) if type(name) is str else None
+    if kind is None:
+        return "an element has an unknown type"
     if not present:
         return f"{name}: {field} is missing" if field in kind.required else None
     rule = kind.rules.get(field)

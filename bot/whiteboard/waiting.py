@@ -116,11 +116,3 @@ class WaitingRoom:
         for one in ready.values():
             self._remove(one)
         return list(ready.values())
-
-    def take_all(self) -> list[Waiting]:
-        """Take everything out."""
-        taken = list(self._all.values())
-        self._all.clear()
-        self._blocked.clear()
-        self.size = self._entries = 0
-        return taken

@@ -3,13 +3,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from pycrdt import Array, Doc, Map, Text, XmlFragment
 
-from bot.errors import InvalidUpdate
 from bot.whiteboard.content import OPAQUE, plain, read_content
 from bot.whiteboard.item import Shared
-from bot.whiteboard.replica import MAX_NESTING, Replica
+from bot.whiteboard.replica import Replica
 from bot.whiteboard.update import read_update
 from tests.unit.whiteboard.people import FIRST_SLIDE, Person, shape
 
@@ -82,19 +80,6 @@ def test_a_text_in_a_list_is_its_letters_and_a_format_is_nothing() -> None:
     made = Replica("0")
     made.integrate(read_update(bytes.fromhex(update)))
     assert plain(made.root) == {"l": [OPAQUE, None, "a", "1", "b"]}
-
-
-@pytest.mark.parametrize("kind", [Map, Array])
-def test_what_lies_too_deep_is_refused(kind: Any) -> None:
-    shared: Any = kind({} if kind is Map else [])
-    for _ in range(MAX_NESTING - 1):
-        shared = Map({"a": shared}) if kind is Map else Array([shared])
-    assert plain(root({"deep": shared})) != {}
-    shared = kind({} if kind is Map else [])
-    for _ in range(MAX_NESTING):
-        shared = Map({"a": shared}) if kind is Map else Array([shared])
-    with pytest.raises(InvalidUpdate):
-        root({"deep": shared})
 
 
 def test_slides_and_elements_come_in_order_each_once_if_they_exist() -> None:

@@ -1,0 +1,40 @@
+"""What is looked at after a change, and what for."""
+
+from __future__ import annotations
+
+import pytest
+from pycrdt import Map
+
+from bot.whiteboard.document import Document, Verdict
+from bot.whiteboard.schema import check_field
+from tests.unit.whiteboard.people import Person, verdicts
+
+
+def test_a_lock_that_is_a_shared_type_is_checked_when_it_changes() -> None:
+    alice = Person(5)
+    document = Document()
+
+    def lock() -> None:
+        alice.slide["lock"] = Map({"userId": "@alice:example.org"})
+
+    def pass_on() -> None:
+        alice.slide["lock"]["userId"] = "@bob:example.org"
+
+    def break_it() -> None:
+        alice.slide["lock"]["userId"] = ""
+
+    assert verdicts(document, [alice.do(lock), alice.do(pass_on)]) == "CC"
+    assert document.content()["slides"][0]["lock"] == {"userId": "@bob:example.org"}
+    outcome = document.apply([alice.do(break_it)])[0]
+    assert (outcome.verdict, outcome.reason) == (
+        Verdict.REFUSED,
+        "slide: lock is not acceptable",
+    )
+    assert document.content()["slides"][0]["lock"] == {"userId": "@bob:example.org"}
+
+
+@pytest.mark.parametrize("name", ["star", None, 1.0, ["shape"], {}])
+def test_no_field_is_acceptable_in_an_element_of_no_known_type(name: object) -> None:
+    for present in (True, False):
+        wrong = check_field(name, "text", "a", present=present)
+        assert wrong == "an element has an unknown type"
