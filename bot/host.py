@@ -245,6 +245,9 @@ class Host:
         self._own(self._follow(old, new))
 
     async def _follow(self, old: str, new: str) -> None:
+        slot = self._slots.get(old)
+        if slot is not None:
+            await slot.ended.wait()  # outside the room our membership could not be cleared
         try:
             await self._homeserver.leave(old, "This room was upgraded.")
             if new and len(self._slots) <= self._policy.max_rooms:

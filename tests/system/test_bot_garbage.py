@@ -127,7 +127,7 @@ async def test_ten_thousand_garbage_packets(stack: Stack, tmp_path: Path) -> Non
 
         await until(lambda: b"after" in strokes(here, here.board)[-1], 10, "not heard", here.bot)
         metrics = await here.bot.metrics()
-        assert metrics['boardkeeper_packets_total{outcome="invalid"}'] > PACKETS / 2
+        assert metrics['boardkeeper_packets_dropped_total{reason="invalid"}'] > PACKETS / 2
         assert metrics['boardkeeper_updates_total{verdict="refused"}'] > PACKETS / 5
         assert memory(here) - before < MAX_GROWTH
         await nobody_noticed(here, board, pen)

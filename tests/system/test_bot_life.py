@@ -6,6 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tests.stack.bot import Bot, running_bot, until
 from tests.stack.client import elements
@@ -309,12 +310,21 @@ async def test_an_operators_own_key_opens_the_sfu(stack: Stack, tmp_path: Path) 
 
 async def test_an_upgraded_room_is_followed(stack: Stack, tmp_path: Path) -> None:
     async with meeting(stack, tmp_path) as here:
-        new = await here.alice.create_board()
-        await here.alice.user.put_state(new.room_id, "m.room.join_rules", {"join_rule": "public"})
-        await here.alice.user.put_state(
-            here.board.room_id,
-            "m.room.tombstone",
-            {"body": "moved", "replacement_room": new.room_id},
-        )
+        old = here.board.room_id
+        rules = {"join_rule": "public"}
+        await here.alice.user.put_state(old, "m.room.join_rules", rules)
+        path = f"/_matrix/client/v3/rooms/{quote(old)}/upgrade"
+        upgraded = await here.alice.user.request("POST", path, {"new_version": "11"})
+
+        async def member(room_id: str) -> str:
+            for event in await here.alice.user.state(room_id):
+                if (event["type"], event["state_key"]) == ("m.room.member", here.bot.user_id):
+                    return str(event["content"]["membership"])
+            return ""
+
+        async def followed() -> bool:
+            new = upgraded["replacement_room"]
+            return (await member(new), await member(old)) == ("join", "leave")
+
+        await until(followed, 15, "not followed", here.bot)
         await here.gone()
-        await until(lambda: len(logged(here.bot, "board found")) == 2, 10, "not followed", here.bot)
