@@ -1,1 +1,1 @@
-"""Boards as bytes and values: messages, snapshots, documents. Pure (pycrdt in `document` only)."""
+"""Boards as bytes and values: messages, snapshots, documents. Pure."""

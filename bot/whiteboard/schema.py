@@ -3,7 +3,7 @@
 NeoBoard validates the whole document after every change and every snapshot; one bad element makes
 it refuse the whole. Unknown fields are always allowed, unknown types, kinds and markers never.
 
-Values are as pycrdt reads them out of a document: numbers are `float`, an `int` is a JavaScript
+Values are as `content` reads them out of a document: numbers are `float`, an `int` is a JavaScript
 BigInt (which is not a number to Joi), null is None, and what is undefined is absent. JSON is
 read into this form with `json.loads(text, parse_int=float)`.
 
