@@ -279,9 +279,25 @@ class Boards:
         self.paused = False
         self.resumed_ts = self._services.now_ts()
         for board in list(self.found.values()):
-            await board.resume()
-            self._tasks.create_task(self._catch_up_later(board))
+            try:
+                await board.resume()
+            except StoreError:  # one that the archive cannot give back now keeps no other waiting
+                self._tasks.create_task(self._resume_later(board))
+            else:
+                self._tasks.create_task(self._catch_up_later(board))
         self._tell_recording()
+
+    async def _resume_later(self, board: Board) -> None:
+        waits = backoff(random.random)
+        while not self.paused and self.found.get(board.key.whiteboard_id) is board:
+            await asyncio.sleep(next(waits))
+            try:
+                await board.resume()
+            except StoreError:
+                _log.warning("a board cannot be recorded yet", extra=self._keys)
+            else:
+                await self._catch_up_later(board)
+                return
 
     def _tell_recording(self) -> None:
         now_ts = self._services.now_ts()

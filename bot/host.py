@@ -106,6 +106,7 @@ class Host:
         self._tasks = asyncio.TaskGroup()
         self._slots: dict[str, _Slot] = {}
         self._keeping: set[asyncio.Task[None]] = set()
+        self._joining: set[str] = set()  # invites on their way count as rooms already
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -175,7 +176,16 @@ class Host:
         handled.cancelled() or handled.exception()
 
     async def _answer(self, invite: Invite) -> None:
-        refusal = self._policy.refusal(invite, len(self._slots), monotonic())
+        rooms = len(self._slots.keys() | self._joining)
+        refusal = self._policy.refusal(invite, rooms, monotonic())
+        if refusal is None:
+            self._joining.add(invite.room_id)
+        try:
+            await self._send_answer(invite, refusal)
+        finally:
+            self._joining.discard(invite.room_id)
+
+    async def _send_answer(self, invite: Invite, refusal: str | None) -> None:
         keys = {"room": invite.room_id, "inviter": invite.sender}
         waits = backoff(random.random)
         for _ in range(5):

@@ -26,6 +26,8 @@ from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 
 GREET_AGAIN = 30.0
 """Seconds until the bot says again what it does, when it could not."""
+KEEP_AGAIN = 10.0
+"""Seconds until the bot tries again to keep what the archive did not take."""
 LOOK_EVERY = 60.0
 """Seconds at the most between two looks at checkpoints."""
 
@@ -311,7 +313,7 @@ class Room:
             if request is not None and request.sender != self._shared.own_user:
                 await self._answer(request)
         elif kind == "m.room.redaction":
-            self._redact(event)
+            await self._redact(event)
         elif kind in {SNAPSHOT_TYPE, CHUNK_TYPE}:
             await self.boards.take(event)
 
@@ -327,10 +329,11 @@ class Room:
             talk.close()
             metrics.REFUSED_EVENTS.labels("command").inc()
 
-    def _redact(self, event: Mapping[str, Any]) -> None:
+    async def _redact(self, event: Mapping[str, Any]) -> None:
         for key in self.state.redact(event):
             if self.sessions.presence is not None:  # of this, sync shows no state
                 self.sessions.presence.own_state({**event, "state_key": key, "content": {}})
+        await self.boards.follow()
 
     # -- what the Presence asks (presence.Home) ------------------------------------------------
 
@@ -359,17 +362,32 @@ class Room:
         if not self.boards.recording:
             return False
         await self.boards.pause()
-        await self._shared.archive.set_room(self.room_id, paused=True)
+        await self._keep_paused()
         return True
+
+    async def _keep_paused(self) -> None:
+        """Have the next start know whether recording is paused; what was said holds at once."""
+        try:
+            await self._shared.archive.set_room(
+                self.room_id, paused=self.boards.paused, resumed_ts=self.boards.resumed_ts
+            )
+        except StoreError:
+            self._tasks.create_task(self._keep_paused_later())
+            raise
+
+    async def _keep_paused_later(self) -> None:
+        await asyncio.sleep(KEEP_AGAIN)
+        try:
+            await self._keep_paused()
+        except StoreError:
+            _log.warning("a pause could not be kept; trying again", extra=self._keys)
 
     async def resume(self) -> bool:
         """Go on recording with one baseline per board; False when nothing was paused."""
         if not self.boards.paused:
             return False
         await self.boards.resume()
-        await self._shared.archive.set_room(
-            self.room_id, paused=False, resumed_ts=self.boards.resumed_ts
-        )
+        await self._keep_paused()
         return True
 
     async def leave(self, why: str) -> None:

@@ -45,6 +45,7 @@ class RoomState:
         self.replacement: str | None = None
         self.own_membership = "join"
         self._board_age: dict[str, int] = {}
+        self._board_event: dict[str, Any] = {}
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Take one state event; what is malformed or unknown changes nothing."""
@@ -74,7 +75,7 @@ class RoomState:
                 pass
 
     def redact(self, event: Mapping[str, Any]) -> list[str]:
-        """Take a `m.room.redaction`: a redacted membership is a leave.
+        """Take a `m.room.redaction`: a redacted membership is a leave, a redacted board is gone.
 
         Returns:
             The state keys under which there is no membership any more.
@@ -89,6 +90,10 @@ class RoomState:
         ]
         for key in gone:
             del self.memberships[key]
+        for key, event_id in list(self._board_event.items()):
+            if event_id == target:
+                self.boards.pop(key, None)
+                del self._board_event[key]
         return gone
 
     def _member(self, user: str, content: Mapping[str, Any]) -> None:
@@ -112,8 +117,10 @@ class RoomState:
         board = read_board(self.room_id, event)
         if board is None:
             self.boards.pop(key, None)
+            self._board_event.pop(key, None)
         elif key in self.boards or len(self.boards) < MAX_BOARDS:
             self.boards[key] = board
+            self._board_event[key] = event.get("event_id")
             ts = event.get("origin_server_ts")
             self._board_age.setdefault(key, ts if isinstance(ts, int) else 0)
         else:

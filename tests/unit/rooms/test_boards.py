@@ -347,6 +347,19 @@ async def test_paused_nothing_is_kept_and_what_came_then_comes_in_without_a_name
         await until(lambda: not board.loaded)  # nobody is on it
 
 
+async def test_a_board_that_cannot_be_read_again_resumes_later() -> None:
+    async with room() as here:
+        board = await here.board()
+        await here.boards.pause()
+        here.archive.broken.add("checkpoint")
+        await here.boards.resume()
+        assert here.boards.recording
+        assert not board.recording
+        await until(lambda: here.archive.calls["checkpoint"] > 3)
+        here.archive.broken.clear()
+        await until(lambda: board.recording)
+
+
 async def test_closing_writes_checkpoints() -> None:
     async with room() as here:
         board = await here.board()

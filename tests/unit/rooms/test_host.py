@@ -35,7 +35,7 @@ class Hotel:
         self.house = House()
         self.server: Any = self.house.server
         self.server.state = list(WHOLE)
-        policy = Policy(["@*:here"], [], 9, 9)
+        policy = Policy(["@*:here"], [], 9, 99)
         self.host = Host(self.server, self.house.shared, policy)
 
     async def says(
@@ -59,6 +59,18 @@ async def test_an_invite_is_accepted_or_declined() -> None:
         assert here.server.left[0][0] == ROOM
         await (await here.says(kind="invite"))  # by nobody
         assert len(here.server.joined) == 1
+
+
+async def test_invites_on_their_way_count_as_rooms() -> None:
+    async with hotel() as here:
+        here.server.slow.add("join")
+        invites = [
+            RoomBatch(f"!{n}:here", "invite", (INVITED,), (), full_state=False) for n in range(11)
+        ]
+        for invite in invites:
+            await here.host.deliver(invite)
+        await until(lambda: len(here.server.left) == 2)
+        assert here.server.calls["join"] == 9
 
 
 @pytest.mark.parametrize(

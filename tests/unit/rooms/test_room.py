@@ -304,15 +304,19 @@ async def test_a_paused_room_is_paused_from_its_first_event_on() -> None:
         assert here.archive.memberships == []
 
 
-async def test_what_the_archive_cannot_keep_is_said_or_logged(
-    caplog: pytest.LogCaptureFixture,
+async def test_what_the_archive_cannot_keep_is_said_or_logged_and_kept_later(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(room, "KEEP_AGAIN", 0.001)
     async with house() as here:
         here.archive.broken |= {"set_room", "saw_membership"}
         await here.begin(board_event(), on_board())
         await here.says(said("!board pause"))
         assert "cannot write to my archive" in here.server.notices[-1]
         assert not (await here.board()).recording
+        await until(lambda: "a pause could not be kept; trying again" in caplog.text)
+        here.archive.broken.discard("set_room")
+        await until(lambda: ROOM in here.archive.rooms and here.archive.rooms[ROOM].paused)
     assert "a membership could not be kept" in caplog.text
     assert "what is to be kept of a room" in caplog.text
 
@@ -378,6 +382,14 @@ async def test_a_redacted_membership_is_a_leave_and_ours_is_told_to_the_presence
         )
         assert not here.room.sessions.taking_part
         await here.says({"type": "m.room.redaction", "redacts": "$own", "content": None})
+
+
+async def test_a_redacted_board_is_gone() -> None:
+    async with house() as here:
+        await here.begin({**board_event(), "event_id": "$board"}, on_board())
+        await here.board()
+        await here.says({"type": "m.room.redaction", "sender": ALICE, "redacts": "$board"})
+        assert here.room.boards.found == {}
 
 
 async def test_refused_it_says_so_once_until_the_power_levels_change() -> None:
