@@ -101,10 +101,10 @@ class Archive(boards.Archive, Protocol):
     ) -> None:
         """Keep something of the room."""
 
-    async def saw_membership(
-        self, room_id: str, state_key: str, event_id: str, sender: str, ts: int, content: Any
+    async def saw_memberships(
+        self, room_id: str, events: Sequence[tuple[str, str, str, int, Any]]
     ) -> None:
-        """Keep a membership event."""
+        """Keep membership events: state key, event id, sender, time, content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +263,7 @@ class Room:
                 await self._take_state(event)
             else:
                 await self._take(event)
+        await self._keep_memberships(batch)
         if self.ended.is_set():
             return  # somebody has sent us away
         if batch.kind == "leave" or self.state.own_membership != "join":
@@ -289,22 +290,30 @@ class Room:
         elif kind == "m.room.power_levels" and presence is not None:
             self._forbidden_said = False
             presence.permission_changed()
-        elif kind == MEMBER_TYPE:
-            if presence is not None:
-                presence.own_state(event)
-            await self._keep_membership(event)
+        elif kind == MEMBER_TYPE and presence is not None:
+            presence.own_state(event)
 
-    async def _keep_membership(self, event: Mapping[str, Any]) -> None:
-        names = ("state_key", "event_id", "sender", "origin_server_ts", "content")
-        values: list[Any] = [event.get(name) for name in names]
-        valid = all(map(isinstance, values, (str, str, str, int, object)))
+    async def _keep_memberships(self, batch: Batch) -> None:
+        """Keep what a batch says of memberships: together, as a first sync brings many."""
         # What happened while recording was paused is not kept afterwards either (rule 8).
-        if not (valid and self.boards.recording and values[3] >= self.boards.resumed_ts):
-            return
-        try:
-            await self._shared.archive.saw_membership(self.room_id, *values)
-        except StoreError:
-            _log.warning("a membership could not be kept", extra=self._keys)
+        since = self.boards.resumed_ts
+        events: list[tuple[str, str, str, int, Any]] = []
+        for event in (*batch.state, *batch.timeline):
+            match event:
+                case {
+                    "type": "org.matrix.msc3401.call.member",
+                    "state_key": str(key),
+                    "event_id": str(event_id),
+                    "sender": str(sender),
+                    "origin_server_ts": int(ts),
+                    "content": content,
+                } if ts >= since:
+                    events.append((key, event_id, sender, ts, content))
+        if events and self.boards.recording:
+            try:
+                await self._shared.archive.saw_memberships(self.room_id, events)
+            except StoreError:
+                _log.warning("memberships could not be kept", extra=self._keys)
 
     async def _take(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")

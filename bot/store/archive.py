@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -162,30 +163,30 @@ class Archive(Recordings):
         )
         return [SnapshotRow(*row) for row in rows]
 
-    async def saw_membership(
-        self, room_id: str, state_key: str, event_id: str, sender: str, ts: int, content: Any
+    async def saw_memberships(
+        self, room_id: str, events: Sequence[tuple[str, str, str, int, Any]]
     ) -> None:
-        """Keep a membership event in the history of its room; once is enough, more do no harm.
+        """Keep membership events in the history of their room, all or none.
+
+        One that is there already stays as it is.
 
         Args:
             room_id: where.
-            state_key: of the event.
-            event_id: of the event.
-            sender: Matrix user id.
-            ts: when it was sent, ms since 1970.
-            content: its content, JSON.
+            events: of each the state key, the event id, the sender, when it was sent (ms since
+                1970), the content (JSON).
         """
         async with self._file.write() as transaction:
-            await transaction.execute(
-                "INSERT INTO memberships (event_id, room_id, state_key, sender, ts, content)"
-                " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (event_id) DO NOTHING",
-                event_id,
-                room_id,
-                state_key,
-                sender,
-                ts,
-                json.dumps(content, separators=(",", ":")),
-            )
+            for state_key, event_id, sender, ts, content in events:
+                await transaction.execute(
+                    "INSERT INTO memberships (event_id, room_id, state_key, sender, ts, content)"
+                    " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (event_id) DO NOTHING",
+                    event_id,
+                    room_id,
+                    state_key,
+                    sender,
+                    ts,
+                    json.dumps(content, separators=(",", ":")),
+                )
 
     # -- durable lanes ---------------------------------------------------------------------------
 

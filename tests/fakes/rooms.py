@@ -147,11 +147,11 @@ class MemoryArchive:
             old.resumed_ts if resumed_ts is None else resumed_ts,
         )
 
-    async def saw_membership(
-        self, room_id: str, state_key: str, event_id: str, sender: str, ts: int, content: Any
+    async def saw_memberships(
+        self, room_id: str, events: Sequence[tuple[str, str, str, int, Any]]
     ) -> None:
-        await self._do("saw_membership")
-        self.memberships.append((state_key, event_id))
+        await self._do("saw_memberships")
+        self.memberships += [(event[0], event[1]) for event in events]
 
 
 def services(archive: MemoryArchive, told: list[Event], **values: Any) -> Services:

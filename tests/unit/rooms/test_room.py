@@ -309,7 +309,7 @@ async def test_what_the_archive_cannot_keep_is_said_or_logged_and_kept_later(
 ) -> None:
     monkeypatch.setattr(room, "KEEP_AGAIN", 0.001)
     async with house() as here:
-        here.archive.broken |= {"set_room", "saw_membership"}
+        here.archive.broken |= {"set_room", "saw_memberships"}
         await here.begin(board_event(), on_board())
         await here.says(said("!board pause"))
         assert "cannot write to my archive" in here.server.notices[-1]
@@ -317,7 +317,7 @@ async def test_what_the_archive_cannot_keep_is_said_or_logged_and_kept_later(
         await until(lambda: "a pause could not be kept; trying again" in caplog.text)
         here.archive.broken.discard("set_room")
         await until(lambda: ROOM in here.archive.rooms and here.archive.rooms[ROOM].paused)
-    assert "a membership could not be kept" in caplog.text
+    assert "memberships could not be kept" in caplog.text
     assert "what is to be kept of a room" in caplog.text
 
 

@@ -100,8 +100,11 @@ async def test_snapshots_are_remembered_once(archive: Archive, board_id: int) ->
 
 async def test_memberships_are_a_history(archive: Archive) -> None:
     joined = {"application": "net.nordeck.whiteboard", "odd": "\ud800"}
-    for event_id, ts, content in (("$1", 1, joined), ("$2", 2, {}), ("$1", 3, {})):
-        await archive.saw_membership("!a:b", "_@c:d_E_m", event_id, "@c:d", ts, content)
+    key, sender = "_@c:d_E_m", "@c:d"
+    await archive.saw_memberships(
+        "!a:b", [(key, "$1", sender, 1, joined), (key, "$2", sender, 2, {})]
+    )
+    await archive.saw_memberships("!a:b", [(key, "$1", sender, 3, {})])
     with sqlite3.connect(archive.path) as raw:
         rows = raw.execute("SELECT event_id, ts, content FROM memberships ORDER BY ts").fetchall()
     raw.close()
