@@ -16,7 +16,26 @@ CONNECTIONS = Gauge(
     "boardkeeper_connections", "LiveKit connections by state", ["state"], registry=REGISTRY
 )
 MEMBERSHIPS = Gauge("boardkeeper_memberships", "Own memberships announced", registry=REGISTRY)
+ADMITTED = Gauge(
+    "boardkeeper_boards_admitted", "Boards that have a place on the homeserver", registry=REGISTRY
+)
+CAPACITY = Gauge(
+    "boardkeeper_boards_capacity",
+    "Boards that the homeserver's limits carry; +Inf when it has none",
+    registry=REGISTRY,
+)
+WAITING = Gauge(
+    "boardkeeper_boards_refused",
+    "Boards with people on them that wait because the homeserver's limits carry no more",
+    registry=REGISTRY,
+)
 PARTICIPANTS = Gauge("boardkeeper_participants", "People on boards now", registry=REGISTRY)
+SESSIONS = Gauge(
+    "boardkeeper_sessions",
+    "Sessions in rooms now, by what they are about (board, unknown_board, other)",
+    ["about"],
+    registry=REGISTRY,
+)
 PACKETS = Counter(
     "boardkeeper_packets_dropped_total",
     "Packets from peers that were dropped, by reason (invalid, unknown_board, too_many)",

@@ -328,9 +328,7 @@ class Presence:
         """The plain key for the first board, a suffixed one for more, or where it is not ours."""
         setting = self._setting
         plain = legacy.member_key(setting.own_user, setting.own_device)
-        foreign = any(
-            one.application != WHITEBOARD for one in self._home.state.memberships.get(plain, ())
-        )
+        foreign = any(one.application != WHITEBOARD for one in self._home.state.under(plain))
         taken = {keeper.state_key for keeper in self._keepers.values()}
         if foreign or plain in taken:
             return legacy.member_key(setting.own_user, setting.own_device, whiteboard_id)

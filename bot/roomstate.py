@@ -12,7 +12,13 @@ from typing import Any
 from bot import metrics
 from bot.commands.parser import power_of
 from bot.errors import InvalidMembership
-from bot.rtc.membership import MEMBER_TYPE, WHITEBOARD, Membership, read_memberships
+from bot.rtc.membership import (
+    MEMBER_TYPE,
+    MEMBER_TYPES,
+    WHITEBOARD,
+    Membership,
+    read_memberships,
+)
 from bot.rtc.session import live
 from bot.whiteboard.board import BOARD_TYPE, BoardKey, read_board
 
@@ -37,7 +43,7 @@ class RoomState:
         self.room_id = room_id
         self.own_user = own_user
         self.boards: dict[str, BoardKey] = {}
-        self.memberships: dict[str, tuple[Membership, ...]] = {}
+        self.memberships: dict[tuple[str, str], tuple[Membership, ...]] = {}  # by type and key
         self.joined: set[str] = set()
         self.power_levels: Mapping[str, Any] = {}
         self.creators: frozenset[str] = frozenset()
@@ -46,6 +52,7 @@ class RoomState:
         self.own_membership = "join"
         self._board_age: dict[str, int] = {}
         self._board_event: dict[str, Any] = {}
+        self._since: dict[str, int] = {}  # by event id, where it is not the event's created_ts
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Take one state event; what is malformed or unknown changes nothing."""
@@ -69,8 +76,8 @@ class RoomState:
                 self.replacement = replacement if isinstance(replacement, str) else ""
             case "net.nordeck.whiteboard":
                 self._board(key, event)
-            case "org.matrix.msc3401.call.member" | "m.rtc.member" | "m.call.member":
-                self._rtc_member(key, event)
+            case str() if kind in MEMBER_TYPES:
+                self._rtc_member((kind, key), event)
             case _:
                 pass
 
@@ -78,23 +85,23 @@ class RoomState:
         """Take a `m.room.redaction`: a redacted membership is a leave, a redacted board is gone.
 
         Returns:
-            The state keys under which there is no membership any more.
+            The state keys under which there is no membership of the type we write any more.
         """
         content = event.get("content")
         inside = content.get("redacts") if isinstance(content, Mapping) else None
         target = event.get("redacts", inside)  # at the top before room version 11
         gone = [
-            key
-            for key, memberships in self.memberships.items()
+            where
+            for where, memberships in self.memberships.items()
             if any(membership.event_id == target for membership in memberships)
         ]
-        for key in gone:
-            del self.memberships[key]
+        for where in gone:
+            self._hold(where, ())
         for key, event_id in list(self._board_event.items()):
             if event_id == target:
                 self.boards.pop(key, None)
                 del self._board_event[key]
-        return gone
+        return [key for kind, key in gone if kind == MEMBER_TYPE]
 
     def _member(self, user: str, content: Mapping[str, Any]) -> None:
         membership = content.get("membership")
@@ -126,18 +133,44 @@ class RoomState:
         else:
             metrics.REFUSED_EVENTS.labels("board").inc()
 
-    def _rtc_member(self, key: str, event: Mapping[str, Any]) -> None:
+    def _rtc_member(self, where: tuple[str, str], event: Mapping[str, Any]) -> None:
         try:
             memberships = tuple(read_memberships(event))
         except InvalidMembership:
             metrics.REFUSED_EVENTS.labels("membership").inc()
             memberships = ()
-        if not memberships:
-            self.memberships.pop(key, None)
-        elif key in self.memberships or len(self.memberships) < MAX_MEMBERSHIPS:
-            self.memberships[key] = memberships
-        else:
+        if (
+            memberships
+            and where not in self.memberships
+            and len(self.memberships) >= MAX_MEMBERSHIPS
+        ):
             metrics.REFUSED_EVENTS.labels("membership").inc()
+        else:
+            self._hold(where, memberships)
+
+    def _hold(self, where: tuple[str, str], memberships: tuple[Membership, ...]) -> None:
+        """Put memberships in the place of those before.
+
+        NeoBoard renews without `created_ts` every three hours; what it renews goes on.
+        """
+        before = self.memberships.pop(where, ())
+        began = {(_claim(one)): (self.since(one), one.expires_ts) for one in before}
+        for one in before:
+            self._since.pop(one.event_id, None)
+        for one in memberships:
+            since, until = began.get(_claim(one), (one.created_ts, 0))
+            if since < one.created_ts <= until:
+                self._since[one.event_id] = since
+        if memberships:
+            self.memberships[where] = memberships
+
+    def since(self, membership: Membership) -> int:
+        """Return since when (ms) its device has been there without a break, as far as we saw."""
+        return self._since.get(membership.event_id, membership.created_ts)
+
+    def under(self, state_key: str) -> tuple[Membership, ...]:
+        """Return what stands under a state key of the type we write."""
+        return self.memberships.get((MEMBER_TYPE, state_key), ())
 
     def oldest_board(self) -> BoardKey | None:
         """Return the board NeoBoard shows by default: the oldest one."""
@@ -145,25 +178,32 @@ class RoomState:
             return None
         return self.boards[min(self.boards, key=lambda key: (self._board_age[key], key))]
 
+    def call_ids(self) -> dict[str, BoardKey]:
+        """Return the call ids that mean a board: its own id, else its document's (QS12)."""
+        oldest_last = sorted(self.boards, key=lambda key: (self._board_age[key], key), reverse=True)
+        documents = {self.boards[key].document_id: self.boards[key] for key in oldest_last}
+        return documents | self.boards
+
+    def live_of_all(self, now_ts: int) -> list[Membership]:
+        """Return the memberships of every application that are live at this instant."""
+        return live(
+            (one for many in self.memberships.values() for one in many),
+            now_ts,
+            self.joined.__contains__,
+        )
+
     def live(self, now_ts: int) -> list[Membership]:
         """Return the whiteboard memberships that are live at this instant."""
-        return [
-            membership
-            for membership in live(
-                [one for many in self.memberships.values() for one in many],
-                now_ts,
-                self.joined.__contains__,
-            )
-            if membership.application == WHITEBOARD
-        ]
+        return [one for one in self.live_of_all(now_ts) if one.application == WHITEBOARD]
 
     def own_keys(self, device: str) -> list[str]:
         """Return the state keys that hold whiteboard memberships of ours, and nothing else."""
         us = (self.own_user, device)
         return [
             key
-            for key, memberships in self.memberships.items()
-            if any((one.user_id, one.device_id) == us for one in memberships)
+            for (kind, key), memberships in self.memberships.items()
+            if kind == MEMBER_TYPE
+            and any((one.user_id, one.device_id) == us for one in memberships)
             and all(one.application == WHITEBOARD for one in memberships)
         ]
 
@@ -186,6 +226,10 @@ class RoomState:
         return self.power(self.own_user) >= self.needed_for_membership()
 
 
+def _claim(one: Membership) -> tuple[str, str, str, str]:
+    return one.user_id, one.device_id, one.application, one.call_id
+
+
 STATE_TYPES = frozenset(
     {
         "m.room.member",
@@ -194,9 +238,7 @@ STATE_TYPES = frozenset(
         "m.room.encryption",
         "m.room.tombstone",
         BOARD_TYPE,
-        MEMBER_TYPE,
-        "m.rtc.member",
-        "m.call.member",
+        *MEMBER_TYPES,
     }
 )
 """The state event types the bot reads."""

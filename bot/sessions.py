@@ -14,12 +14,13 @@ from time import monotonic
 from typing import Any, Protocol
 
 from bot import metrics
+from bot.attendance import Attendance
 from bot.backoff import backoff
 from bot.board import Arrival, Board, Services
 from bot.errors import ServerError, StoreError, UsageError
-from bot.handlers.base import Participant, SessionChanged
+from bot.handlers.base import Participant
+from bot.overview import SessionView, overview
 from bot.roomstate import RoomState
-from bot.rtc.membership import Membership
 from bot.rtc.session import next_change
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.message import Message, Update
@@ -97,7 +98,7 @@ class Sessions:
         self._tasks = tasks
         self._task: asyncio.Task[None] | None = None
         self._closed = False
-        self._here: dict[str, tuple[Participant, ...]] = {}
+        self._attendance = Attendance(state.room_id, services.offer)
         self._quiet_since: float | None = None
         self._one = asyncio.Lock()  # the Room's batches and its looks both call in
         self._keys = {"room": state.room_id}
@@ -112,11 +113,15 @@ class Sessions:
         """Whether a LiveKit connection stands."""
         return self.presence is not None and self.presence.connected
 
+    def views(self) -> tuple[SessionView, ...]:
+        """Return the room's sessions as they are now, of every application."""
+        return overview(self._state, self._services.now_ts())
+
     def next_look(self) -> float | None:
         """Return the seconds until something may change by itself."""
         now_ts = self._services.now_ts()
         waits = []
-        change = next_change(self._state.live(now_ts), now_ts)
+        change = next_change(self._state.live_of_all(now_ts), now_ts)
         if change is not None:
             waits.append((change - now_ts) / 1000)
         if self._quiet_since is not None:
@@ -130,39 +135,17 @@ class Sessions:
                 await self._reconsider()
 
     async def _reconsider(self) -> None:
-        now_ts = self._services.now_ts()
-        people = [
-            membership
-            for membership in self._state.live(now_ts)
-            if membership.user_id != self._state.own_user
-        ]
-        for whiteboard_id in self._here.keys() - self._boards.keys():
-            metrics.PARTICIPANTS.dec(len(self._here.pop(whiteboard_id)))
-        for board in self._boards.values():
-            self._tell_session(board, people, now_ts)
+        boards = [board.key for board in self._boards.values()]
+        self._attendance.look(self.views(), boards, self._services.now_ts())
         active = frozenset(
             whiteboard_id
-            for whiteboard_id in self._boards
-            if self._always or self._here.get(whiteboard_id)
+            for whiteboard_id, board in self._boards.items()
+            if self._always or self._attendance.here.get(board.key)
         )
         if active or not self._lingering():
             await self._want(active)
         if self.presence is not None:
             self.presence.room_changed()
-
-    def _tell_session(self, board: Board, people: Sequence[Membership], now_ts: int) -> None:
-        key = board.key.whiteboard_id
-        here = tuple(
-            sorted(
-                {Participant(one.user_id, one.device_id) for one in people if one.call_id == key},
-                key=lambda one: (one.user_id, one.device_id),
-            )
-        )
-        before = self._here.get(key, ())
-        if here != before:
-            self._here[key] = here
-            metrics.PARTICIPANTS.inc(len(here) - len(before))
-            self._services.offer(SessionChanged(board.key, now_ts, here))
 
     def _lingering(self) -> bool:
         """Whether to stay although nobody is there: people come back soon, snapshots come late."""
@@ -237,8 +220,7 @@ class Sessions:
 
     def forget(self) -> None:
         """Count nobody any more: the Room ends."""
-        metrics.PARTICIPANTS.dec(sum(map(len, self._here.values())))
-        self._here.clear()
+        self._attendance.forget()
 
     def deliver(self, arrivals: Sequence[Arrival]) -> None:
         """Take messages from the connection: each to the board it is about."""
@@ -273,7 +255,8 @@ class Sessions:
                 (one for one in self._boards.values() if one.key.document_id == document_id), None
             )
         someone = Participant(arrival.sender or "", arrival.device or "")
-        on = [key for key, people in self._here.items() if someone in people]
+        here = self._attendance.here
+        on = [key.whiteboard_id for key, people in here.items() if someone in people]
         if len(on) != 1:
             on = list(self.wanted) if not on else []
         return self._boards.get(on[0]) if len(on) == 1 else None

@@ -39,7 +39,9 @@ ALLOWED: dict[str, set[str]] = {
     "bot.presence": {*ROOM, "bot.keeper", "bot.hearing"},
     "bot.hearing": ROOM,
     "bot.boards": ROOM,
-    "bot.sessions": ROOM,
+    "bot.overview": {*CORE, "bot.roomstate", "bot.rtc", "bot.whiteboard"},
+    "bot.attendance": {*SHELL, "bot.overview"},
+    "bot.sessions": {*ROOM, "bot.overview", "bot.attendance"},
     "bot.conversation": {*CORE, "bot.commands"},
     "bot.room": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards"},
     "bot.host": {*ROOM, "bot.room", "bot.invites"},
@@ -47,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.app": {"*"},
     "bot.__main__": {"*"},
 }
-PURE = ("bot.rtc", "bot.whiteboard", "bot.commands", "bot.invites", "bot.roomstate")
+PURE = ("bot.rtc", "bot.whiteboard", "bot.commands", "bot.invites", "bot.roomstate", "bot.overview")
 IMPURE = {"asyncio", "logging", "random", "time", "secrets", "aiohttp", "mautrix", "livekit"}
 HOME = {"mautrix": ("bot.matrix", "bot.store"), "livekit": ("bot.livekit",)}
 

@@ -22,6 +22,8 @@ from bot.errors import InvalidMembership
 
 WHITEBOARD = "net.nordeck.whiteboard"
 MEMBER_TYPE = "org.matrix.msc3401.call.member"
+"""The type that is written; state keys of the other types are other places."""
+MEMBER_TYPES = frozenset({MEMBER_TYPE, "m.rtc.member", "m.call.member"})
 OLDEST_MEMBERSHIP = "oldest_membership"
 
 LEGACY = "legacy"

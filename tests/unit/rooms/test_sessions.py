@@ -25,6 +25,7 @@ from tests.fakes.rooms import (
     OTHER,
     ROOM,
     MemoryArchive,
+    board_event,
     drawn,
     member,
     off_board,
@@ -117,6 +118,7 @@ class Place:
         return self.made[-1]
 
     def has(self, key: BoardKey) -> None:
+        self.state.apply(board_event(key))
         self.boards[key.whiteboard_id] = Board(
             key, 1, self.services, publish=lambda _: None, save=lambda _: None
         )
