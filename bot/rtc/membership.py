@@ -4,7 +4,10 @@
     R6   flat fields, `expires` counts from `created_ts`               Element Call
     R7   flat fields, `expires` is an instant                          NeoBoard legacy
     R8   `memberships[]` under the plain user id                       MSC3401 of 2023
-    R11  R6 with `m.`-prefixed names                                   MSC4143's first text
+    R11  `m.`-prefixed names, read as aliases in all of these          MSC4143's first text
+
+State events of the sticky profile (R1 to R4), of full-mesh calls (R9) and slots (R10) hold none of
+these: they are recognised by that, and give no membership.
 
 Pure and total: whatever JSON an event holds gives memberships, none, or InvalidMembership. Every
 text is bounded and can be encoded, so nothing behind this module has to check again.
@@ -12,8 +15,9 @@ text is bounded and can be encoded, so nothing behind this module has to check a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,8 +42,22 @@ ABSOLUTE = 10**12
 _MAX_ID = 255  # bytes; Matrix bounds user ids, event ids and state keys so
 _MAX_URL = 2048
 _MAX_ENTRIES = 32  # of one R8 array
+_MAX_EXTRA = 2048  # characters of JSON of what else a membership says
 _MAX_MS = 2**53  # canonical JSON has no larger integers
 _DEFAULT_EXPIRES = 14_400_000
+_READ = frozenset(
+    {
+        "application",
+        "call_id",
+        "created_ts",
+        "device_id",
+        "expires",
+        "foci_preferred",
+        "focus_active",
+        "member",
+        "session",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,7 @@ class Membership:
         event_id: of the state event.
         profile: `legacy`, `array` or `sticky`.
         foreign_focus: its first preferred focus is none we can use: not LiveKit, or a bad URL.
+        extra: fields of the application's own (QS5), if they are not too long.
     """
 
     state_key: str
@@ -82,6 +101,7 @@ class Membership:
     event_id: str
     profile: str = LEGACY
     foreign_focus: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 def identity(membership: Membership) -> str:
@@ -109,10 +129,10 @@ def read_memberships(event: Mapping[str, Any]) -> list[Membership]:
     application = _field(content, "application")
     if application is not None:
         return [_read(event, content, application, _field(content, "call_id"))]
-    session = content.get("session")
+    session = _field(content, "session")
     if isinstance(session, Mapping):
-        return [_read(event, content, session.get("application"), session.get("id"))]
-    entries = content.get("memberships")
+        return [_read(event, content, _field(session, "application"), _field(session, "id"))]
+    entries = _field(content, "memberships")
     return _read_array(event, entries) if isinstance(entries, list) else []
 
 
@@ -128,23 +148,23 @@ def _read(
 ) -> Membership:
     """Read a join of R5, R6, R7 or R11."""
     sender, state_key = _text(event.get("sender")), _text(event.get("state_key"))
-    if not state_key.startswith((f"_{sender}_", f"{sender}_", f'["{sender}"')):
+    if not _is_key_of(sender, state_key):
         raise InvalidMembership("the state key belongs to another user")
-    member = content.get("member")
+    member = _field(content, "member")
     if not isinstance(member, Mapping):
         member = {}
-    if member.get("user_id", sender) != sender:
+    if _field(member, "user_id", sender) != sender:
         raise InvalidMembership("the member is not the sender")
     focus_active = _object(_field(content, "focus_active"))
     preferred = _field(content, "foci_preferred")
     if not isinstance(preferred, list | None):
         raise InvalidMembership("foci_preferred is no list")
     created_ts = _created_ts(event, content)
-    expires = _milliseconds(content.get("expires", _DEFAULT_EXPIRES))
+    expires = _milliseconds(_field(content, "expires", _DEFAULT_EXPIRES))
     return Membership(
         state_key=state_key,
         user_id=sender,
-        device_id=_text(content.get("device_id", member.get("device_id"))),
+        device_id=_text(_field(content, "device_id", _field(member, "device_id"))),
         application=_text(application),
         call_id=_text(call_id, empty=True),  # Element Call writes ""
         foci=read_foci(preferred),
@@ -154,7 +174,22 @@ def _read(
         expires=expires,
         event_id=_text(event.get("event_id")),
         foreign_focus=_read_focus(preferred[0]) is None if preferred else False,
+        extra=_extra(content),
     )
+
+
+def _is_key_of(sender: str, state_key: str) -> bool:
+    """Whether a state key is the sender's; nothing else is ever read out of a key."""
+    own = (sender, f"_{sender}")
+    return state_key in own or state_key.startswith((*(f"{one}_" for one in own), f'["{sender}"'))
+
+
+def _extra(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    extra = {name: value for name, value in content.items() if name.removeprefix("m.") not in _READ}
+    try:
+        return extra if len(json.dumps(extra)) <= _MAX_EXTRA else {}
+    except RecursionError:  # nobody means to nest like that
+        return {}
 
 
 def _read_array(event: Mapping[str, Any], entries: list[Any]) -> list[Membership]:
@@ -194,8 +229,8 @@ def _read_entry(event: Mapping[str, Any], entry: Mapping[str, Any]) -> Membershi
     )
 
 
-def _field(content: Mapping[str, Any], name: str) -> Any:
-    return content.get(name, content.get(f"m.{name}"))
+def _field(content: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    return content.get(name, content.get(f"m.{name}", default))
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -221,7 +256,7 @@ def _text(value: Any, *, empty: bool = False) -> str:
 
 def _created_ts(event: Mapping[str, Any], content: Mapping[str, Any]) -> int:
     """`created_ts ?? origin_server_ts`: the first event of a membership has none of its own."""
-    return _milliseconds(content.get("created_ts", event.get("origin_server_ts")))
+    return _milliseconds(_field(content, "created_ts", event.get("origin_server_ts")))
 
 
 def _milliseconds(value: Any) -> int:

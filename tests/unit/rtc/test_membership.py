@@ -40,6 +40,7 @@ def test_neoboard() -> None:
         event_id="$of-@ann:hs",
         profile=LEGACY,
         foreign_focus=False,
+        extra={"scope": "m.room"},
     )
 
 
@@ -73,6 +74,11 @@ def test_r11_prefixed_names() -> None:
     assert read(content, state_key='["@ann:hs","DEV"]').call_id == "board"
 
 
+def test_every_name_may_be_prefixed() -> None:
+    plain = neoboard(created_ts=NOW - 5, scope=None)
+    assert read({f"m.{name}": value for name, value in plain.items()}) == read(plain)
+
+
 def test_r8_array_is_history_only() -> None:
     entry = {
         "application": "m.call",
@@ -92,10 +98,12 @@ def test_r8_array_is_history_only() -> None:
     assert read_memberships(event({"memberships": [entry]})) == []  # under another key
 
 
+@pytest.mark.scenario("S09")
 def test_s09_junk_array() -> None:
     assert read_memberships(event({"memberships": ["i am a fish"]}, state_key=ANN)) == []
 
 
+@pytest.mark.scenario("S05")
 @pytest.mark.parametrize(
     "content",
     [
@@ -110,10 +118,12 @@ def test_s05_left(content: dict[str, Any]) -> None:
     assert read_memberships(event(content)) == []
 
 
+@pytest.mark.scenario("S21")
 def test_s21_foreign_empty_content_is_a_leave() -> None:
     assert read_memberships(event({}, BEN, state_key="_@ann:hs_DEV")) == []
 
 
+@pytest.mark.scenario("S22")
 def test_s22_redacted() -> None:
     assert read_memberships(event({}, unsigned={"redacted_because": {}})) == []
 
@@ -121,47 +131,65 @@ def test_s22_redacted() -> None:
 # -- fields ----------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario("S06", "S07")
 @pytest.mark.parametrize("missing", ["device_id", "call_id"])
 def test_s06_s07_missing_field(missing: str) -> None:
     with pytest.raises(InvalidMembership):
         read(neoboard(**{missing: None}))
 
 
+@pytest.mark.scenario("S08")
 @pytest.mark.parametrize("missing", ["scope", "focus_active", "foci_preferred", "expires"])
 def test_s08_tolerated(missing: str) -> None:
     assert read(neoboard(**{missing: None})).call_id == "board"
 
 
+@pytest.mark.scenario("S10")
 def test_s10_created_ts_and_span() -> None:
     assert read(element_call(created_ts=500, expires=1000)).expires_ts == 1500
 
 
+@pytest.mark.scenario("S11", "S12")
 def test_s11_s12_created_ts() -> None:
     assert read(neoboard(), origin_server_ts=12345).created_ts == 12345
     assert read(neoboard(created_ts=67890), origin_server_ts=12345).created_ts == 67890
 
 
+@pytest.mark.scenario("S13")
 def test_s13_default_expires() -> None:
     assert read(element_call(expires=None)).expires_ts == NOW + 4 * HOUR
 
 
+@pytest.mark.scenario("S15")
 def test_s15_span_under_neoboards_application() -> None:
     membership = read(neoboard(expires=4 * HOUR))
     assert (membership.expires, membership.expires_ts) == (4 * HOUR, NOW + 4 * HOUR)
 
 
+@pytest.mark.scenario("S20")
 def test_s20_key_of_another_user() -> None:
-    for key in ("_@ben:hs_DEV", "DEV", "@ann:hs", "_@ann:hs", ""):
+    for key in ("_@ben:hs_DEV", "DEV", "@ann:hs.org", "_@ann:hs.org_DEV", "__@ann:hs_DEV", ""):
         with pytest.raises(InvalidMembership):
             read(neoboard(), state_key=key)
 
 
-def test_s25_unknown_fields() -> None:
-    assert read(neoboard(**{"org.example": [1], "memberships": [], "session": {}})) == read(
-        neoboard()
-    )
+@pytest.mark.scenario("S25")
+def test_s25_unknown_fields_are_kept() -> None:
+    own = {"org.example": [1], "memberships": [], "m.call.intent": "video"}
+    assert read(neoboard(**own)).extra == own | {"scope": "m.room"}
+    assert read(neoboard(**own, session={})) == read(neoboard(**own))
 
 
+@pytest.mark.scenario("S25")
+def test_s25_unknown_fields_are_bounded_not_rejected() -> None:
+    assert read(neoboard(long="x" * 3000)).extra == {}
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert read(neoboard(deep=deep)).extra == {}
+
+
+@pytest.mark.scenario("S33")
 def test_s33_ids_without_server_part() -> None:
     board = "!a3UEvPS4B7bXlWXyckTlsCrnH6oaPrLnBBEE8q8vLjc_whiteboard"
     assert read(neoboard(call_id=board)).call_id == board
@@ -219,6 +247,7 @@ def test_identity_is_what_sfu_get_gives() -> None:
 # -- foci ------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario("S32", "F22")
 def test_s32_f22_foci() -> None:
     assert read_foci(foci("https://a.hs/", "http://[::1]:8080/jwt//", "https://a.hs")) == (
         Focus("https://a.hs"),
@@ -226,6 +255,7 @@ def test_s32_f22_foci() -> None:
     )
 
 
+@pytest.mark.scenario("F16")
 @pytest.mark.parametrize(
     "url",
     [
@@ -254,6 +284,7 @@ def test_f16_urls_we_cannot_use(url: Any) -> None:
     assert read(neoboard(foci_preferred=foci(url))).foreign_focus
 
 
+@pytest.mark.scenario("F16")
 def test_f16_other_types() -> None:
     others = [{"type": "full_mesh"}, "livekit", {}, *foci("https://sfu.hs")]
     membership = read(neoboard(foci_preferred=others))
@@ -261,6 +292,7 @@ def test_f16_other_types() -> None:
     assert membership.foreign_focus
 
 
+@pytest.mark.scenario("F14")
 def test_f14_no_focus_yet_is_not_foreign() -> None:
     membership = read(neoboard(foci_preferred=[]))
     assert (membership.foci, membership.foreign_focus) == ((), False)

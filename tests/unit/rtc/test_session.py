@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ def everybody(_user: str) -> bool:
     return True
 
 
+@pytest.mark.scenario("S01")
 def test_s01_one_member() -> None:
     one = member()
     (session,) = sessions([one], NOW, everybody).values()
@@ -23,6 +25,7 @@ def test_s01_one_member() -> None:
     assert session.members == (one,)
 
 
+@pytest.mark.scenario("S02", "S03", "S04")
 def test_s02_s03_s04_slots_are_application_and_id() -> None:
     found = sessions(
         [
@@ -41,17 +44,20 @@ def test_s02_s03_s04_slots_are_application_and_id() -> None:
     }
 
 
+@pytest.mark.scenario("S14")
 def test_s14_expiry_is_sharp() -> None:
     for offset, count in ((1, 1), (0, 0), (-1, 0)):
         assert len(live([member(expires=NOW + offset)], NOW, everybody)) == count
 
 
+@pytest.mark.scenario("S13")
 def test_s13_default_span() -> None:
     one = read(element_call(expires=None), origin_server_ts=NOW)
     assert live([one], NOW + 14_400_000 - 1, everybody) == [one]
     assert live([one], NOW + 14_400_000 + 1, everybody) == []
 
 
+@pytest.mark.scenario("S16")
 def test_s16_next_change() -> None:
     members = [
         member(expires=NOW + 9),
@@ -64,6 +70,7 @@ def test_s16_next_change() -> None:
     assert next_change(members, NOW + 9) is None
 
 
+@pytest.mark.scenario("S17", "S18")
 def test_s17_s18_only_people_in_the_room() -> None:
     here = {BEN}
     members = [member(), member(BEN)]
@@ -78,6 +85,7 @@ def test_r8_is_never_live() -> None:
     assert live([member(profile=ARRAY)], NOW, everybody) == []
 
 
+@pytest.mark.scenario("S19")
 def test_s19_devices_count_each_once() -> None:
     phone = member(device_id="PHONE", state_key="_@ann:hs_PHONE", created_ts=NOW + 1)
     again = member(state_key="_@ann:hs_DEV_suffix", created_ts=NOW + 2)
@@ -85,12 +93,14 @@ def test_s19_devices_count_each_once() -> None:
     assert session.members == (member(), phone)
 
 
+@pytest.mark.scenario("S23")
 def test_s23_empty_call_id() -> None:
     assert str(slot_of(member(application="m.call", call_id=""))) == "m.call#ROOM"
     assert str(slot_of(member(application="m.call", call_id="custom"))) == "m.call#custom"
     assert str(slot_of(member(application="app", call_id=""))) == "app#"
 
 
+@pytest.mark.scenario("S24")
 @given(st.permutations([member(f"@{name}:hs", created_ts=NOW + name % 2) for name in range(4)]))
 def test_s24_equal_rooms_give_equal_sessions(members: list[Membership]) -> None:
     expected = sessions(sorted(members, key=lambda one: one.user_id), NOW, everybody)
