@@ -154,6 +154,8 @@ class RoomState:
         NeoBoard renews without `created_ts` every three hours; what it renews goes on.
         """
         before = self.memberships.pop(where, ())
+        if not (before or memberships):
+            return
         began = {(_claim(one)): (self.since(one), one.expires_ts) for one in before}
         for one in before:
             self._since.pop(one.event_id, None)

@@ -126,6 +126,8 @@ def read_memberships(event: Mapping[str, Any]) -> list[Membership]:
     content = event.get("content")
     if not isinstance(content, Mapping):
         raise InvalidMembership("the content is no object")
+    if not content:
+        return []  # as most of a room's memberships are, which stay there for ever
     application = _field(content, "application")
     if application is not None:
         return [_read(event, content, application, _field(content, "call_id"))]
