@@ -101,7 +101,18 @@ class Transient(ServerError):
 
 
 class RateLimited(Transient):
-    """Raised on 429 or M_LIMIT_EXCEEDED."""
+    """Raised on 429 or M_LIMIT_EXCEEDED.
+
+    Attributes:
+        exact: seconds as the answer's body says them: finer than the header, which counts whole
+            ones and decides how long to wait; None when it does not say.
+    """
+
+    def __init__(
+        self, text: str, retry_after: float | None = None, exact: float | None = None
+    ) -> None:
+        self.exact = exact
+        super().__init__(text, retry_after)
 
 
 class NotFound(ServerError):

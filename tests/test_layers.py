@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.snapshots": SHELL,
     "bot.roomstate": {*SHELL, "bot.commands"},
     "bot.keeper": SHELL,
+    "bot.admission": {*CORE, "bot.metrics"},
     "bot.presence": {*ROOM, "bot.keeper", "bot.hearing"},
     "bot.hearing": ROOM,
     "bot.boards": ROOM,

@@ -21,6 +21,7 @@ from bot.config.scalars import (
     HandlerName,
     HttpUrl,
     ListenAddress,
+    MaxBoards,
     Name,
     Size,
     SocketUrl,
@@ -108,6 +109,8 @@ class Rtc:
     delay: Annotated[Duration, Between("1s", "1h")] = 18.0
     expires: Annotated[Duration, Between("10m", "7d")] = 14400.0
     sfu_grace: Annotated[Duration, Between("0s", "5m")] = 10.0
+    max_boards: MaxBoards = 0
+    stretch: bool = False
     foci: tuple[HttpUrl, ...] = ()
 
     def problems(self) -> Iterator[Problem]:

@@ -70,6 +70,15 @@ def read_int(text: str) -> int:
     return int(text)
 
 
+def read_max_boards(text: str) -> int:
+    """Read `auto`, which becomes 0, or a whole number."""
+    if text == "auto":
+        return 0
+    if not re.fullmatch(r"[1-9]\d{0,5}", text):
+        raise ValueError("must be auto or a whole number of at least 1")
+    return int(text)
+
+
 def read_float(text: str) -> float:
     """Read a number."""
     if not re.fullmatch(r"[-+]?\d{1,18}(\.\d{1,18})?", text):
@@ -176,6 +185,9 @@ Duration = Annotated[float, Reads(read_duration)]
 
 Size = Annotated[int, Reads(read_size)]
 """Bytes."""
+
+MaxBoards = Annotated[int, Reads(read_max_boards)]
+"""A number of boards; 0 leaves it to the homeserver's limits."""
 
 ListenAddress = Annotated[Address, Reads(read_address)]
 

@@ -7,13 +7,13 @@ its event: whoever knows it may send or cancel it; it never stands in a log or a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mautrix.api import Method, Path, PathBuilder
 
-from bot.errors import Transient, Unsupported
+from bot.errors import RateLimited, ServerError, TooManyDelayed, Transient, Unsupported
 from bot.matrix.transport import ONE_TRY, PATIENCE, Transport
 
 ONE_CALL = 2.0
@@ -53,9 +53,15 @@ class Delayed:
     """The calls on delayed events; part of Homeserver.
 
     They try once, except `delayed_support`: the keeper of a membership decides what comes next.
+
+    Attributes:
+        restart_refused: told of each restart that was one too many for the homeserver.
+        schedule_refused: told when it holds as many delayed events as it takes.
     """
 
     transport: Transport
+    restart_refused: Callable[[], None] | None = None
+    schedule_refused: Callable[[], None] | None = None
     _action_in_body = False
 
     async def delayed_support(self, *, patience: float = PATIENCE) -> DelayedSupport:
@@ -96,14 +102,15 @@ class Delayed:
             Unsupported: it did so, or has delayed events switched off.
             DelayTooLarge, TooManyDelayed, RateLimited: as they say.
         """
-        reply = await self.transport.ask(
-            "schedule state",
-            Method.PUT,
-            Path.v3.rooms[room_id].state[event_type][state_key],
-            body=content,
-            query={f"{_MSC}.delay": str(delay_ms)},
-            seconds=timeout,
-        )
+        with _telling(TooManyDelayed, self.schedule_refused):
+            reply = await self.transport.ask(
+                "schedule state",
+                Method.PUT,
+                Path.v3.rooms[room_id].state[event_type][state_key],
+                body=content,
+                query={f"{_MSC}.delay": str(delay_ms)},
+                seconds=timeout,
+            )
         if "event_id" in reply:
             raise Unsupported("schedule state: the homeserver set the state at once")
         delay_id = reply.get("delay_id")
@@ -113,7 +120,8 @@ class Delayed:
 
     async def restart_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:
         """Start a delayed event's time anew; NotFound when it was sent or cancelled."""
-        await self._manage(delay_id, "restart", timeout)
+        with _telling(RateLimited, self.restart_refused):
+            await self._manage(delay_id, "restart", timeout)
 
     async def send_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:
         """Have a delayed event sent now; NotFound when it was sent or cancelled."""
@@ -153,6 +161,17 @@ class Delayed:
         await self.transport.ask(
             f"{action} delayed event", Method.POST, path, body=body, seconds=seconds
         )
+
+
+@contextlib.contextmanager
+def _telling(kind: type[ServerError], hear: Callable[[], None] | None) -> Iterator[None]:
+    """Tell somebody of an error of this kind on its way."""
+    try:
+        yield
+    except kind:
+        if hear is not None:
+            hear()
+        raise
 
 
 def _read(raw: Any) -> DelayedEvent | None:

@@ -77,6 +77,11 @@ def retry_after(reply: Reply, now: float) -> float | None:
     header = reply.headers.get("Retry-After")
     if header is not None:
         return _header_seconds(header.strip(), now)
+    return exact_wait(reply)
+
+
+def exact_wait(reply: Reply) -> float | None:
+    """Return the seconds to wait as the body of a 429 says them; None when it does not."""
     ms = reply.body.get("retry_after_ms") if isinstance(reply.body, dict) else None
     if isinstance(ms, bool) or not isinstance(ms, int | float):
         return None
@@ -97,7 +102,7 @@ def failure(what: str, reply: Reply, now: float) -> ServerError:
     if _is_count_limit(reply):
         return TooManyDelayed(text)
     if reply.status == 429 or code == "M_LIMIT_EXCEEDED":
-        return RateLimited(text, retry_after(reply, now))
+        return RateLimited(text, retry_after(reply, now), exact_wait(reply))
     if code is None:
         return _foreign(text, reply.status)
     if code in _TOKEN_GONE:

@@ -1,0 +1,219 @@
+"""Admission: how many boards the homeserver's limits carry, and which ones are on.
+
+Each board needs one delayed event and its restart every few seconds; a homeserver limits both per
+account. Beyond what the limits carry every membership would flicker, so further boards wait until
+another one is left, unless the operator has chosen longer intervals (`rtc.stretch`).
+
+Limits are read and probed at the start (`matrix.probe`), and learned: restarts that are refused
+again and again close admission at what stands. What is on is never put off.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil, inf, log2
+
+from bot import metrics
+
+RESERVE = 1
+"""Delayed events kept free: a board that is armed anew holds two for a moment."""
+SHARE = 0.8
+"""Of the restarts allowed; the rest is for leaving, cancelling and trying again."""
+STRETCH = 8
+"""Times as many boards at the most with longer intervals. Those that came first keep their short
+delay, and need their share of the restarts."""
+DELAY_BY_REFRESH = 3.6
+"""Of the delay to the interval, when that is stretched: as 18 s to 5 s."""
+AGAIN_AND_AGAIN = 5
+"""Refused restarts within `WINDOW` that close admission; single ones happen when many join."""
+WINDOW = 20.0
+CLOSED_FOR = 600.0
+"""Seconds after the last of them until more boards are tried again."""
+
+_log = logging.getLogger(__name__)
+
+Place = tuple[str, str]
+"""A room id and a whiteboard id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the homeserver allows our account.
+
+    Attributes:
+        per_second: restarts of delayed events a second, for long.
+        scheduled: delayed events at a time; None when it does not say.
+    """
+
+    per_second: float = inf
+    scheduled: int | None = None
+
+
+def boards_by_count(limits: Limits) -> float:
+    """Return how many boards the number of delayed events carries."""
+    return inf if limits.scheduled is None else max(limits.scheduled - RESERVE, 0)
+
+
+def boards_by_rate(limits: Limits, refresh: float) -> float:
+    """Return how many boards the allowed restarts carry at this interval (s); at least one."""
+    carried = limits.per_second * refresh * SHARE
+    return inf if carried == inf else max(int(carried + 1e-9), 1)
+
+
+def capacity(limits: Limits, refresh: float, wished: int | None, *, stretch: bool) -> float:
+    """Return how many boards are admitted at the most.
+
+    Args:
+        limits: the homeserver's.
+        refresh: the interval (s) between two restarts.
+        wished: the operator's number; None leaves it to the limits. It cannot change how many
+            delayed events there may be, but does replace what we make of the rate.
+        stretch: whether intervals may grow.
+    """
+    rate = boards_by_rate(limits, refresh) * (STRETCH if stretch else 1)
+    return min(boards_by_count(limits), rate if wished is None else wished)
+
+
+def stretched(limits: Limits, refresh: float, boards: int) -> float:
+    """Return the interval (s) at which the allowed restarts carry so many boards.
+
+    In steps of two, so that not every board that comes changes all others.
+    """
+    carried = boards_by_rate(limits, refresh)
+    if boards <= carried:
+        return refresh
+    steps = ceil(log2(boards / carried))
+    return float(max(refresh, carried * 2**steps / (limits.per_second * SHARE)))
+
+
+class Admission:
+    """Which boards have a place (`presence.Admission`).
+
+    Args:
+        refresh: the interval (s) wished for.
+        wished: the operator's number of boards; None leaves it to the limits.
+        stretch: whether intervals may grow instead of boards being refused.
+        clock: monotonic seconds.
+        freed: told, with its room's id, of each board that may ask again.
+        changed: told when the interval has changed.
+    """
+
+    def __init__(
+        self,
+        refresh: float,
+        wished: int | None,
+        *,
+        stretch: bool,
+        clock: Callable[[], float],
+        freed: Callable[[str], None] = lambda _: None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._refresh = refresh
+        self._wished = wished
+        self._stretch = stretch
+        self._clock = clock
+        self._freed = freed
+        self._changed = changed
+        self._limits = Limits()
+        self._on: set[Place] = set()
+        self._waiting: dict[Place, None] = {}
+        self._refused: deque[float] = deque(maxlen=AGAIN_AND_AGAIN)
+        self._closed_at = inf
+        self._closed_until = -inf
+        self._show()
+
+    @property
+    def capacity(self) -> float:
+        """How many boards may be on; infinite when nothing limits them."""
+        most = capacity(self._limits, self._refresh, self._wished, stretch=self._stretch)
+        return min(most, self._closed_at) if self._clock() < self._closed_until else most
+
+    @property
+    def refresh(self) -> float:
+        """The interval (s) between two restarts of each membership."""
+        if not self._stretch:
+            return self._refresh
+        return stretched(self._limits, self._refresh, len(self._on))
+
+    def learned(self, limits: Limits) -> None:
+        """Take what the homeserver allows."""
+        self._limits = limits
+        _log.info(
+            "what the homeserver's limits carry",
+            extra={
+                "boards": self.capacity,
+                "restarts_per_second": round(limits.per_second, 2),
+                "delayed_events": limits.scheduled,
+            },
+        )
+        self._wake_waiting()
+
+    def claim(self, room_id: str, whiteboard_id: str) -> bool:
+        """Ask for a place; returns whether there is one. Idempotent."""
+        place = (room_id, whiteboard_id)
+        if place in self._on:
+            return True
+        if len(self._on) >= self.capacity:
+            if place not in self._waiting:
+                self._waiting[place] = None
+                _log.warning(
+                    "the homeserver's limits carry no more boards: this one has to wait",
+                    extra={"room": room_id, "boards": len(self._on)},
+                )
+            self._show()
+            return False
+        before = self.refresh
+        self._waiting.pop(place, None)
+        self._on.add(place)
+        self._show()
+        if self.refresh != before:
+            _log.warning("intervals are stretched", extra={"refresh": self.refresh})
+            self._changed()
+        return True
+
+    def release(self, room_id: str, whiteboard_id: str) -> None:
+        """Give a place back, or stop waiting for one. Idempotent."""
+        place = (room_id, whiteboard_id)
+        self._waiting.pop(place, None)
+        before = self.refresh
+        if place in self._on:
+            self._on.discard(place)
+            self._wake_waiting()
+        self._show()
+        if self.refresh != before:
+            self._changed()
+
+    def restart_refused(self) -> None:
+        """Hear that a restart was one too many for the homeserver."""
+        now = self._clock()
+        self._refused.append(now)
+        often = len(self._refused) == AGAIN_AND_AGAIN and now - self._refused[0] <= WINDOW
+        # What was probed stays: many that join at once are refused at first.
+        probed = boards_by_rate(self._limits, self._refresh)
+        if often and (probed == inf or len(self._on) > probed):
+            self._close("restarts are refused again and again: no further boards for now")
+
+    def schedule_refused(self) -> None:
+        """Hear that the homeserver holds as many delayed events of ours as it takes."""
+        self._close("the homeserver takes no more delayed events: no further boards for now")
+
+    def _close(self, why: str) -> None:
+        """Admit no more than there are, for a while."""
+        now = self._clock()
+        if now >= self._closed_until:
+            _log.warning(why, extra={"boards": len(self._on)})
+            self._closed_at = len(self._on)
+        self._closed_until = now + CLOSED_FOR
+        self._show()
+
+    def _wake_waiting(self) -> None:
+        for room_id, _ in list(self._waiting):
+            self._freed(room_id)
+
+    def _show(self) -> None:
+        metrics.ADMITTED.set(len(self._on))
+        metrics.CAPACITY.set(self.capacity)
+        metrics.WAITING.set(len(self._waiting))

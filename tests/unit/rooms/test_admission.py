@@ -1,0 +1,187 @@
+"""How many boards the homeserver's limits carry, and who gets the places."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.admission import (
+    AGAIN_AND_AGAIN,
+    CLOSED_FOR,
+    SHARE,
+    STRETCH,
+    WINDOW,
+    Admission,
+    Limits,
+    boards_by_rate,
+    capacity,
+    stretched,
+)
+
+USUAL = Limits(1.0, 100)
+EXEMPT = Limits(inf, 100)
+
+
+class Desk:
+    """An admission with a clock of its own, and what it tells others."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        wished: int | None = None,
+        stretch: bool = False,
+        refresh: float = 5,
+    ) -> None:
+        self.now = 1000.0
+        self.freed: list[str] = []
+        self.changes = 0
+        self.admission = Admission(
+            refresh,
+            wished,
+            stretch=stretch,
+            clock=lambda: self.now,
+            freed=self.freed.append,
+            changed=self._changed,
+        )
+        self.admission.learned(limits)
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def claim(self, *rooms: str) -> list[bool]:
+        return [self.admission.claim(room, "w") for room in rooms]
+
+    def refuse(self, times: int = AGAIN_AND_AGAIN, every: float = 1.0) -> None:
+        for _ in range(times):
+            self.now += every
+            self.admission.restart_refused()
+
+
+@pytest.mark.parametrize(
+    ("limits", "refresh", "wished", "stretch", "boards"),
+    [
+        (USUAL, 5, None, False, 4),
+        (USUAL, 1, None, False, 1),
+        (Limits(4.0, 100), 5, None, False, 16),
+        (EXEMPT, 5, None, False, 99),
+        (Limits(inf, None), 5, None, False, inf),
+        (Limits(inf, 0), 5, None, False, 0),
+        (EXEMPT, 5, 20, False, 20),
+        (EXEMPT, 5, 500, False, 99),
+        (USUAL, 5, 8, False, 8),
+        (USUAL, 5, None, True, 32),
+        (Limits(0.01, 100), 5, None, False, 1),
+    ],
+)
+def test_capacity(
+    limits: Limits, refresh: float, wished: int | None, *, stretch: bool, boards: float
+) -> None:
+    assert capacity(limits, refresh, wished, stretch=stretch) == boards
+
+
+@pytest.mark.scenario("M48")
+def test_beyond_the_limits_nobody_is_admitted_and_nobody_is_put_off() -> None:
+    desk = Desk(USUAL)
+    assert desk.claim("a", "b", "c", "d", "e", "f") == [True] * 4 + [False] * 2
+    assert desk.claim("a", "b", "c", "d") == [True] * 4
+
+
+@pytest.mark.scenario("M49")
+def test_an_exempt_account_keeps_its_interval() -> None:
+    desk = Desk(EXEMPT)
+    assert all(desk.claim(*map(str, range(20))))
+    assert desk.admission.refresh == 5
+
+
+def test_who_is_refused_is_asked_again_when_another_goes() -> None:
+    desk = Desk(USUAL)
+    desk.claim("a", "b", "c", "d", "e", "f")
+    desk.admission.release("f", "w")  # it does not want to any more
+    assert desk.freed == []
+    desk.admission.release("b", "w")
+    assert desk.freed == ["e"]
+    assert desk.claim("e", "f", "b") == [True, False, False]
+
+
+def test_several_boards_of_a_room_count_each() -> None:
+    desk = Desk(USUAL)
+    assert [desk.admission.claim("a", str(number)) for number in range(5)] == [True] * 4 + [False]
+    desk.admission.release("a", "0")
+    desk.admission.release("a", "0")
+    assert desk.admission.claim("a", "4")
+
+
+def test_restarts_refused_again_and_again_close_admission_at_what_stands() -> None:
+    desk = Desk(EXEMPT)
+    desk.claim("a", "b")
+    desk.refuse(AGAIN_AND_AGAIN - 1)
+    assert desk.claim("c") == [True]
+    desk.refuse(1)
+    assert desk.claim("d") == [False]
+    desk.admission.release("a", "w")
+    assert desk.claim("d") == [True]
+    desk.now += CLOSED_FOR
+    assert desk.claim("e") == [True]
+
+
+def test_it_stays_closed_as_long_as_restarts_are_refused() -> None:
+    desk = Desk(EXEMPT)
+    desk.claim("a")
+    desk.refuse()
+    desk.now += CLOSED_FOR - 1
+    desk.refuse(every=0.1)
+    desk.now += 2
+    assert desk.claim("b") == [False]
+
+
+def test_single_refusals_mean_nothing() -> None:
+    desk = Desk(EXEMPT)
+    desk.claim("a")
+    desk.refuse(50, every=WINDOW / 3)
+    assert desk.claim("b") == [True]
+
+
+def test_what_was_probed_is_believed_more_than_refusals_while_many_join() -> None:
+    desk = Desk(USUAL)
+    desk.claim("a", "b")
+    desk.refuse()
+    assert desk.claim("c", "d", "e") == [True, True, False]
+
+
+def test_too_many_delayed_events_close_admission() -> None:
+    desk = Desk(Limits())
+    desk.claim("a", "b")
+    desk.admission.schedule_refused()
+    assert desk.claim("c") == [False]
+
+
+def test_stretched_intervals() -> None:
+    desk = Desk(USUAL, stretch=True)
+    desk.claim(*"abcd")
+    assert (desk.admission.refresh, desk.changes) == (5, 0)
+    assert desk.claim("e") == [True]
+    assert (desk.admission.refresh, desk.changes) == (10, 1)
+    desk.claim(*"fgh")
+    assert desk.changes == 1
+    desk.claim("i")
+    assert desk.admission.refresh == 20
+    for room in "abcdefghi":
+        desk.admission.release(room, "w")
+    assert desk.admission.refresh == 5
+
+
+@given(
+    st.floats(0.05, 50), st.floats(1, 60), st.integers(1, 200)
+)  # the limits' rate, the interval, the boards
+def test_what_is_admitted_fits_into_the_limits(rate: float, refresh: float, boards: int) -> None:
+    limits = Limits(rate, None)
+    carried = boards_by_rate(limits, refresh)
+    assert carried == 1 or carried / refresh <= rate * SHARE * (1 + 1e-6)
+    if boards <= STRETCH * carried:
+        interval = stretched(limits, refresh, boards)
+        assert interval >= refresh
+        assert boards <= carried or boards / interval <= rate * SHARE * (1 + 1e-6)
