@@ -23,6 +23,7 @@ MORE = 16
 UNTOLD = 1.0
 """Seconds for one restart where the server says no to one but not when to come back."""
 LONGEST_WAIT = 2.0
+ROUNDS = 3
 MARGIN = 0.02
 """Seconds on top: hints are cut off at whole milliseconds."""
 
@@ -51,11 +52,17 @@ async def restart_rate(homeserver: Homeserver) -> float:
         return inf
     # These hints are anything up to the time for one, whatever was used before. Once that has
     # passed one fits, and the next one has to wait for all of it. Counted from the asking, since
-    # Synapse takes half a second over a refusal.
-    wait = min(max(hints), LONGEST_WAIT) + MARGIN
-    await asyncio.sleep(max(0.0, asked + wait - monotonic()))
-    hints += await _burst(homeserver, 2)
-    return 1 / max(*hints, 0.001)
+    # Synapse takes half a second over a refusal: then it may be too late, and is done again.
+    longest, newest = max(hints), max(hints)
+    for _ in range(ROUNDS):
+        wait = asked + min(newest, LONGEST_WAIT) + MARGIN - monotonic()
+        await asyncio.sleep(max(0.0, wait))
+        asked = monotonic()
+        newest = max(await _burst(homeserver, 2), default=longest)
+        longest = max(longest, newest)
+        if wait > 0:
+            break
+    return 1 / max(longest, 0.001)
 
 
 async def _burst(homeserver: Homeserver, count: int) -> list[float]:

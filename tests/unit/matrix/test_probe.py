@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from bot.errors import NotFound, RateLimited, Transient
-from bot.matrix.probe import FIRST, MORE, restart_rate
+from bot.matrix.probe import FIRST, MORE, ROUNDS, restart_rate
 
 
 class Limiter:
@@ -50,8 +50,9 @@ async def test_the_rate_is_found_whatever_was_used_before(
     limiter.rate, limiter.level = rate, filled
     found = await restart_rate(limiter)
     # Quick leaks are overrated a little, and a long wait is not waited for.
-    assert found == pytest.approx(rate, rel=0.25) or rate < 0.5
-    assert limiter.calls <= FIRST + 2
+    assert found > 0.9 * rate
+    assert found < 1.2 * rate or not 0.5 < rate < 10
+    assert limiter.calls <= FIRST + 2 * ROUNDS
 
 
 async def test_a_generous_burst_is_found(limiter: Limiter) -> None:
