@@ -13,10 +13,12 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from math import inf
+from time import monotonic
 
 import aiohttp
 
 from bot import __version__
+from bot.admission import Admission
 from bot.backoff import backoff
 from bot.board import Services
 from bot.config import Config
@@ -27,6 +29,7 @@ from bot.handlers.load import build
 from bot.handlers.record import Record, Recorder
 from bot.host import Context, Host
 from bot.invites import Policy
+from bot.limits import learn_limits
 from bot.livekit import lean
 from bot.livekit.auth import Grant, api_key_grant, sfu_get
 from bot.livekit.connection import Connection, State
@@ -70,6 +73,14 @@ class App:
         self._foci: list[Focus] = []
         self._delayed = False
         self._max_delay = inf
+        self._max_scheduled: int | None = None
+        self._admission = Admission(
+            config.rtc.refresh,
+            config.rtc.max_boards or None,
+            stretch=config.rtc.stretch,
+            clock=monotonic,
+            freed=self._place_freed,
+        )
         self._host: Host | None = None
         self._recording = False
         self._homeserver: Homeserver
@@ -141,6 +152,14 @@ class App:
                 await self._reconcile()
                 await self._read_foci()
                 await self._read_support()
+                if self._delayed:
+                    rtc = self._config.rtc
+                    await learn_limits(
+                        self._homeserver,
+                        self._admission,
+                        self._max_scheduled,
+                        probe=rtc.stretch or not rtc.max_boards,
+                    )
                 tasks.create_task(self._poll_homeserver())
                 host = Host(self._homeserver, self._shared(lanes, record), self._policy())
                 async with host:
@@ -314,6 +333,7 @@ class App:
         try:
             support = await self._homeserver.delayed_support()
             self._delayed = support.supported
+            self._max_scheduled = support.max_scheduled
             self._max_delay = (support.max_delay_ms or 0) / 1000 or inf
         except ServerError as error:
             _log.warning("the homeserver does not say what it can do", extra={"why": str(error)})
@@ -323,6 +343,14 @@ class App:
                 "the homeserver has no delayed events: if the bot dies its memberships stay for"
                 " minutes; set max_event_delay_duration in homeserver.yaml"
             )
+
+    # -- admission ---------------------------------------------------------------------------
+
+    def _place_freed(self, room_id: str) -> None:
+        """Let a room whose board was refused ask again."""
+        for room in self._host.rooms if self._host else ():
+            if room.room_id == room_id and room.sessions.presence is not None:
+                room.sessions.presence.room_changed()
 
     # -- health ------------------------------------------------------------------------------
 

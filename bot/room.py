@@ -159,6 +159,7 @@ class Room:
         self._wake = asyncio.Event()
         self._due = False  # whether sessions are to be looked at without a batch
         self._forbidden_said = False
+        self._full_said = False
         self._met = False
         self._talking: asyncio.Task[None] | None = None
         self._keys = {"room": room_id}
@@ -359,6 +360,12 @@ class Room:
             self._tasks.create_task(
                 self._conversation.say("forbidden", user=self._shared.own_user, needed=needed)
             )
+
+    def full(self) -> None:
+        """Say once that the bot cannot be on a board here yet: its places are taken."""
+        if not self._full_said:
+            self._full_said = True
+            self._tasks.create_task(self._conversation.say("full"))
 
     # -- what people ask (conversation.Acts) ---------------------------------------------------
 

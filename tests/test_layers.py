@@ -37,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.roomstate": {*SHELL, "bot.commands"},
     "bot.keeper": SHELL,
     "bot.admission": {*CORE, "bot.metrics"},
+    "bot.limits": {*CORE, "bot.admission", "bot.backoff", "bot.matrix.probe"},
     "bot.presence": {*ROOM, "bot.keeper", "bot.hearing"},
     "bot.hearing": ROOM,
     "bot.boards": ROOM,

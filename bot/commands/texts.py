@@ -85,6 +85,18 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
             " geben."
         ),
     },
+    "full": {
+        "en": (
+            "I cannot be on the whiteboard here at the moment: I am on as many as the limits of my"
+            " homeserver carry. I will come by myself as soon as there is a place. Those who run me"
+            " can lift the limits."
+        ),
+        "de": (
+            "Auf dem Whiteboard hier kann ich gerade nicht dabei sein: Ich bin schon auf so vielen,"
+            " wie die Grenzwerte meines Homeservers zulassen. Sobald ein Platz frei wird, komme ich"
+            " von selbst. Wer mich betreibt, kann die Grenzwerte anheben."
+        ),
+    },
     "encrypted": {
         "en": "I cannot work in encrypted rooms yet, so I am leaving.",
         "de": "In verschlüsselten Räumen kann ich noch nicht arbeiten und gehe deshalb wieder.",
