@@ -146,6 +146,12 @@ class Keeper:
             self._asking.reschedule(asyncio.get_running_loop().time())
         self._wake.set()
 
+    def give_way(self) -> None:
+        """Withdraw without touching the state: another application of ours stands there now."""
+        self._wanted = False
+        self.machine.give_way(monotonic())
+        self._wake.set()
+
     def permission_changed(self) -> None:
         """Try again: the room's power levels have changed."""
         self.machine.permission_changed(monotonic())

@@ -116,7 +116,8 @@ class Presence:
         self._closing = False
         self._wanted: frozenset[str] = frozenset()
         self._keepers: dict[str, Keeper] = {}
-        self._keeper_tasks: dict[str, asyncio.Task[None]] = {}
+        self._former: list[Keeper] = []  # those that gave way, and cancel what they had armed
+        self._keeper_tasks: list[asyncio.Task[None]] = []
         self._link: _Link | None = None
         self._next: _Link | None = None
         self._switch_at: float | None = None
@@ -144,9 +145,29 @@ class Presence:
 
     def own_state(self, event: Mapping[str, Any]) -> None:
         """Take what sync shows under one of our keys."""
-        for keeper in self._keepers.values():
-            if keeper.state_key == event.get("state_key"):
+        for whiteboard_id, keeper in list(self._keepers.items()):
+            if keeper.state_key != event.get("state_key"):
+                continue
+            if self._is_foreign(keeper.state_key):
+                self._give_way(whiteboard_id)
+            else:
                 keeper.own_state(event)
+
+    def _is_foreign(self, state_key: str) -> bool:
+        """Whether another application of ours stands there: neither overwritten nor cleared."""
+        now_ts = self._setting.now_ts()
+        return any(
+            one.application != WHITEBOARD and one.expires_ts > now_ts
+            for one in self._home.state.under(state_key)
+        )
+
+    def _give_way(self, whiteboard_id: str) -> None:
+        """Leave the key to the other application; the board is announced under another one."""
+        _log.warning("another application took the state key of a membership", extra=self._keys)
+        keeper = self._keepers.pop(whiteboard_id)
+        keeper.give_way()
+        self._former.append(keeper)
+        self._wake.set()
 
     def permission_changed(self) -> None:
         """Try to announce again: the room's power levels have changed."""
@@ -172,7 +193,7 @@ class Presence:
                 keeper.leave()
         try:
             async with asyncio.timeout(LEAVE_WITHIN):
-                for keeper in self._keepers.values():
+                for keeper in (*self._keepers.values(), *self._former):
                     await keeper.left()
         except TimeoutError:
             _log.warning("the homeserver did not take the leave in time", extra=self._keys)
@@ -198,7 +219,7 @@ class Presence:
             for link in (self._link, self._next):
                 if link is not None:
                     await self._drop(link)
-            for task in self._keeper_tasks.values():
+            for task in self._keeper_tasks:
                 task.cancel()
 
     def _next_look(self) -> float:
@@ -322,15 +343,14 @@ class Presence:
             changed=self._status_changed,
         )
         self._keepers[whiteboard_id] = keeper
-        self._keeper_tasks[whiteboard_id] = self._tasks.create_task(keeper.run())
+        self._keeper_tasks.append(self._tasks.create_task(keeper.run()))
 
     def _state_key(self, whiteboard_id: str) -> str:
         """The plain key for the first board, a suffixed one for more, or where it is not ours."""
         setting = self._setting
         plain = legacy.member_key(setting.own_user, setting.own_device)
-        foreign = any(one.application != WHITEBOARD for one in self._home.state.under(plain))
-        taken = {keeper.state_key for keeper in self._keepers.values()}
-        if foreign or plain in taken:
+        taken = {keeper.state_key for keeper in (*self._keepers.values(), *self._former)}
+        if plain in taken or self._is_foreign(plain):
             return legacy.member_key(setting.own_user, setting.own_device, whiteboard_id)
         return plain
 

@@ -158,6 +158,15 @@ class OwnMembership:
         self._known.wanted = False
         self._settle(now)
 
+    def give_way(self, now: float) -> None:
+        """Want no membership where another application now stands: only CANCEL is left to do.
+
+        The state is neither sent nor cleared, unless a join under way may still have replaced it.
+        """
+        self._known.wanted = False
+        self._known.start_over(in_room=False)
+        self._settle(now)
+
     def permission_changed(self, now: float) -> None:
         """Try again after FORBIDDEN."""
         self._known.forbidden = False

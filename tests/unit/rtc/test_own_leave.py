@@ -154,3 +154,21 @@ def test_one_action_at_a_time() -> None:
     taken(own, 0.0)
     assert own.take(1.0) is None
     assert own.deadline is None
+
+
+@pytest.mark.scenario("X06")
+def test_it_gives_way_without_touching_what_another_application_wrote() -> None:
+    run = joined()
+    run.own.give_way(run.now)
+    run.rest(100)
+    assert run.names() == ["CancelDelayed"]
+    assert run.own.left
+    assert run.server.join is not None  # whatever stands there
+
+
+@pytest.mark.scenario("X06")
+def test_it_gives_way_before_it_has_joined() -> None:
+    run = Run()
+    run.own.give_way(0.0)
+    assert run.rest(100).done == []
+    assert run.own.left
