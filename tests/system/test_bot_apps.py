@@ -10,16 +10,27 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
+from livekit import api
 
 from tests.stack.bot import until
 from tests.stack.client import elements
 from tests.stack.client.channel import Channel
-from tests.stack.client.events import BOARD, CREATE, MEMBER, Board, member_key, update_packet
+from tests.stack.client.events import (
+    BOARD,
+    CREATE,
+    MEMBER,
+    Board,
+    member_content,
+    member_key,
+    update_packet,
+)
 from tests.stack.client.habits import Habits
 from tests.stack.client.matrix import MatrixUser
+from tests.stack.client.meeting import now_ts
 from tests.stack.neoboard import NeoBoard
-from tests.stack.stack import Stack
+from tests.stack.stack import Options, Stack
 from tests.system.archive import query
 from tests.system.people import QUICK, Meeting, logged, meeting, name, person
 
@@ -274,3 +285,61 @@ async def test_a_session_of_no_board_is_reported_and_left_alone(
         await says(here.board.document_id)
         await here.announced()
         assert (await here.membership())["call_id"] == here.board.whiteboard_id
+
+
+async def open_livekit_room(here: Meeting) -> None:
+    """What the JWT service does for those of its own homeserver."""
+    stack, user = here.stack, here.alice.user
+    body = {
+        "room": here.board.room_id,
+        "openid_token": await user.openid_token(),
+        "device_id": user.device_id,
+    }
+    answer = await user.fetch("POST", f"{stack.jwt_url}/sfu/get", body)
+    claims = jwt.decode(answer["jwt"], stack.livekit_secret, algorithms=["HS256"])
+    url = stack.livekit_url.replace("ws://", "http://")
+    async with api.LiveKitAPI(url, stack.livekit_key, stack.livekit_secret) as sfu:
+        await sfu.room.create_room(api.CreateRoomRequest(name=claims["video"]["room"]))
+
+
+@pytest.mark.scenario("X02")
+async def test_a_livekit_room_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    """Strangers at a media server get a token, but no room: somebody local has to come first."""
+    options = Options(full_access=("elsewhere.org",))
+    async with (
+        Stack.start(tmp_path / "stack", options) as stack,
+        meeting(stack, tmp_path, opened=False) as here,
+    ):
+        user = here.alice.user
+        content = member_content(here.board, user.device_id, [stack.jwt_url], now_ts() + 3_600_000)
+        key = member_key(user.user_id, user.device_id)
+        await user.put_state(here.board.room_id, MEMBER, content, key)
+
+        def tried() -> bool:
+            states = [line["state"] for line in logged(here.bot, "livekit")]
+            return states.count("connecting") + states.count("reconnecting") > 1
+
+        await until(tried, 20, "the bot does not try again", here.bot)
+        assert await here.membership() == {}  # it is not there, and does not say so
+        await open_livekit_room(here)
+        await here.announced(within=30)
+
+
+@pytest.mark.scenario("S16")
+async def test_who_expires_without_an_event_is_gone_at_that_instant(
+    stack: Stack, tmp_path: Path
+) -> None:
+    config = {**QUICK, "presence": {"linger": "100ms"}}
+    async with meeting(stack, tmp_path, config, opened=False) as here:
+        user = here.alice.user
+        expires = now_ts() + 5000
+        content = member_content(here.board, user.device_id, [stack.jwt_url], expires)
+        key = member_key(user.user_id, user.device_id)
+        await user.put_state(here.board.room_id, MEMBER, content, key)
+        await here.announced()
+        await here.gone()
+        event = await here.state_event(MEMBER, here.bot.state_key)
+        assert event is not None
+        assert expires <= event["origin_server_ts"] < expires + 1500
+        assert await state(here, key) == content  # nobody has said anything
+        assert (await here.bot.metrics())["boardkeeper_participants"] == 0

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.rtc.membership import ARRAY, WHITEBOARD, Membership
+from bot.rtc.focus import choose
+from bot.rtc.membership import ARRAY, WHITEBOARD, Focus, Membership
 from bot.rtc.session import Slot, live, next_change, sessions, slot_of
 from tests.unit.rtc.make import ANN, BEN, NOW, element_call, member, read
 
@@ -113,3 +114,15 @@ def test_qs6_unknown_applications_are_reported() -> None:
     assert Slot("org.example", "x") in sessions(
         [member(application="org.example", call_id="x", foci=())], NOW, everybody
     )
+
+
+@pytest.mark.scenario("X01")
+def test_x01_two_homeservers_meet_at_the_oldest() -> None:
+    """Each follows the same rule over the same memberships, whatever its own homeserver offers."""
+    here, there = Focus("https://sfu.here"), Focus("https://sfu.there")
+    ann = member("@ann:here", foci=(here,), expires=NOW + 1)
+    ben = member("@ben:there", foci=(there,), expires=NOW + 2)
+    for members in ([ann, ben], [ben, ann]):
+        assert choose(members, "@ann:here:DEV", [here])[0] == here
+        assert choose(members, "@ben:there:DEV", [there])[0] == here
+    assert choose([ben], "@ben:there:DEV", [there])[0] == there  # once Ann has left
