@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -287,8 +287,8 @@ def test_ten_thousand_who_left_cost_next_to_nothing() -> None:
 class Watched:
     """A room's attendance, what it told, and a clock."""
 
-    def __init__(self, *events: dict[str, Any]) -> None:
-        self.state = room(*events)
+    def __init__(self) -> None:
+        self.state = room()
         self.told: list[Event] = []
         self.attendance = Attendance(ROOM, self.told.append)
         self.now = NOW
@@ -303,13 +303,19 @@ class Watched:
         return list(self.told)
 
 
+@pytest.fixture
+def here() -> Iterator[Watched]:
+    watched = Watched()
+    yield watched
+    watched.attendance.forget()
+
+
 def changed(board: BoardKey, *people: tuple[str, str], ts: int = NOW) -> SessionChanged:
     return SessionChanged(board, ts, tuple(Participant(*one) for one in people))
 
 
 @pytest.mark.scenario("S16")
-def test_an_expiry_is_told_at_its_instant_without_an_event() -> None:
-    here = Watched()
+def test_an_expiry_is_told_at_its_instant_without_an_event(here: Watched) -> None:
     assert here.look(on_board()) == [changed(KEY, (ALICE, "AD"))]
     due = next_change(here.state.live_of_all(here.now), here.now)
     assert due == LATER
@@ -321,8 +327,7 @@ def test_an_expiry_is_told_at_its_instant_without_an_event() -> None:
 
 
 @pytest.mark.scenario("S19", "S24")
-def test_a_change_is_told_once_and_nothing_else_is() -> None:
-    here = Watched()
+def test_a_change_is_told_once_and_nothing_else_is(here: Watched) -> None:
     assert here.look() == []
     people = ((ALICE, "A2"), (ALICE, "AD"))
     assert here.look(on_board(), on_board(device="A2", event_id="$m2")) == [changed(KEY, *people)]
@@ -337,8 +342,7 @@ def test_a_change_is_told_once_and_nothing_else_is() -> None:
     ]
 
 
-def test_another_document_is_another_board() -> None:
-    here = Watched()
+def test_another_document_is_another_board(here: Watched) -> None:
     here.look(on_board())
     renewed = BoardKey(ROOM, "w1", "$d3")
     here.boards = [OTHER]  # while the new one is being found
@@ -347,7 +351,9 @@ def test_another_document_is_another_board() -> None:
     assert here.look() == [changed(renewed, (ALICE, "AD"))]
 
 
-def test_what_is_not_for_the_bot_is_reported_as_numbers(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_not_for_the_bot_is_reported_as_numbers(
+    here: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
     """QS6, QS7: unknown boards, applications and media servers."""
     caplog.set_level("INFO")
 
@@ -356,7 +362,6 @@ def test_what_is_not_for_the_bot_is_reported_as_numbers(caplog: pytest.LogCaptur
         read = metrics.REGISTRY.get_sample_value
         return {kind: read("boardkeeper_sessions", {"about": kind}) for kind in kinds}
 
-    here = Watched()
     before = {kind: number or 0 for kind, number in counted().items()}
     mesh = on_board(BOB, "BD", "strange", event_id="$m2")
     mesh["content"]["foci_preferred"] = [{"type": "full_mesh"}]
