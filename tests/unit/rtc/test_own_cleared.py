@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bot.rtc.actions import (
     Kind,
     Restart,
@@ -13,6 +15,7 @@ from bot.rtc.own import Status
 from tests.unit.rtc.server import FAIL, Run, joined, taken
 
 
+@pytest.mark.scenario("M37")
 def test_m37_cleared_by_another_user() -> None:
     run = joined()
     for number in range(3):
@@ -30,6 +33,7 @@ def test_m37_cleared_by_another_user() -> None:
     assert run.status() is Status.JOINED
 
 
+@pytest.mark.scenario("M37")
 def test_m37_now_and_then_is_no_fight() -> None:
     run = joined()
     for _ in range(10):
@@ -38,6 +42,7 @@ def test_m37_now_and_then_is_no_fight() -> None:
         assert run.status() is Status.JOINED
 
 
+@pytest.mark.scenario("M38")
 def test_m38_own_delayed_leave_fired() -> None:
     run = joined()
     (delay_id,) = run.server.delayed
@@ -46,6 +51,7 @@ def test_m38_own_delayed_leave_fired() -> None:
     assert run.names() == ["ScheduleLeave", "SendJoin", "Restart"]
 
 
+@pytest.mark.scenario("M39")
 def test_m39_twin_process() -> None:
     run = joined()
     run.server.clear_by_twin()
@@ -56,6 +62,7 @@ def test_m39_twin_process() -> None:
     assert run.status() is Status.JOINED
 
 
+@pytest.mark.scenario("M41")
 def test_m41_leave_of_an_earlier_time_comes_late() -> None:
     run = Run()
     run.synced = False

@@ -22,6 +22,7 @@ from tests.unit.rtc.server import FAIL, LATE, Run, joined
 HINT = Failed(Kind.RATE_LIMITED, retry_after=1.0)
 
 
+@pytest.mark.scenario("M01")
 def test_m01_leave_is_armed_before_the_join() -> None:
     run = Run().join().rest()
     assert run.names() == ["ListDelayed", "ScheduleLeave", "SendJoin", "Restart"]
@@ -35,12 +36,14 @@ def test_nothing_is_done_unasked() -> None:
     assert (run.done, run.status(), run.own.deadline) == ([], Status.LEFT, None)
 
 
+@pytest.mark.scenario("M03")
 def test_m03_one_restart_per_interval_and_one_after_the_join() -> None:
     run = Run().join().until(60)
     assert run.times(Restart) == [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60]
     assert len(run.all(SendJoin)) == 1
 
 
+@pytest.mark.scenario("M03")
 def test_m03_slow_answers_do_not_stretch_the_interval() -> None:
     own = OwnMembership(Timing())
     run = Run()
@@ -52,12 +55,14 @@ def test_m03_slow_answers_do_not_stretch_the_interval() -> None:
     assert own.deadline == 10.0
 
 
+@pytest.mark.scenario("M04")
 def test_m04_server_that_cancels_on_own_state() -> None:
     run = Run().says(Restart, FAIL[Kind.NOT_FOUND]).join().rest()
     assert run.names()[-2:] == ["Restart", "ScheduleLeave"]
     assert len(run.all(SendJoin)) == 1
 
 
+@pytest.mark.scenario("M05", "M06", "M07", "M08", "M09", "M10")
 @pytest.mark.parametrize(
     ("limited", "at"),
     [
@@ -75,6 +80,7 @@ def test_m05_to_m10_schedule_waits_as_told(limited: Failed, at: float) -> None:
     assert len(run.all(ListDelayed)) == 1
 
 
+@pytest.mark.scenario("M11")
 def test_m11_join_waits_while_the_leave_is_kept_from_firing() -> None:
     run = Run().says(SendJoin, Failed(Kind.RATE_LIMITED, retry_after=60.0)).join().until(61)
     assert run.times(SendJoin) == [0, 60]
@@ -93,6 +99,7 @@ def test_join_never_goes_out_with_a_leave_that_may_have_fired() -> None:
     assert late[:4] == ["Restart", "ScheduleLeave", "SendJoin", "Restart"]
 
 
+@pytest.mark.scenario("M12")
 def test_m12_delay_too_large_with_a_limit() -> None:
     run = Run(Timing(delay=9.0))
     run.says(ScheduleLeave, Failed(Kind.DELAY_TOO_LARGE, max_delay=7.5)).join().until(10)
@@ -101,6 +108,7 @@ def test_m12_delay_too_large_with_a_limit() -> None:
     assert run.times(Restart) == [0, 4.5, 9]  # sooner, as there is less room
 
 
+@pytest.mark.scenario("M13")
 def test_m13_delay_too_large_without_a_limit() -> None:
     run = Run().says(ScheduleLeave, *[FAIL[Kind.DELAY_TOO_LARGE]] * 2).join().until(4)
     assert [action.delay for action in run.all(ScheduleLeave)] == [18.0, 9.0, 4.5]
@@ -116,6 +124,7 @@ def test_delay_that_cannot_be_kept_is_not_used() -> None:
     assert len(run.all(ScheduleLeave)) == 1
 
 
+@pytest.mark.scenario("M15")
 def test_m15_without_delayed_events() -> None:
     run = Run().always(ScheduleLeave, FAIL[Kind.UNSUPPORTED]).join().until(361)
     assert run.status() is Status.DEGRADED
@@ -125,6 +134,7 @@ def test_m15_without_delayed_events() -> None:
     assert run.all(Restart) == []
 
 
+@pytest.mark.scenario("M16")
 def test_m16_server_that_sent_the_leave_at_once() -> None:
     run = joined().says(Restart, FAIL[Kind.NOT_FOUND])
     run.says(ScheduleLeave, FAIL[Kind.UNSUPPORTED]).rest(5)
@@ -134,6 +144,7 @@ def test_m16_server_that_sent_the_leave_at_once() -> None:
     assert run.all(SendJoin)[0].created_ts is None
 
 
+@pytest.mark.scenario("M17")
 def test_m17_odd_answer_to_schedule() -> None:
     run = Run().says(ScheduleLeave, FAIL[Kind.REFUSED]).join().until(29)
     assert run.status() is Status.DEGRADED
@@ -143,6 +154,7 @@ def test_m17_odd_answer_to_schedule() -> None:
     assert run.all(SendJoin)[-1].expires == 14_400.0
 
 
+@pytest.mark.scenario("M18")
 def test_m18_unhealthy_but_still_trying() -> None:
     run = Run().says(ScheduleLeave, *[FAIL[Kind.TRANSIENT]] * 10).join().until(28)
     assert not run.own.healthy
@@ -158,11 +170,13 @@ def test_refused_join_is_tried_again_while_the_leave_is_kept() -> None:
     assert len(run.all(ScheduleLeave)) == 1
 
 
+@pytest.mark.scenario("M36")
 def test_m36_join_twice() -> None:
     run = Run().join().join().rest().join().rest()
     assert len(run.all(SendJoin)) == 1
 
 
+@pytest.mark.scenario("M42")
 def test_m42_leftovers_of_a_former_life() -> None:
     run = Run()
     leftovers = [run.server.schedule(18.0), run.server.schedule(9.0)]
@@ -173,6 +187,7 @@ def test_m42_leftovers_of_a_former_life() -> None:
     assert len(run.server.delayed) == 1
 
 
+@pytest.mark.scenario("M42")
 def test_m42_leftover_that_was_not_listed_fires() -> None:
     run = Run().says(ListDelayed, FAIL[Kind.REFUSED])
     run.server.schedule(9.0)
@@ -182,6 +197,7 @@ def test_m42_leftover_that_was_not_listed_fires() -> None:
     assert len(run.all(ScheduleLeave)) == 1  # ours was armed all the time
 
 
+@pytest.mark.scenario("M43")
 def test_m43_scheduling_timed_out_but_was_stored() -> None:
     run = Run().says(ScheduleLeave, LATE).join().until(60)
     assert run.names()[:5] == [
@@ -195,6 +211,7 @@ def test_m43_scheduling_timed_out_but_was_stored() -> None:
     assert len(run.all(SendJoin)) == 1
 
 
+@pytest.mark.scenario("M44")
 def test_m44_too_many_delayed_events() -> None:
     run = Run().says(ScheduleLeave, *[FAIL[Kind.TOO_MANY]] * 3).join().rest()
     assert run.names() == [
@@ -212,6 +229,7 @@ def test_m44_too_many_delayed_events() -> None:
     assert run.times(ScheduleLeave) == [0, 0, 120, 240]
 
 
+@pytest.mark.scenario("M45")
 def test_m45_forbidden() -> None:
     run = Run().says(SendJoin, FAIL[Kind.FORBIDDEN]).join().rest(100)
     assert run.names()[-2:] == ["SendJoin", "CancelDelayed"]
@@ -224,12 +242,14 @@ def test_m45_forbidden() -> None:
     assert run.status() is Status.JOINED
 
 
+@pytest.mark.scenario("M45")
 def test_m45_forbidden_then_wanted_anew() -> None:
     run = Run().says(SendJoin, FAIL[Kind.FORBIDDEN]).join().rest().leave().rest()
     assert run.own.left
     assert run.join().rest().own.status is Status.JOINED
 
 
+@pytest.mark.scenario("M45")
 def test_m45_forbidden_when_renewing() -> None:
     run = joined().says(SendJoin, FAIL[Kind.FORBIDDEN]).until(10_801)
     assert run.status() is Status.FORBIDDEN
@@ -239,6 +259,7 @@ def test_m45_forbidden_when_renewing() -> None:
     assert run.names() == ["ClearState"]  # it may be allowed again
 
 
+@pytest.mark.scenario("M47")
 @pytest.mark.parametrize(
     "step", [ListDelayed, ScheduleLeave, SendJoin, Restart, SendDelayed, ClearState]
 )

@@ -16,12 +16,14 @@ from bot.rtc.timing import Timing
 from tests.unit.rtc.server import FAIL, Run, joined
 
 
+@pytest.mark.scenario("M19")
 def test_m19_hanging_restart() -> None:
     run = joined().says(Restart, *[FAIL[Kind.TIMEOUT]] * 2).until(10)
     assert run.times(Restart) == [5, 7, 9]
     assert run.own.healthy
 
 
+@pytest.mark.scenario("M20")
 def test_m20_probably_left_exactly_at_the_instant() -> None:
     run = joined().always(Restart, FAIL[Kind.TIMEOUT])
     run.until(17.9)
@@ -32,6 +34,7 @@ def test_m20_probably_left_exactly_at_the_instant() -> None:
     assert run.own.probably_left(18.0)
 
 
+@pytest.mark.scenario("M20")
 def test_m20_success_clears_it() -> None:
     run = joined().always(Restart, FAIL[Kind.TRANSIENT]).until(17.9)
     assert run.own.probably_left(18.0)
@@ -39,6 +42,7 @@ def test_m20_success_clears_it() -> None:
     assert not run.own.probably_left(18.0)
 
 
+@pytest.mark.scenario("M20")
 def test_m20_someone_is_woken_at_the_instant() -> None:
     run = joined().says(Restart, Failed(Kind.RATE_LIMITED, retry_after=60.0)).until(6)
     assert run.own.deadline == 18.0
@@ -46,6 +50,7 @@ def test_m20_someone_is_woken_at_the_instant() -> None:
     assert run.own.deadline == 65.0
 
 
+@pytest.mark.scenario("M21")
 def test_m21_m51_cleared_while_the_server_was_gone() -> None:
     run = joined().always(Restart, FAIL[Kind.TIMEOUT])
     run.synced = False
@@ -58,6 +63,7 @@ def test_m21_m51_cleared_while_the_server_was_gone() -> None:
     assert not run.own.probably_left(run.now)
 
 
+@pytest.mark.scenario("M22")
 def test_m22_lost_before_its_time_is_only_armed_again() -> None:
     run = joined()
     run.server.delayed.clear()
@@ -66,6 +72,7 @@ def test_m22_lost_before_its_time_is_only_armed_again() -> None:
     assert run.times(Restart) == [5, 10]
 
 
+@pytest.mark.scenario("M23")
 def test_m23_fired() -> None:
     run = joined().says(Restart, Failed(Kind.RATE_LIMITED, retry_after=30.0))
     run.synced = False
@@ -74,6 +81,7 @@ def test_m23_fired() -> None:
     assert run.all(SendJoin)[0].created_ts is None
 
 
+@pytest.mark.scenario("M24")
 @pytest.mark.parametrize("late", [False, True])
 def test_m24_leave_shown_while_arming(*, late: bool) -> None:
     run = joined()
@@ -92,6 +100,7 @@ def test_m24_leave_shown_while_arming(*, late: bool) -> None:
     assert run.names() == ["SendJoin", "Restart"]
 
 
+@pytest.mark.scenario("M25")
 def test_m25_renewal() -> None:
     run = joined(renew=1002.0)
     began = run.server.ts
@@ -102,6 +111,7 @@ def test_m25_renewal() -> None:
     assert run.all(SendJoin) == [SendJoin(14_400.0, began, 10.0)]
 
 
+@pytest.mark.scenario("M26")
 def test_m26_renewal_after_a_long_sleep() -> None:
     run = joined()
     run.synced = False
@@ -111,6 +121,7 @@ def test_m26_renewal_after_a_long_sleep() -> None:
     assert run.all(SendJoin)[0].created_ts is None
 
 
+@pytest.mark.scenario("M26")
 def test_m26_expired_in_a_long_sleep() -> None:
     run = joined(renew=20.0, expires=30.0).always(Restart, FAIL[Kind.TRANSIENT])
     run.synced = False
@@ -120,6 +131,7 @@ def test_m26_expired_in_a_long_sleep() -> None:
     assert run.names()[:3] == ["Restart", "ScheduleLeave", "SendJoin"]
 
 
+@pytest.mark.scenario("M27")
 @pytest.mark.parametrize(("renew", "sent"), [(33.0, [33.0]), (42.0, [])])
 def test_m27_renewal_while_restarts_fail(renew: float, sent: list[float]) -> None:
     run = joined(renew=renew).until(25)  # the leave fires at 43: 10 s or 1 s after the renewal
@@ -127,6 +139,7 @@ def test_m27_renewal_while_restarts_fail(renew: float, sent: list[float]) -> Non
     assert run.times(SendJoin) == sent
 
 
+@pytest.mark.scenario("M28")
 def test_m28_many_renewals() -> None:
     run = joined(renew=100.0, expires=200.0)
     began = run.server.ts
@@ -179,6 +192,7 @@ def test_transient_with_a_hint() -> None:
     assert run.times(Restart) == [5, 12]
 
 
+@pytest.mark.scenario("M50")
 def test_m50_server_gone_for_ten_seconds() -> None:
     run = joined().always(Restart, FAIL[Kind.TRANSIENT]).until(13)
     run.honest().until(60)

@@ -18,6 +18,7 @@ from bot.rtc.timing import Timing
 from tests.unit.rtc.server import FAIL, LATE, Run, joined, taken
 
 
+@pytest.mark.scenario("M29")
 def test_m29_leave() -> None:
     run = joined().leave().rest(100)
     assert run.names() == ["SendDelayed"]
@@ -25,6 +26,7 @@ def test_m29_leave() -> None:
     assert run.server.join is None
 
 
+@pytest.mark.scenario("M30")
 def test_m30_leave_when_the_delayed_event_is_gone() -> None:
     run = joined()
     run.server.delayed.clear()
@@ -34,6 +36,7 @@ def test_m30_leave_when_the_delayed_event_is_gone() -> None:
     assert run.server.join is None
 
 
+@pytest.mark.scenario("M31")
 @pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.TIMEOUT, Kind.RATE_LIMITED, Kind.REFUSED])
 def test_m31_leave_when_send_fails(kind: Kind) -> None:
     run = joined().says(SendDelayed, FAIL[kind]).leave().rest(3)
@@ -42,6 +45,7 @@ def test_m31_leave_when_send_fails(kind: Kind) -> None:
     assert run.server.delayed == {}
 
 
+@pytest.mark.scenario("M32")
 def test_m32_leave_while_not_joined() -> None:
     run = Run().join().leave().rest()
     assert run.done == []
@@ -81,17 +85,20 @@ def test_leave_when_the_join_may_have_happened() -> None:
     assert run.server.join is None
 
 
+@pytest.mark.scenario("M33")
 def test_m33_leave_during_a_rate_limit() -> None:
     run = Run().says(SendJoin, Failed(Kind.RATE_LIMITED, retry_after=9.0)).join().rest(1)
     run.forget().leave().rest(100)
     assert run.names() == ["CancelDelayed"]
 
 
+@pytest.mark.scenario("M34")
 def test_m34_leave_twice() -> None:
     run = joined().leave().leave().rest().leave().rest()
     assert run.names() == ["SendDelayed"]
 
 
+@pytest.mark.scenario("M35")
 def test_m35_leave_with_the_network_down() -> None:
     run = joined()
     for kind in (SendDelayed, ClearState, CancelDelayed):
@@ -102,6 +109,7 @@ def test_m35_leave_with_the_network_down() -> None:
     assert run.server.join is None  # the homeserver did it
 
 
+@pytest.mark.scenario("M46")
 def test_m46_leave_after_being_kicked() -> None:
     run = joined().says(SendDelayed, FAIL[Kind.FORBIDDEN]).says(ClearState, FAIL[Kind.FORBIDDEN])
     run.leave().rest()
