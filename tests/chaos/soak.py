@@ -1,0 +1,237 @@
+"""`make soak`: the bot for long, under Synapse's own rate limits and with many boards.
+
+Each server is killed and started again twice, once briefly, once for longer than what the bot
+bridges: the delay of its leave (Synapse), its grace (LiveKit). Judged by what the homeserver has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.bench.usage import cpu_seconds
+from tests.chaos.checks import Gap, gaps, middle_and_worst
+from tests.chaos.crew import Crew, crew, delayed_by_room
+from tests.chaos.requests import requests
+from tests.stack.bot import Bot, until
+from tests.stack.stack import Options, Stack
+
+CONFIG = {"invites": {"per_minute": 1000}, "presence": {"linger": "10s"}}
+"""The membership's times are the usual ones: refresh 5 s, delay 18 s, grace 10 s."""
+JOIN_WITHIN = 180.0
+RECOVER_WITHIN = 40.0
+"""Seconds after a server is back until every membership must be in the room again."""
+SAMPLE = 2.0
+PLAN = (
+    ("synapse", 0.06, 5.0),
+    ("livekit", 0.18, 3.0),
+    ("jwt", 0.30, 5.0),
+    ("synapse", 0.38, 25.0),
+    ("livekit", 0.54, 15.0),
+    ("jwt", 0.68, 10.0),
+)
+"""Which server, when (of the whole time), for how many seconds."""
+QUIET = 0.78
+"""From here on nothing is broken: what idle memberships cost is measured."""
+SHORT = 300.0
+"""Seconds; in a run that is shorter, servers are away for less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A server that was away; times are seconds since 1970."""
+
+    server: str
+    began: float
+    ended: float
+    well: float
+
+    def row(self) -> dict[str, Any]:
+        """Return it for the report."""
+        return {
+            "server": self.server,
+            "away_seconds": round(self.ended - self.began, 1),
+            "recovered_after_seconds": round(self.well - self.ended, 1),
+        }
+
+
+@dataclass(slots=True)
+class Soak:
+    """One part: a bot on its boards.
+
+    Attributes:
+        faults: those so far.
+        most_delayed: the most delayed events seen at a time, in all and in one room.
+    """
+
+    stack: Stack
+    crew: Crew
+    bot: Bot
+    faults: list[Fault] = field(default_factory=list)
+    most_delayed: int = 0
+    most_delayed_in_a_room: int = 0
+    over: int = 0
+
+    async def run(self, seconds: float) -> dict[str, Any]:
+        """Break and mend servers, then let it rest; return the report."""
+        begun = time.time()
+        sampling = asyncio.create_task(self._sample())
+        for server, at, away in PLAN:
+            await asyncio.sleep(max(0.0, begun + at * seconds - time.time()))
+            await self._break(server, away * min(1.0, seconds / SHORT))
+        await asyncio.sleep(max(0.0, begun + QUIET * seconds - time.time()))
+        quiet, cpu = time.time(), cpu_seconds(self.bot.process.pid)
+        await asyncio.sleep(max(5.0, begun + seconds - time.time()))
+        cpu, rested = cpu_seconds(self.bot.process.pid) - cpu, time.time() - quiet
+        sampling.cancel()
+        await asyncio.wait([sampling])
+        await self.crew.caught_up()
+        asked = requests(self.stack.folder / "synapse.log", self.bot.user_id, quiet, quiet + rested)
+        return {**self._report(), **self._costs(asked, cpu, rested)}
+
+    async def _break(self, server: str, away: float) -> None:
+        process = getattr(self.stack, server)
+        await process.kill()
+        began = time.time()
+        await asyncio.sleep(away)
+        await process.start()
+        ended = time.time()
+        await until(self._well, 120, f"not well after {server} was away", self.bot)
+        self.faults.append(Fault(server, began, ended, time.time()))
+
+    async def _well(self) -> bool:
+        """Whether every board has its membership and its connection."""
+        count = len(self.crew.boards)
+        if self.crew.present() < count:
+            return False
+        with suppress(aiohttp.ClientError):
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"{self.bot.url}/ready") as response,
+            ):
+                components = (await response.json())["components"]
+                return all(one["ok"] for one in components.values()) and (
+                    f"{count} of {count} connected" in str(components["livekit"])
+                )
+        return False
+
+    async def _sample(self) -> None:
+        """Count delayed events again and again, by the homeserver's database."""
+        while True:
+            await asyncio.sleep(SAMPLE)
+            with suppress(sqlite3.Error):
+                rooms = delayed_by_room(self.stack, self.bot.user_id)
+                self.most_delayed = max(self.most_delayed, sum(rooms.values()))
+                self.most_delayed_in_a_room = max(self.most_delayed_in_a_room, *rooms.values(), 0)
+                self.over += sum(rooms.values()) > len(self.crew.boards) + 1
+
+    def _report(self) -> dict[str, Any]:
+        found = [gap for marks in self.crew.marks.values() for gap in gaps(marks)]
+        return {
+            "faults": [fault.row() for fault in self.faults],
+            "recovered_after_seconds": {
+                server: middle_and_worst(
+                    one.well - one.ended for one in self.faults if one.server == server
+                )
+                for server in ("synapse", "livekit", "jwt")
+            },
+            "gaps": {
+                **middle_and_worst(gap.length for gap in found),
+                "unexplained": sum(not self._explained(gap) for gap in found),
+                "longest_beyond_the_restart_seconds": round(
+                    max((self._beyond(gap) for gap in found), default=0.0), 1
+                ),
+            },
+            "most_delayed_events": self.most_delayed,
+            "most_delayed_events_in_a_room": self.most_delayed_in_a_room,
+            "samples_with_too_many": self.over,
+        }
+
+    def _explained(self, gap: Gap) -> bool:
+        return self._beyond(gap) <= RECOVER_WITHIN
+
+    def _beyond(self, gap: Gap) -> float:
+        """Return for how long a gap lasted after the server that caused it was back."""
+        causes = [one for one in self.faults if one.began <= gap.began <= one.ended + 1]
+        return gap.ended - causes[-1].ended if causes else float("inf")
+
+    def _costs(self, asked: Counter[str], cpu: float, seconds: float) -> dict[str, Any]:
+        boards = len(self.crew.boards)
+        per_hour = 3600 / seconds / boards
+        return {
+            "idle": {
+                "seconds": round(seconds),
+                "requests_per_board_and_hour": round(asked.total() * per_hour),
+                "of_these": {name: round(n * per_hour) for name, n in asked.most_common()},
+                "cpu_percent_of_a_core": round(100 * cpu / seconds, 2),
+                "cpu_percent_per_100_memberships": round(100 * cpu / seconds / boards * 100, 2),
+            }
+        }
+
+
+async def soak(
+    folder: Path, *, seconds: float, boards: int, exempt: bool, name: str
+) -> dict[str, Any]:
+    """Run one part on servers of its own; return the report."""
+    async with Stack.start(folder / name, Options(default_limits=True)) as stack:
+        login = await stack.user("bot")
+        if exempt:
+            await stack.exempt(login.user_id)
+        bot = Bot(stack, folder / f"{name}-bot", login, CONFIG)
+        async with crew(stack) as people:
+            await people.make_boards(bot, boards)
+            begun = time.monotonic()
+            await people.enter()
+            try:
+                await bot.start()
+                await people.bot_on(boards, JOIN_WITHIN, bot)
+                joined = time.monotonic() - begun
+                part = Soak(stack, people, bot)
+                report = await part.run(seconds)
+                took = await bot.stop()
+                await people.bot_on(0, 20, bot)
+            finally:
+                await bot.kill()
+            return {
+                "part": name,
+                "boards": boards,
+                "exempt": exempt,
+                "minutes": round(seconds / 60, 1),
+                "all_joined_after_seconds": round(joined, 1),
+                **report,
+                "ended_in_order_seconds": round(took, 2),
+                "left_behind": people.present(),
+                "delayed_events_left_behind": sum(delayed_by_room(stack, bot.user_id).values()),
+            }
+
+
+async def both(folder: Path, *, limited: float, exempt: float, boards: int) -> dict[str, Any]:
+    """Run both parts at the same time; one of no length is left out."""
+    parts = []
+    if limited:
+        parts.append(soak(folder, seconds=limited, boards=4, exempt=False, name="limited"))
+    if exempt:
+        parts.append(soak(folder, seconds=exempt, boards=boards, exempt=True, name="exempt"))
+    reports = list(await asyncio.gather(*parts))
+    found = [f"{one['part']}: {problem}" for one in reports for problem in problems(one)]
+    return {"parts": reports, "problems": found}
+
+
+def problems(report: dict[str, Any]) -> list[str]:
+    """Return what in the report of a part is not as it must be."""
+    found = []
+    if report["gaps"]["unexplained"]:
+        found.append(f"{report['gaps']['unexplained']} gaps that no restart explains")
+    if report["samples_with_too_many"] or report["most_delayed_events_in_a_room"] > 2:
+        found.append("more delayed events than memberships")
+    if report["left_behind"] or report["delayed_events_left_behind"]:
+        found.append("something is left behind")
+    return found
