@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Protocol
 
+from bot import metrics
 from bot.errors import ServerError, Unsupported
 from bot.rtc import actions
 from bot.rtc.legacy import LEAVE, read_shown
@@ -122,6 +123,9 @@ class Keeper:
         self._now_ts = now_ts
         self._changed = changed
         self._status = machine.status
+        self._announced = self._probably_left = False
+        self._healthy = True
+        self._keys = {"room": room_id}
         self._wake = asyncio.Event()
         self._rested = asyncio.Event()
         self._asking: asyncio.Timeout | None = None
@@ -170,16 +174,46 @@ class Keeper:
 
     async def run(self) -> None:
         """Carry out actions until cancelled."""
-        while True:
-            self._wake.clear()
-            action = self.machine.take(monotonic())
-            if action is None:
-                await self._rest()
-            else:
-                self.machine.done(await self._carry_out(action), monotonic())
-            if self.machine.status is not self._status:
-                self._status = self.machine.status
-                self._changed(self._status)
+        try:
+            while True:
+                self._wake.clear()
+                action = self.machine.take(monotonic())
+                if action is None:
+                    await self._rest()
+                else:
+                    self.machine.done(await self._carry_out(action), monotonic())
+                self._report()
+        finally:
+            self._count(announced=False)
+
+    def _report(self) -> None:
+        """Say what is different now."""
+        machine = self.machine
+        self._count(announced=machine.joined)
+        probably_left = machine.probably_left(monotonic())
+        if probably_left is not self._probably_left:
+            self._probably_left = probably_left
+            if probably_left:
+                _log.warning("no restart got through: probably cleared", extra=self._keys)
+        if machine.healthy is not self._healthy:
+            self._healthy = machine.healthy
+            if not self._healthy:
+                _log.warning("keeping the membership fails again and again", extra=self._keys)
+        if machine.status is not self._status:
+            self._status = machine.status
+            if self._status is Status.PAUSED:
+                self._warn_of_fight()
+            self._changed(self._status)
+
+    def _count(self, *, announced: bool) -> None:
+        metrics.MEMBERSHIPS.inc(announced - self._announced)
+        self._announced = announced
+
+    def _warn_of_fight(self) -> None:
+        if self.machine.twin:
+            _log.error("another process uses our account and device", extra=self._keys)
+        else:
+            _log.warning("somebody clears our membership again and again", extra=self._keys)
 
     async def _rest(self) -> None:
         """Wait for the machine's deadline or for news."""

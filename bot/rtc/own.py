@@ -24,20 +24,23 @@ RESTART that succeeded after it fell due: a membership without a leave behind it
 What failures do (soft: a time-out of ours, tried again at once; transient, within 3 s; a rate
 limit, when told). No step is given up because of a count.
 
-    step      soft              404                 403             unsupported    anything else
-    LIST      again             go on               go on           go on          go on
-    CANCEL    again             gone                gone            gone           gone
-    ARM       LIST, then again  degraded            degraded        degraded       degraded
-    JOIN      again             in 30 s             FORBIDDEN       in 30 s        in 30 s
-    RESTART   again             ARM or start over   in 3 s          degraded       in 3 s
-    SEND      CLEAR, CANCEL     CLEAR               CLEAR, CANCEL   CLEAR, CANCEL  CLEAR, CANCEL
-    CLEAR     again             given up            CANCEL          given up       given up
+    step     done     soft             404                403            unsupported    other
+    LIST     CANCEL   again            go on              go on          go on          go on
+    CANCEL   ARM      again            gone               gone           gone           gone
+    ARM      JOIN     LIST, again      degraded           degraded       degraded       degraded
+    JOIN     RESTART  again            in 30 s            FORBIDDEN      in 30 s        in 30 s
+    RESTART  in 5 s   again            ARM or start over  in 3 s         degraded       in 3 s
+    SEND     left     CLEAR, CANCEL    CLEAR              as soft        as soft        as soft
+    CLEAR    left     again            given up           CANCEL         given up       given up
 
 ARM also knows: delay too large (lower it, again at once), too many (LIST once, again, then
 degraded). A lost token stops everything.
 
 Degraded is a membership without a leave behind it, short-lived and often renewed; ARM is tried
 again from time to time, unless the server cannot do it at all.
+
+Cleared by our delayed leave: join again at once. By somebody else: likewise, the fourth time in a
+minute PAUSED for one. By our own account without that: another process has our device; PAUSED.
 """
 
 from __future__ import annotations
@@ -101,6 +104,7 @@ class OwnMembership:
         self.deadline: float | None = None
         self._known = Known(timing)
         self._fights: list[float] = []
+        self._twin = False
         self._shown: Shown | None = None
         self._shown_id: str | None = None
 
@@ -132,6 +136,11 @@ class OwnMembership:
     def left(self) -> bool:
         """Whether there is nothing to do any more: we have left, or the token is gone."""
         return self.status in {Status.LEFT, Status.STOPPED}
+
+    @property
+    def twin(self) -> bool:
+        """Whether PAUSED is because another process of our account took us out."""
+        return self._known.paused_until is not None and self._twin
 
     @property
     def healthy(self) -> bool:
@@ -276,6 +285,7 @@ class OwnMembership:
         if shown.by_us or len(self._fights) >= timing.fight_limit:
             # Another process of our account would do the same again, and so would we.
             self._fights.clear()
+            self._twin = shown.by_us
             known.paused_until = now + timing.fight_pause
         else:
             self._fights.append(now)

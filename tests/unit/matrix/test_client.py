@@ -165,6 +165,7 @@ async def test_what_the_server_can_do(
     assert await hs.delayed_support() == support
 
 
+@pytest.mark.scenario("M16")
 async def test_a_server_that_sends_the_leave_at_once(fake: FakeHomeserver, hs: Homeserver) -> None:
     fake.on("PUT", "", Answer(body={"event_id": "$1"}))
     with pytest.raises(Unsupported, match="at once"):
@@ -183,6 +184,7 @@ async def test_delayed_calls_try_once(fake: FakeHomeserver, hs: Homeserver) -> N
     assert len(fake.seen) == 1
 
 
+@pytest.mark.scenario("M55")
 async def test_servers_that_want_the_action_in_the_body(
     fake: FakeHomeserver, hs: Homeserver
 ) -> None:

@@ -19,6 +19,7 @@ def reply(status: int, body: Any = None, **headers: str) -> Reply:
     return Reply(status, CIMultiDict(named), body)
 
 
+@pytest.mark.scenario("M07", "M08", "M09", "M10")
 @pytest.mark.parametrize(
     ("header", "body", "seconds"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from tests.unit.rtc.make import ANN, BEN, NOW, event, neoboard, read
 BOARD = "!a3UEvPS4B7bXlWXyckTlsCrnH6oaPrLnBBEE8q8vLjc_whiteboard"
 
 
+@pytest.mark.scenario("M02")
 def test_m02_join_byte_for_byte() -> None:
     content = join_content(BOARD, "DEVICE", "!room", [Focus("https://sfu.hs")], 1743778636001)
     assert json.dumps(content, separators=(",", ":")) == (
@@ -29,14 +31,17 @@ def test_m02_join_byte_for_byte() -> None:
     )
 
 
+@pytest.mark.scenario("M25")
 def test_m25_renewal_says_when_it_began() -> None:
     assert join_content(BOARD, "DEVICE", "!room", [], NOW, created_ts=5)["created_ts"] == 5
 
 
+@pytest.mark.scenario("M01")
 def test_m01_leave_is_exactly_empty() -> None:
     assert json.dumps(LEAVE) == "{}"
 
 
+@pytest.mark.scenario("M54")
 def test_m54_keys() -> None:
     assert member_key(ANN, "DEV") == "_@ann:hs_DEV"
     assert member_key(ANN, "DEV", BOARD) == f"_@ann:hs_DEV_net.nordeck.whiteboard{BOARD}"

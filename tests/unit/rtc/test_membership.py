@@ -50,6 +50,7 @@ def test_element_call() -> None:
     assert membership.expires_ts == NOW + 3 * HOUR
 
 
+@pytest.mark.scenario("M54")
 def test_owned_room_key_without_underscore() -> None:
     assert read(neoboard(), state_key="@ann:hs_DEV_net.nordeck.whiteboardboard").user_id == ANN
 
