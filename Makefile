@@ -6,7 +6,7 @@ SETUP := $(PYTHON) .ci/setup.py
 CORE := bot/rtc/*,bot/whiteboard/*,bot/config/*,bot/errors.py,bot/logs.py,bot/commands/*,bot/invites.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup bench stack-up stack-down lock clean
+.PHONY: help demo test check setup bench chaos soak stack-up stack-down lock clean
 
 help: ## what there is
 	@echo "boardkeeper: make TARGET"
@@ -34,6 +34,14 @@ setup: ## everything the other targets need, once (the Go build takes minutes)
 bench: ## measure against the stock LiveKit SDK; writes build/bench.json
 	@$(SETUP) demo
 	$(VENV)/python -m tests.bench
+
+chaos: ## kill the bot (-9) KILLS=200 times on 10 boards, SEED=n; writes build/kills.json
+	@$(SETUP) demo
+	$(VENV)/python -m tests.chaos kills $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
+
+soak: ## 4 boards under Synapse's limits, 60 without, servers restarting; writes build/soak.json
+	@$(SETUP) demo
+	$(VENV)/python -m tests.chaos soak
 
 stack-up: ## Synapse, LiveKit and the JWT service on loopback, with logins to try
 	@$(SETUP) demo

@@ -36,6 +36,8 @@ MOMENTS = {"start": 0.2, "join": 0.15, "refresh": 0.25, "switch": 0.2, "leave": 
 """How often each is chosen."""
 STAYS_DEAD = 0.25
 """How often it is started again only after all must be gone."""
+STAYS_DEAD_BRIEF = 0.1
+"""The same in the short run that is one test of many."""
 
 
 @dataclass(slots=True)
@@ -44,16 +46,18 @@ class Chaos:
 
     Attributes:
         rng: makes every choice.
+        stays_dead: how often it is started again only after all must be gone.
         lives: the processes so far.
         moments: how many kills at each.
         back: seconds from each start of the process until it was on all boards.
-        stayed_dead: how often its memberships were waited for to vanish before it was started.
+        stayed_dead: how often that happened.
         waiting: delayed events while it was on all boards at last.
     """
 
     crew: Crew
     bot: Bot
     rng: random.Random
+    stays_dead: float = STAYS_DEAD
     lives: list[Life] = field(default_factory=list)
     moments: Counter[str] = field(default_factory=Counter)
     back: list[float] = field(default_factory=list)
@@ -142,7 +146,7 @@ class Chaos:
         self.lives.append(Life(self._began, time.time()))
 
     async def _pause(self) -> None:
-        if self.rng.random() < STAYS_DEAD:
+        if self.rng.random() < self.stays_dead:
             self.stayed_dead += 1
             await self.crew.bot_on(0, DELAY + 3, self.bot)
         else:
@@ -177,14 +181,32 @@ MOMENTS_DO: Mapping[str, Callable[[Chaos], Awaitable[None]]] = {
 
 
 async def chaos(
-    stack: Stack, folder: Path, *, seed: int, kills: int, boards: int
+    stack: Stack,
+    folder: Path,
+    *,
+    seed: int,
+    kills: int,
+    boards: int,
+    brief: bool = False,
+    users: tuple[str, str] = ("bot", "person"),
 ) -> dict[str, Any]:
-    """Run it all; return the report."""
-    bot = Bot(stack, folder / "bot", await stack.user("bot"), CONFIG)
-    async with crew(stack) as people:
+    """Run it all; return the report.
+
+    Args:
+        stack: the servers, which nobody limits.
+        folder: for the bot's files.
+        seed: of every choice.
+        kills: how many.
+        boards: how many, each in a room of its own.
+        brief: spend less time dead.
+        users: names of the bot and of the person, nobody else's.
+    """
+    bot = Bot(stack, folder / "bot", await stack.user(users[0]), CONFIG)
+    async with crew(stack, users[1]) as people:
         await people.make_boards(bot, boards)
         await people.enter()
-        run = Chaos(people, bot, random.Random(seed))
+        dead = STAYS_DEAD_BRIEF if brief else STAYS_DEAD
+        run = Chaos(people, bot, random.Random(seed), dead)
         begun = time.monotonic()
         try:
             await run.run(kills)

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,8 @@ class Soak:
             "gaps": {
                 **middle_and_worst(gap.length for gap in found),
                 "unexplained": sum(not self._explained(gap) for gap in found),
-                "longest_beyond_the_restart_seconds": round(
-                    max((self._beyond(gap) for gap in found), default=0.0), 1
+                "back_after_the_server_seconds": middle_and_worst(
+                    self._beyond(gap) for gap in found if self._explained(gap)
                 ),
             },
             "most_delayed_events": self.most_delayed,
@@ -160,8 +161,8 @@ class Soak:
 
     def _beyond(self, gap: Gap) -> float:
         """Return for how long a gap lasted after the server that caused it was back."""
-        causes = [one for one in self.faults if one.began <= gap.began <= one.ended + 1]
-        return gap.ended - causes[-1].ended if causes else float("inf")
+        causes = [one for one in self.faults if one.began <= gap.began <= one.well]
+        return gap.ended - causes[-1].ended if causes else inf
 
     def _costs(self, asked: Counter[str], cpu: float, seconds: float) -> dict[str, Any]:
         boards = len(self.crew.boards)
