@@ -8,9 +8,47 @@ from __future__ import annotations
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from enum import IntEnum
 
 DRIFT = 200e-6
 """Seconds per second that two clocks may run apart; computers are several times better."""
+
+WRONG_FROM = 5.0
+"""Seconds between the clocks from which on people should hear of it."""
+
+FAR_FROM = 60.0
+"""Seconds from which on others' programs go wrong, those that trust their own clocks."""
+
+
+class Skew(IntEnum):
+    """How far this machine's clock is from the homeserver's."""
+
+    FINE = 0
+    WRONG = 1
+    FAR = 2
+
+
+class SkewWatch:
+    """Judges the difference of the clocks; says each new judgement once."""
+
+    def __init__(self) -> None:
+        self._told = Skew.FINE
+
+    def look(self, seconds: float) -> Skew | None:
+        """Return the judgement when it is another than before."""
+        size = abs(seconds)
+        skew = _judged(size)
+        if skew < self._told:
+            # The estimate moves by parts of a second: a little better is not well again.
+            skew = min(_judged(size + 1), self._told)
+        if skew is self._told:
+            return None
+        self._told = skew
+        return skew
+
+
+def _judged(size: float) -> Skew:
+    return Skew((size > WRONG_FROM) + (size > FAR_FROM))
 
 
 def http_date(text: str) -> float | None:

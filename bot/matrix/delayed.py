@@ -13,7 +13,15 @@ from typing import Any
 
 from mautrix.api import Method, Path, PathBuilder
 
-from bot.errors import RateLimited, ServerError, TooManyDelayed, Transient, Unsupported
+from bot.errors import (
+    DelayTooLarge,
+    Forbidden,
+    RateLimited,
+    ServerError,
+    TooManyDelayed,
+    Transient,
+    Unsupported,
+)
 from bot.matrix.transport import ONE_TRY, PATIENCE, Transport
 
 ONE_CALL = 2.0
@@ -72,16 +80,19 @@ class Delayed:
         features = _mapping(versions, "unstable_features")
         if features.get(_MSC) is not True and features.get(f"{_MSC}.stable") is not True:
             return DelayedSupport(supported=False)
-        reply = await self.transport.ask(
-            "capabilities", Method.GET, Path.v3.capabilities, patience=patience
-        )
-        every = _mapping(reply, "capabilities")
-        limits = _mapping(every, f"{_MSC}.delayed_events") or _mapping(every, "m.delayed_events")
+        limits = await self._limits(ONE_TRY, patience)
         return DelayedSupport(
             supported=True,
             max_delay_ms=_natural(limits.get("max_delay_ms")),
             max_scheduled=_natural(limits.get("max_scheduled")),
         )
+
+    async def _limits(self, seconds: float, patience: float) -> Mapping[str, Any]:
+        reply = await self.transport.ask(
+            "capabilities", Method.GET, Path.v3.capabilities, seconds=seconds, patience=patience
+        )
+        every = _mapping(reply, "capabilities")
+        return _mapping(every, f"{_MSC}.delayed_events") or _mapping(every, "m.delayed_events")
 
     async def schedule_state(
         self,
@@ -102,21 +113,41 @@ class Delayed:
             Unsupported: it did so, or has delayed events switched off.
             DelayTooLarge, TooManyDelayed, RateLimited: as they say.
         """
-        with _telling(TooManyDelayed, self.schedule_refused):
-            reply = await self.transport.ask(
-                "schedule state",
-                Method.PUT,
-                Path.v3.rooms[room_id].state[event_type][state_key],
-                body=content,
-                query={f"{_MSC}.delay": str(delay_ms)},
-                seconds=timeout,
-            )
+        path = Path.v3.rooms[room_id].state[event_type][state_key]
+        try:
+            with _telling(TooManyDelayed, self.schedule_refused):
+                reply = await self.transport.ask(
+                    "schedule state",
+                    Method.PUT,
+                    path,
+                    body=content,
+                    query={f"{_MSC}.delay": str(delay_ms)},
+                    seconds=timeout,
+                )
+        except (DelayTooLarge, Forbidden) as error:
+            raise await self._explained(error, delay_ms, timeout) from None
         if "event_id" in reply:
             raise Unsupported("schedule state: the homeserver set the state at once")
         delay_id = reply.get("delay_id")
         if not isinstance(delay_id, str) or not delay_id:
             raise Transient("schedule state: the answer holds no delay id")
         return delay_id
+
+    async def _explained(
+        self, error: DelayTooLarge | Forbidden, delay_ms: int, seconds: float
+    ) -> ServerError:
+        """Say how long the delay may be where the refusal does not (M13, M14).
+
+        Synapse names no limit; by the merged MSC a delay that is too long is just forbidden.
+        """
+        if isinstance(error, DelayTooLarge) and error.max_delay_ms is not None:
+            return error
+        try:
+            limits = await self._limits(seconds, 0.0)
+        except ServerError:
+            return error
+        most = _natural(limits.get("max_delay_ms"))
+        return error if most is None or most >= delay_ms else DelayTooLarge(str(error), most)
 
     async def restart_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:
         """Start a delayed event's time anew; NotFound when it was sent or cancelled."""

@@ -115,7 +115,7 @@ def failure(what: str, reply: Reply, now: float) -> ServerError:
 def _by_status(text: str, code: str, reply: Reply) -> ServerError:
     if code == "M_UNRECOGNIZED":
         return Unsupported(text)
-    if reply.status >= 500 or reply.status == 408:
+    if 500 <= reply.status < 600 or reply.status == 408:
         return Transient(text)
     # 409: the delayed event was sent or cancelled already (MSC4140); nothing else answers so.
     if reply.status in (404, 409):

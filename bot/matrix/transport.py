@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -21,7 +22,7 @@ from yarl import URL
 
 from bot.backoff import backoff
 from bot.errors import NotFound, Refused, ServerError, Transient
-from bot.matrix.clock import ServerClock
+from bot.matrix.clock import ServerClock, Skew, SkewWatch
 from bot.matrix.replies import Reply, decode, failure
 
 ONE_TRY = 30.0
@@ -34,6 +35,8 @@ SHORTEST_WAIT = 0.1
 """Seconds; a server that says "try again in 0 seconds" is not asked in a busy loop."""
 
 _PIECE = 65_536
+
+_log = logging.getLogger(__name__)
 
 
 class _Unsuccessful(Exception):
@@ -54,6 +57,7 @@ class Transport(HTTPAPI):
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         super().__init__(url, client_session=session, default_retry_count=0)
         self.clock = ServerClock()
+        self._skew = SkewWatch()
 
     async def ask(
         self,
@@ -189,10 +193,23 @@ class Transport(HTTPAPI):
         ) as response:
             raw = await response.read()
         self.clock.saw(response.headers.get("Date"), sent, time.monotonic())
+        self._compare_clocks()
         reply = _reply(response, raw)
         if not response.ok or reply.body is None:
             raise _Unsuccessful(reply)
         return reply.body, response
+
+    def _compare_clocks(self) -> None:
+        wall = time.time()
+        ahead = wall - self.clock.now(time.monotonic(), wall)
+        skew = self._skew.look(ahead)
+        if skew is Skew.FINE:
+            _log.info("this machine's clock is right again")
+        elif skew is not None:
+            # Ours is made up for; that of whoever runs here too is not.
+            level = logging.ERROR if skew is Skew.FAR else logging.WARNING
+            text = "this machine's clock differs from the homeserver's"
+            _log.log(level, text, extra={"seconds_ahead": round(ahead, 1)})
 
     def _log_request(self, *_: Any, **__: Any) -> None:
         """Log nothing: mautrix would log path and body."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.matrix.clock import ServerClock, http_date
+from bot.matrix.clock import ServerClock, Skew, SkewWatch, http_date
 
 BASE = 1_795_000_000.0
 
@@ -73,3 +73,25 @@ def test_a_clock_that_was_set_is_followed() -> None:
 )
 def test_http_dates(text: str, seconds: float | None) -> None:
     assert http_date(text) == seconds
+
+
+@pytest.mark.scenario("M52")
+def test_a_wrong_clock_is_told_of_when_it_changes() -> None:
+    watch = SkewWatch()
+    seen = [0.0, 4.9, -5.1, 5.2, 4.7, -3.9, 61.0, 59.5, 300.0, 58.9, 0.1, -7200.0, 4.5, 0.0]
+    assert [watch.look(seconds) for seconds in seen] == [
+        None,
+        None,
+        Skew.WRONG,
+        None,
+        None,  # the estimate is no better than that
+        Skew.FINE,
+        Skew.FAR,
+        None,
+        None,
+        Skew.WRONG,
+        Skew.FINE,
+        Skew.FAR,
+        Skew.WRONG,
+        Skew.FINE,
+    ]

@@ -101,6 +101,7 @@ def matrix(status: int, errcode: str, **more: Any) -> Reply:
         (matrix(400, "M_BAD_JSON"), errors.ServerError),
         (matrix(500, "M_UNKNOWN"), errors.Transient),
         (matrix(408, "M_UNKNOWN"), errors.Transient),
+        (matrix(601, "M_UNKNOWN"), errors.ServerError),
         (reply(502, None), errors.Transient),
         (reply(404, None), errors.Transient),
         (reply(403, {"errcode": 3}), errors.Transient),

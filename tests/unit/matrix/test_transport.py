@@ -202,3 +202,22 @@ async def test_the_clock_follows_the_server(fake: FakeHomeserver, hs: Homeserver
     await send(hs)
     assert abs(hs.clock_offset - 7200) < 2
     assert abs(hs.server_ts() / 1000 - time.time() - 7200) < 2
+
+
+@pytest.mark.scenario("M52")
+async def test_a_wrong_clock_is_told_of_once_and_again_when_it_is_right(
+    fake: FakeHomeserver, hs: Homeserver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bot.matrix.transport")
+    for seconds in (30.0, 30.0, 600.0, 600.0, 0.0):
+        date = formatdate(time.time() + seconds, usegmt=True)
+        fake.on("PUT", "", Answer(body={"event_id": "$1"}, headers={"Date": date}))
+        await send(hs)
+    text = "this machine's clock differs from the homeserver's"
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.WARNING, text),
+        (logging.ERROR, text),
+        (logging.INFO, "this machine's clock is right again"),
+    ]
+    behind = [record.__dict__.get("seconds_ahead", 0.0) for record in caplog.records]
+    assert [round(seconds / 10) for seconds in behind] == [-3, -60, 0]
