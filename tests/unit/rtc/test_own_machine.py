@@ -51,6 +51,7 @@ class Membership(RuleBasedStateMachine):
         self.held: str | None = None
         self.may_degrade = False
         self._joins = 0
+        self._told_until = 0.0  # so long a failing server has made it wait, at the most
 
     @initialize(leftovers=st.integers(0, 2), joined=st.booleans())
     def begin(self, *, leftovers: int, joined: bool) -> None:
@@ -127,6 +128,9 @@ class Membership(RuleBasedStateMachine):
         match action:
             case SendJoin():
                 self._joins += 1
+                # Never two live joins: while one stands, and sync has shown it, only a renewal.
+                if self.own.joined and self.server.join is not None and not self.server.sync:
+                    assert action.created_ts is not None, "a second join"
                 assert self.held is not None or self.may_degrade, "nothing armed behind the join"
                 assert action.expires == (14_400.0 if self.held else 300.0)
                 assert not self.own.probably_left(now)
@@ -154,6 +158,8 @@ class Membership(RuleBasedStateMachine):
 
     def _finish(self, outcome: Outcome) -> None:
         action, self.flight = self.flight, None
+        if isinstance(outcome, Failed):
+            self._told_until = max(self._told_until, self.server.now + _wait(outcome))
         match action, outcome:
             case ScheduleLeave(), Scheduled(delay_id):
                 self.held, self.may_degrade = delay_id, False
@@ -175,6 +181,25 @@ class Membership(RuleBasedStateMachine):
     @invariant()
     def no_deadline_in_flight(self) -> None:
         assert self.flight is None or self.own.deadline is None
+
+    @invariant()
+    def never_joined_without_an_armed_leave(self) -> None:
+        """Joined with nothing armed: it arms in its very next attempt, which a failure may delay.
+
+        Unless the server would not arm one (degraded).
+        """
+        own, now = self.own, self.server.now
+        if self.flight is None and own.status is Status.JOINED and self.held is None:
+            assert own.deadline is not None
+            assert own.deadline <= max(now, self._told_until), "waits with nothing armed"
+
+    @invariant()
+    def never_sleeps_past_the_firing(self) -> None:
+        if self.flight is None and self.own.status is Status.JOINED and self.held is not None:
+            armed = self.server.delayed.get(self.held)
+            if armed is not None:
+                assert self.own.deadline is not None
+                assert self.own.deadline <= armed[1], "sleeps past the firing"
 
     @invariant()
     def status_fits(self) -> None:
@@ -221,6 +246,18 @@ class Membership(RuleBasedStateMachine):
                     break
                 self.server.advance(min(instants))
         self.server.advance(end)
+
+
+def _wait(failed: Failed) -> float:
+    """How long a failure makes the machine wait at the most."""
+    timing = Timing()
+    longest = {
+        Kind.TIMEOUT: 0.0,
+        Kind.TRANSIENT: timing.retry,
+        Kind.RATE_LIMITED: timing.rate_limited,
+    }
+    wait = longest.get(failed.kind, timing.refused)
+    return max(wait if failed.retry_after is None else failed.retry_after, 0.5)
 
 
 Membership.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
