@@ -43,6 +43,7 @@ from bot.rtc.timing import Timing
 from bot.store.archive import Archive
 from bot.web.server import Component, Web
 from bot.whiteboard.entry import Entry
+from bot.whiteboard.keep import Pace
 
 FOCI_EVERY = 60.0
 """Seconds between two readings of the well-known file, as NeoBoard does."""
@@ -248,6 +249,7 @@ class App:
             presence=lambda room: Presence(room, self._setting()),
             always=config.presence.when == "always",
             linger=config.presence.linger,
+            pace=_pace(config),
             prefix=config.commands.prefix,
             power=config.commands.power,
             languages=config.notices.languages,
@@ -407,6 +409,13 @@ async def _end(name: str, handler: Handler) -> None:
     except Exception as error:  # noqa: BLE001 - the border of a handler
         kind = type(error).__name__
         _log.warning("a handler did not stop in order", extra={"handler": name, "error": kind})
+
+
+def _pace(config: Config) -> Pace | None:
+    """Return how patiently to save; several bots in a room are not to save at the same instant."""
+    if config.boards.mode == "observe":
+        return None
+    return Pace(grace=config.boards.save_after, offset=random.uniform(0.0, 2.0))  # noqa: S311
 
 
 def make_homeserver(config: Config, archive: Archive, token: str | None = None) -> Homeserver:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bot import metrics
-from bot.errors import InvalidUpdate, StoreError, Transient
+from bot.errors import InvalidUpdate, StoreError, Transient, UsageError
 from bot.handlers.base import (
     CursorMoved,
     DocumentUpdate,
@@ -124,6 +124,20 @@ class Services:
     cursors: bool = True
 
 
+class Saving(Protocol):
+    """Sees to it that the room has what the board holds."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether the bot writes to boards at all."""
+
+    def changed(self, board: Board, update: bytes, *, ours: bool = False) -> None:
+        """Hear of an accepted change."""
+
+    def saved(self, board: Board, snapshot: Snapshot) -> None:
+        """Hear of a complete snapshot in the room, merged in."""
+
+
 class Board:
     """One board.
 
@@ -132,7 +146,7 @@ class Board:
         board_id: the archive's number.
         services: shared parts.
         publish: sends a message to the people on the board, if anybody is connected.
-        save: asks for a snapshot to be written to the room.
+        saving: has what reaches the board saved to the room.
     """
 
     def __init__(
@@ -142,7 +156,7 @@ class Board:
         services: Services,
         *,
         publish: Callable[[Message], Any],
-        save: Callable[[Board], None],
+        saving: Saving,
     ) -> None:
         self.key = key
         self.board_id = board_id
@@ -153,7 +167,7 @@ class Board:
         self.last_seq = 0
         self._services = services
         self._publish = publish
-        self._save = save
+        self._saving = saving
         self._document: Document | None = None
         self._loading = asyncio.Lock()
         self._since_checkpoint = 0
@@ -269,6 +283,7 @@ class Board:
         self._record(kind, arrival.ts, update.data, arrival.sender, arrival.device)
         if outcome.verdict in {Verdict.CHANGED, Verdict.WAITING}:
             self._since_checkpoint += 1
+            self._saving.changed(self, update.data)
             self._services.offer(DocumentUpdate(self.key, arrival.ts, arrival.sender, update.data))
 
     def _signalled(self, arrival: Arrival, signal: Signal) -> None:
@@ -311,6 +326,7 @@ class Board:
             return False
         metrics.SNAPSHOTS.labels("room").inc()
         self.complete = True
+        self._saving.saved(self, snapshot)
         if outcome.verdict is not Verdict.KNOWN:
             self._since_checkpoint += 1
             if anonymous:
@@ -408,7 +424,10 @@ class Board:
         Raises:
             InvalidUpdate: NeoBoard's schema would refuse the result.
             Transient: the room's own state is not known yet, so nothing may be written.
+            UsageError: the bot only observes.
         """
+        if not self._saving.writes:
+            raise UsageError("boards.mode is observe: the bot writes to no board")
         await self.load()  # also waits until a snapshot is merged
         if not self.complete:
             raise Transient("the board is not loaded completely yet")
@@ -421,8 +440,8 @@ class Board:
         ts = self._services.now_ts()
         self._record(Kind.UPDATE, ts, update)
         self._services.offer(DocumentUpdate(self.key, ts, None, update))
+        self._saving.changed(self, update, ours=True)
         await self._publish(Update(self.key.document_id, update))
-        self._save(self)
         return True
 
 

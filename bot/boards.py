@@ -5,34 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from time import monotonic
 from typing import Any, Protocol
 
-from bot import metrics, snapshots
+from bot import metrics, saving, snapshots
 from bot.backoff import backoff
 from bot.board import Board, Services
 from bot.errors import InvalidSnapshot, ServerError, StoreError, Transient
 from bot.handlers.base import BoardFound, BoardGone, RecordingChanged
 from bot.roomstate import RoomState
+from bot.saving import Saving
 from bot.whiteboard.board import BoardKey
+from bot.whiteboard.keep import Pace
 from bot.whiteboard.message import Message
-from bot.whiteboard.snapshot import Assembler, Snapshot
-
-SAVE_AFTER = 5.0
-"""Seconds between a change of our own and the snapshot that saves it: as NeoBoard does."""
+from bot.whiteboard.snapshot import SNAPSHOT_TYPE, Assembler, Snapshot, read_snapshot
 
 _log = logging.getLogger(__name__)
 
 
-class Archive(Protocol):
+class Archive(saving.Archive, Protocol):
     """What is kept of boards, besides what a Board itself keeps."""
-
-    async def get(self, name: str) -> str | None:
-        """Return a small text kept under a name."""
-
-    async def set(self, name: str, value: str) -> None:
-        """Keep a small text under a name."""
 
     async def board_id(self, key: BoardKey, ts: int) -> int:
         """Return the board's number."""
@@ -55,10 +48,13 @@ class Boards:
         wanted: the boards that people are on; their documents stay in memory.
         publish: sends a message to the people on the boards.
         changed: told when there is another board.
+        pace: how boards are saved to the room; None never writes to any.
+        refused: told when the room does not let us save, and when it does again.
         tasks: the Room's own group.
 
     Attributes:
         found: the boards by whiteboard id.
+        saving: sees to it that the room has what the boards hold.
         paused: whether recording is paused in this room.
         resumed_ts: when it was last resumed, ms; 0 never.
     """
@@ -73,6 +69,8 @@ class Boards:
         wanted: Callable[[], frozenset[str]],
         publish: Callable[[Message], Awaitable[None]],
         changed: Callable[[], None],
+        pace: Pace | None,
+        refused: Callable[[bool], None],
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.found: dict[str, Board] = {}
@@ -87,7 +85,15 @@ class Boards:
         self._changed = changed
         self._tasks = tasks
         self._assembler = Assembler()
-        self._saving: set[BoardKey] = set()
+        self.saving = Saving(
+            homeserver,
+            archive,
+            pace,
+            ready=self._ready,
+            release=self.release,
+            refused=refused,
+            tasks=tasks,
+        )
         self._finding: set[BoardKey] = set()
         self._ended = False
         self._keys = {"room": state.room_id}
@@ -106,6 +112,9 @@ class Boards:
         except InvalidSnapshot:
             metrics.REFUSED_EVENTS.labels("snapshot").inc()
             return
+        if event["type"] == SNAPSHOT_TYPE and event["sender"] != self._state.own_user:
+            head = read_snapshot(event)
+            self.saving.begun(head.document_id, head.event_id)
         for board in list(self.found.values()):
             if snapshot is not None and board.key.document_id == snapshot.document_id:
                 await self._merge(board, snapshot)
@@ -128,9 +137,10 @@ class Boards:
         known = key.whiteboard_id in self.found
         if known or self._ended or self._state.boards.get(key.whiteboard_id) != key:
             return
-        board = Board(key, board_id, self._services, publish=self._publish, save=self._save_later)
+        board = Board(key, board_id, self._services, publish=self._publish, saving=self.saving)
         board.recording = self.recording
         self.found[key.whiteboard_id] = board
+        self.saving.found(board)
         metrics.BOARDS.inc()
         self._changed()
         await self._introduce(board)
@@ -147,6 +157,7 @@ class Boards:
 
     async def _lose(self, board: Board) -> None:
         metrics.BOARDS.dec()
+        self.saving.gone(board.key)
         await board.unload()
         now_ts = self._services.now_ts()
         try:
@@ -158,8 +169,8 @@ class Boards:
     async def _introduce(self, board: Board) -> None:
         """Read a board for the first time; then tell handlers it is there."""
         await self._catch_up(board)
-        if await self._archive.get(_unsaved(board)):
-            self._save_later(board)  # an earlier life of ours did not come to it
+        if board.loaded:
+            await self.saving.recall(board)
         await self.release(board)
         self._services.offer(BoardFound(board.key, self._services.now_ts()))
 
@@ -215,47 +226,22 @@ class Boards:
         # What was written while recording was paused comes in without its author and time (rule 8).
         return await board.merge_snapshot(snapshot, anonymous=snapshot.ts < self.resumed_ts)
 
+    async def _ready(self, board: Board) -> bool:
+        """Load a board and bring it up to the room's newest snapshot; tell whether it is."""
+        await board.load()
+        if not board.complete:
+            await self._read_snapshots(board)
+        return board.complete
+
+    def attended(self, on: Collection[BoardKey]) -> None:
+        """Hear which boards somebody is on."""
+        for board in self.found.values():
+            self.saving.alone(board.key, yes=board.key not in on)
+
     async def release(self, board: Board) -> None:
         """Free the document of a board nobody is on."""
         if board.key.whiteboard_id not in self._wanted() and not board.pinned:
             await board.unload()
-
-    def _save_later(self, board: Board) -> None:
-        """Write the board to the room in a while; one snapshot for all changes until then."""
-        if board.key not in self._saving:
-            self._saving.add(board.key)
-            self._tasks.create_task(self._save(board))
-
-    async def _mark(self, board: Board, *, saved: bool) -> None:
-        """Note whether the room lacks a change of ours: the next start would not see it."""
-        try:
-            await self._archive.set(_unsaved(board), "" if saved else "1")
-        except StoreError:
-            _log.warning("a change waiting to be saved could not be noted", extra=self._keys)
-
-    async def _save(self, board: Board) -> None:
-        await self._mark(board, saved=False)
-        await asyncio.sleep(SAVE_AFTER)
-        self._saving.discard(board.key)  # a change from now on needs another snapshot
-        waits = backoff(random.random, first=10.0)
-        while self.found.get(board.key.whiteboard_id) is board:
-            try:
-                await board.load()
-                if not board.complete:
-                    await self._read_snapshots(board)
-                if not board.complete:
-                    return  # never write an older state over the room's (rule 2)
-                await snapshots.write(self._homeserver, board.key, board.document.snapshot())
-                await self._mark(board, saved=True)
-            except Transient as error:
-                await asyncio.sleep(error.retry_after or next(waits))
-            except StoreError:
-                await asyncio.sleep(next(waits))
-            except ServerError:
-                _log.warning("a snapshot could not be written", extra=self._keys)
-                return
-            else:
-                return
 
     # -- recording -----------------------------------------------------------------------------
 
@@ -319,8 +305,6 @@ class Boards:
     def forget(self) -> None:
         """Count the boards no more: the Room ends."""
         metrics.BOARDS.dec(len(self.found))
+        for board in self.found.values():
+            self.saving.gone(board.key)
         self.found.clear()
-
-
-def _unsaved(board: Board) -> str:
-    return f"unsaved.{board.board_id}"

@@ -51,6 +51,11 @@ UPDATES = Counter(
 SNAPSHOTS = Counter(
     "boardkeeper_snapshots_total", "Complete snapshots seen", ["by"], registry=REGISTRY
 )
+UNSAVED = Gauge(
+    "boardkeeper_boards_unsaved",
+    "Boards that hold something no complete snapshot in the room has",
+    registry=REGISTRY,
+)
 REFUSED_EVENTS = Counter(
     "boardkeeper_refused_events_total", "Malformed room events ignored", ["what"], registry=REGISTRY
 )

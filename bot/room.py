@@ -21,6 +21,7 @@ from bot.roomstate import STATE_TYPES, RoomState
 from bot.rtc.membership import MEMBER_TYPE
 from bot.sessions import Presence, Sessions
 from bot.whiteboard.board import BOARD_TYPE
+from bot.whiteboard.keep import Pace
 from bot.whiteboard.message import Message
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 
@@ -115,6 +116,7 @@ class Shared:
         presence: makes a Presence for a room.
         always: take part even where nobody is.
         linger: seconds to stay after the last person has left.
+        pace: how boards are saved to the room; None never writes to any.
         prefix: what commands begin with.
         power: who may give them.
         languages: what people in rooms read.
@@ -128,6 +130,7 @@ class Shared:
     presence: Callable[[Room], Presence]
     always: bool
     linger: float
+    pace: Pace | None
     prefix: str
     power: int
     languages: tuple[str, ...]
@@ -160,6 +163,7 @@ class Room:
         self._due = False  # whether sessions are to be looked at without a batch
         self._forbidden_said = False
         self._full_said = False
+        self._saving_refused_said = False
         self._met = False
         self._talking: asyncio.Task[None] | None = None
         self._keys = {"room": room_id}
@@ -210,6 +214,8 @@ class Room:
             wanted=lambda: self.sessions.wanted,
             publish=self._publish,
             changed=self._look_soon,
+            pace=shared.pace,
+            refused=self._saving_refused,
             tasks=tasks,
         )
         self.sessions = Sessions(
@@ -251,7 +257,7 @@ class Room:
             self._wake.clear()  # here: what comes during the look asks for another one
             if self._due:
                 self._due = False
-                await self.sessions.reconsider()
+                await self._reconsider()
             await self.boards.look()
 
     # -- batches ---------------------------------------------------------------------------
@@ -277,8 +283,12 @@ class Room:
             self.ended.set()
         else:
             await self._meet()
-            await self.sessions.reconsider()
+            await self._reconsider()
             self._wake.set()
+
+    async def _reconsider(self) -> None:
+        await self.sessions.reconsider()
+        self.boards.attended(self.sessions.attended)
 
     async def _take_state(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")
@@ -366,6 +376,12 @@ class Room:
         if not self._full_said:
             self._full_said = True
             self._tasks.create_task(self._conversation.say("full"))
+
+    def _saving_refused(self, yes: bool) -> None:  # noqa: FBT001 - a callback of Saving
+        """Say once that boards cannot be saved to the room, and how to mend it."""
+        if yes and not self._saving_refused_said:
+            self._tasks.create_task(self._conversation.say("unsaved", user=self._shared.own_user))
+        self._saving_refused_said = yes
 
     # -- what people ask (conversation.Acts) ---------------------------------------------------
 

@@ -113,6 +113,11 @@ class Sessions:
         """Whether a LiveKit connection stands."""
         return self.presence is not None and self.presence.connected
 
+    @property
+    def attended(self) -> frozenset[BoardKey]:
+        """The boards somebody is on, as of the last look."""
+        return frozenset(key for key, people in self._attendance.here.items() if people)
+
     def views(self) -> tuple[SessionView, ...]:
         """Return the room's sessions as they are now, of every application."""
         return overview(self._state, self._services.now_ts())

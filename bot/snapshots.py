@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from bot import metrics
-from bot.errors import InvalidSnapshot
+from bot.errors import InvalidSnapshot, Transient
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.snapshot import (
     CHUNK_TYPE,
@@ -24,6 +24,8 @@ from bot.whiteboard.snapshot import (
 
 MAX_TRIED = 50
 """Snapshots read at the most until a complete one is found."""
+WRITES = 3
+"""Times a chunk is sent at the most; it happens that one does not get into the room."""
 
 
 class Homeserver(Protocol):
@@ -90,18 +92,37 @@ async def _read(
 
 
 async def write(homeserver: Homeserver, board: BoardKey, data: bytes) -> str:
-    """Write a whole document to the room as a snapshot; returns the snapshot's event id.
+    """Write a whole document to the room as a snapshot, and see that all of it is there.
+
+    Returns:
+        The snapshot's event id.
 
     Raises:
         ServerError: it is not in the room, or not completely.
     """
-    parts = split(data)
+    parts = dict(enumerate(split(data)))
     event_id = await homeserver.send_event(
         board.room_id, SNAPSHOT_TYPE, snapshot_content(board.document_id, len(parts))
     )
-    for number, part in enumerate(parts):
-        await homeserver.send_event(
-            board.room_id, CHUNK_TYPE, chunk_content(board.document_id, event_id, number, part)
-        )
-    metrics.SNAPSHOTS.labels("us").inc()
-    return event_id
+    for _ in range(WRITES):
+        for number, part in parts.items():
+            await homeserver.send_event(
+                board.room_id, CHUNK_TYPE, chunk_content(board.document_id, event_id, number, part)
+            )
+        for number in await _numbers(homeserver, board, event_id):
+            parts.pop(number, None)
+        if not parts:
+            metrics.SNAPSHOTS.labels("us").inc()
+            return event_id
+    raise Transient("chunks of a snapshot did not get into the room")
+
+
+async def _numbers(homeserver: Homeserver, board: BoardKey, event_id: str) -> list[int]:
+    """Return which chunks of a snapshot are in the room."""
+    found = []
+    async for event in homeserver.relations(board.room_id, event_id, CHUNK_TYPE):
+        content = event.get("content")
+        number = content.get("sequenceNumber") if isinstance(content, Mapping) else None
+        if isinstance(number, int):
+            found.append(number)
+    return found

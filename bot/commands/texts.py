@@ -97,6 +97,22 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
             " von selbst. Wer mich betreibt, kann die Grenzwerte anheben."
         ),
     },
+    "unsaved": {
+        "en": (
+            "The whiteboard here is not being saved: the room does not let me write snapshots. A"
+            " room administrator can allow it: in the room's settings, under roles and permissions,"
+            " set the power level of “net.nordeck.whiteboard.document.snapshot” and"
+            " “net.nordeck.whiteboard.document.chunk” to 0, or give {user} enough power."
+        ),
+        "de": (
+            "Das Whiteboard hier wird nicht gespeichert: Ich darf in diesem Raum keine Stände"
+            " schreiben. Ein Administrator des Raums kann das erlauben: in den Raumeinstellungen"
+            " unter Rollen und Berechtigungen die Stufe von"
+            " „net.nordeck.whiteboard.document.snapshot“ und"
+            " „net.nordeck.whiteboard.document.chunk“ auf 0 setzen oder {user} eine ausreichende"
+            " Stufe geben."
+        ),
+    },
     "encrypted": {
         "en": "I cannot work in encrypted rooms yet, so I am leaving.",
         "de": "In verschlüsselten Räumen kann ich noch nicht arbeiten und gehe deshalb wieder.",

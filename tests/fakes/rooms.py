@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
-from bot.board import Arrival, Services
+from bot.board import Arrival, Board, Services
 from bot.errors import StoreError
 from bot.handlers.base import Event
 from bot.store.rows import BoardRow, Checkpoint, RoomRow
@@ -73,6 +73,7 @@ class MemoryArchive:
         return [entry.kind.value for entry in self.entries]
 
     async def get(self, name: str) -> str | None:
+        await self._do("get")
         return self.texts.get(name)
 
     async def set(self, name: str, value: str) -> None:
@@ -171,6 +172,16 @@ def services(archive: MemoryArchive, told: list[Event], **values: Any) -> Servic
     return Services(**(settings | values))
 
 
+class NotSaving:
+    """Takes note of nothing."""
+
+    writes = True
+
+    def changed(self, board: Board, update: bytes, *, ours: bool = False) -> None: ...
+
+    def saved(self, board: Board, snapshot: Snapshot) -> None: ...
+
+
 class Server:
     """A homeserver as rooms see it.
 
@@ -179,6 +190,7 @@ class Server:
         past: events by what they refer to and their type, newest first.
         sent: events sent: type and content.
         states: state sent: room, key, content.
+        vanishing: how many of the next events of a type do not get into the room.
     """
 
     def __init__(self) -> None:
@@ -193,6 +205,7 @@ class Server:
         self.delayed: dict[str, str] = {}
         self.calls: Counter[str] = Counter()
         self.slow: set[str] = set()
+        self.vanishing: Counter[str] = Counter()
         self.contents: dict[tuple[str, str], dict[str, Any]] = {}
         self.go = asyncio.Event()
 
@@ -214,7 +227,22 @@ class Server:
     async def send_event(self, room_id: str, event_type: str, content: Mapping[str, Any]) -> str:
         await self._do("send_event")
         self.sent.append((event_type, dict(content)))
-        return f"$sent{len(self.sent)}"
+        event_id = f"$sent{len(self.sent)}"
+        target = content.get("m.relates_to", {}).get("event_id")
+        if self.vanishing[event_type]:
+            self.vanishing[event_type] -= 1
+        else:
+            self.past.setdefault((target, event_type), []).insert(
+                0,
+                {
+                    "type": event_type,
+                    "event_id": event_id,
+                    "sender": BOT,
+                    "origin_server_ts": NOW,
+                    "content": dict(content),
+                },
+            )
+        return event_id
 
     async def send_notice(self, room_id: str, body: str) -> str:
         await self._do("send_notice")
@@ -282,6 +310,10 @@ class Server:
     async def delayed_events(self, *, timeout: float) -> Sequence[Any]:
         await self._do("delayed_events")
         return []
+
+    def events(self) -> list[dict[str, Any]]:
+        """The room's snapshot events and their chunks, as sync brings them."""
+        return [event for events in self.past.values() for event in reversed(events)]
 
     def has_snapshot(self, data: bytes, event_id: str = "$s1", **values: Any) -> list[Any]:
         """Put a snapshot into the room's past; returns its events, oldest first."""

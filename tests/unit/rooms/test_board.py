@@ -7,12 +7,13 @@ import pytest
 
 from bot import board as module
 from bot.board import Arrival, Board
-from bot.errors import InvalidUpdate, StoreError, Transient
+from bot.errors import InvalidUpdate, StoreError, Transient, UsageError
 from bot.handlers.base import CursorMoved, DocumentUpdate, Event, Focused, Presented, SnapshotSeen
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal, Update
 from bot.whiteboard.replay import DOCUMENT_KINDS, apply_entry
+from bot.whiteboard.snapshot import Snapshot
 from tests.fakes.rooms import ALICE, KEY, NOW, MemoryArchive, drawn, services, snapshot
 from tests.unit.whiteboard.people import Person, texts
 
@@ -24,16 +25,21 @@ class Desk:
         self.archive = archive or MemoryArchive()
         self.told: list[Event] = []
         self.published: list[Message] = []
-        self.saves = 0
+        self.writes = True
+        self.unsaved: list[tuple[bytes, bool]] = []
+        self.seen: list[str] = []
         self.board = Board(
-            KEY, 1, services(self.archive, self.told, **values), publish=self._send, save=self._save
+            KEY, 1, services(self.archive, self.told, **values), publish=self._send, saving=self
         )
 
     async def _send(self, message: Message) -> None:
         self.published.append(message)
 
-    def _save(self, _: Board) -> None:
-        self.saves += 1
+    def changed(self, _: Board, update: bytes, *, ours: bool = False) -> None:
+        self.unsaved.append((update, ours))
+
+    def saved(self, _: Board, snapshot: Snapshot) -> None:
+        self.seen.append(snapshot.event_id)
 
     async def replayed(self) -> Document:
         """What an export makes of the archive."""
@@ -273,6 +279,26 @@ async def test_a_resume_that_fails_loses_nothing_that_is_in_memory() -> None:
     assert set(texts(desk.board.document)) == {"a"}
 
 
+async def test_where_the_bot_only_observes_nothing_is_changed() -> None:
+    desk = Desk()
+    desk.writes = False
+    await desk.board.load()
+    desk.board.complete = True
+    with pytest.raises(UsageError, match="observe"):
+        await desk.board.change(Person(7).add("a"))
+    assert (desk.published, desk.archive.entries) == ([], [])
+
+
+async def test_what_people_draw_is_to_be_saved_until_a_snapshot_is_seen() -> None:
+    desk, alice = Desk(), Person(7)
+    await desk.board.load()
+    update = alice.add("a")
+    desk.board.ingest([drawn(update), drawn(update), drawn(b"nonsense")])
+    assert desk.unsaved == [(update, False)]
+    await desk.board.merge_snapshot(snapshot(alice.state(), "$s7"))
+    assert desk.seen == ["$s7"]
+
+
 async def test_a_change_of_our_own_is_applied_recorded_published_and_saved() -> None:
     desk, update = Desk(), Person(7).add("a")
     with pytest.raises(Transient):
@@ -283,6 +309,6 @@ async def test_a_change_of_our_own_is_applied_recorded_published_and_saved() -> 
     assert desk.archive.kinds() == ["update"]
     assert desk.archive.entries[0].sender is None
     assert desk.published == [Update(KEY.document_id, update)]
-    assert desk.saves == 1
+    assert desk.unsaved == [(update, True)]
     with pytest.raises(InvalidUpdate):
         await desk.board.change(b"nonsense")

@@ -16,6 +16,8 @@ from bot.errors import Forbidden, RateLimited, Transient
 from bot.handlers.base import BoardFound, BoardGone, Event, RecordingChanged
 from bot.roomstate import RoomState
 from bot.whiteboard.board import BoardKey
+from bot.whiteboard.entry import Entry, Kind
+from bot.whiteboard.keep import Pace
 from bot.whiteboard.message import Message
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 from tests.fakes.rooms import (
@@ -26,6 +28,7 @@ from tests.fakes.rooms import (
     OTHER,
     ROOM,
     MemoryArchive,
+    NotSaving,
     Server,
     board_event,
     drawn,
@@ -38,7 +41,6 @@ from tests.unit.whiteboard.people import Person, loaded, texts
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SAVE_AFTER", 0.002)
     monkeypatch.setattr(module, "backoff", lambda *_, **__: iter([0.002] * 999))
 
 
@@ -52,6 +54,7 @@ class Room:
         self.told: list[Event] = []
         self.wanted: frozenset[str] = frozenset()
         self.changes = 0
+        self.refused: list[bool] = []
         self.boards = Boards(
             self.state,
             self.server,
@@ -60,6 +63,15 @@ class Room:
             wanted=lambda: self.wanted,
             publish=self.publish,
             changed=self.changed,
+            pace=Pace(
+                grace=60,
+                own_grace=0.002,
+                patience=60,
+                spacing=0.002,
+                own_spacing=0.002,
+                per_megabyte=0,
+            ),
+            refused=self.refused.append,
             tasks=tasks,
         )
 
@@ -192,7 +204,7 @@ async def test_boards_that_come_while_others_end_pause_or_resume() -> None:
             doing = asyncio.create_task(work())
             await asyncio.sleep(0.002)
             here.boards.found[work.__name__] = Board(
-                OTHER, 2, here.boards._services, publish=here.publish, save=lambda _: None
+                OTHER, 2, here.boards._services, publish=here.publish, saving=NotSaving()
             )
             metrics.BOARDS.inc()
             here.archive.go.set()
@@ -284,19 +296,34 @@ async def test_a_change_of_our_own_is_saved_once_in_a_while() -> None:
         assert here.saved() == [SNAPSHOT_TYPE, CHUNK_TYPE]
 
 
-async def test_saving_is_tried_again_and_given_up_when_refused(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+async def test_nobody_on_a_board_that_holds_more_than_the_room_saves_it_at_once() -> None:
     async with room() as here:
         board = await here.board()
-        await here.boards.open(board)
-        here.server.failures["send_event"] = [Transient("gone")]
-        await board.change(Person(7).add("a"))
-        await until(lambda: len(here.server.sent) == 2)
-        here.server.failures["send_event"] = [Forbidden("no")]
-        await board.change(Person(8).add("b"))
-        await until(lambda: "a snapshot could not be written" in caplog.text)
-        assert len(here.server.sent) == 2
+        await here.boards.prepare(board)
+        here.wanted = frozenset({"w1"})
+        here.boards.attended({KEY})
+        board.ingest([drawn(Person(8).add("b"))])
+        head, chunk = snapshot_events(alices().state())
+        await here.boards.take(head)
+        await asyncio.sleep(0.01)
+        assert here.saved() == []  # somebody else is at it, and people are there
+        await here.boards.take(chunk)
+        here.boards.attended(())
+        await until(lambda: here.saved() == [SNAPSHOT_TYPE, CHUNK_TYPE])
+        for event in here.server.events():
+            await here.boards.take(event)  # our own come back
+        assert here.refused == [False]
+
+
+async def test_what_an_earlier_life_did_not_save_is_saved() -> None:
+    async with room() as here:
+        here.archive.texts["unsaved.1"] = "1"
+        here.archive.keys[KEY] = 1
+        here.archive.record(Entry(1, NOW, Kind.UPDATE, ALICE, "AD", Person(7).add("a")))
+        await here.board()
+        here.boards.attended(())
+        await until(lambda: here.archive.texts["unsaved.1"] == "")
+        assert here.saved() == [SNAPSHOT_TYPE, CHUNK_TYPE]
 
 
 async def test_no_snapshot_is_written_before_the_rooms_newest_was_read() -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from bot import boards, metrics, room
+from bot import metrics, room
 from bot.errors import Forbidden, ServerError, StoreError, Transient
 from bot.handlers.base import BoardFound, BoardGone, Event, SessionChanged
 from bot.matrix.batches import RoomBatch
 from bot.room import Room, Shared
 from bot.store.rows import RoomRow
+from bot.whiteboard.keep import Pace
 from tests.fakes.rooms import (
     ALICE,
     BOT,
@@ -85,6 +86,7 @@ class House:
             presence=self.make,
             always=False,
             linger=linger,
+            pace=Pace(),
             prefix="!board",
             power=50,
             languages=("en",),
@@ -257,7 +259,7 @@ async def test_a_snapshot_waiting_to_be_written_holds_up_no_leaving(
         await here.begin(board_event())
         board = await here.board()
         await until(lambda: board.complete or not board.loaded)
-        here.room.boards._save_later(board)
+        here.room.boards.saving.changed(board, Person(7).add("a"), ours=True)
         await here.says(kind="leave")
         await ended(here)
 
@@ -461,5 +463,4 @@ async def test_it_begins_with_what_it_is_given_first() -> None:
     await here.room.run(here.inbox, first)
     assert here.told == []
     assert not any(isinstance(event, SessionChanged) for event in here.told)
-    assert boards.SAVE_AFTER > 0
     assert KEY.room_id == ROOM

@@ -25,6 +25,7 @@ from tests.fakes.rooms import (
     OTHER,
     ROOM,
     MemoryArchive,
+    NotSaving,
     board_event,
     drawn,
     member,
@@ -120,7 +121,7 @@ class Place:
     def has(self, key: BoardKey) -> None:
         self.state.apply(board_event(key))
         self.boards[key.whiteboard_id] = Board(
-            key, 1, self.services, publish=lambda _: None, save=lambda _: None
+            key, 1, self.services, publish=lambda _: None, saving=NotSaving()
         )
 
     async def prepare(self, board: Board) -> None:

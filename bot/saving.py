@@ -1,0 +1,240 @@
+"""Saving: the boards of a room are in the room, whoever dies.
+
+Writes a board as a snapshot when it holds what the room's newest complete snapshots lack and nobody
+else has written one in time (`whiteboard.keep` decides). A board that needs saving has a task of
+its own for as long as it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from time import monotonic
+from typing import Protocol
+
+from bot import metrics, snapshots
+from bot.board import Board
+from bot.errors import Forbidden, RateLimited, ServerError, StoreError
+from bot.whiteboard.board import BoardKey
+from bot.whiteboard.keep import LONGEST_WAIT, Keep, Pace
+from bot.whiteboard.snapshot import Snapshot
+from bot.whiteboard.unsaved import Unsaved
+
+_log = logging.getLogger(__name__)
+
+
+class Archive(Protocol):
+    """Where a start learns what an earlier life did not come to."""
+
+    async def get(self, name: str) -> str | None:
+        """Return a small text kept under a name."""
+
+    async def set(self, name: str, value: str) -> None:
+        """Keep a small text under a name."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """What is known of one board."""
+
+    board: Board
+    keep: Keep
+    unsaved: Unsaved = field(default_factory=Unsaved)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    marked: bool = False
+    alone: bool = False
+    written: bytes = b""
+
+
+class Saving:
+    """Saves the boards of one room.
+
+    Args:
+        homeserver: takes snapshots.
+        archive: remembers across a crash which boards are not saved.
+        pace: how patient to be; None never writes anything.
+        ready: loads a board and brings it up to the room's newest snapshot; answers whether it is.
+            Never write an older state over the room's (rule 2).
+        release: told when the board's document is not needed for this any more.
+        refused: told when the room does not let us write, and when it does again.
+        tasks: the Room's own group.
+    """
+
+    def __init__(
+        self,
+        homeserver: snapshots.Homeserver,
+        archive: Archive,
+        pace: Pace | None,
+        *,
+        ready: Callable[[Board], Awaitable[bool]],
+        release: Callable[[Board], Awaitable[None]],
+        refused: Callable[[bool], None],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._homeserver = homeserver
+        self._archive = archive
+        self._pace = pace
+        self._ready = ready
+        self._release = release
+        self._refused = refused
+        self._tasks = tasks
+        self._places: dict[BoardKey, _Place] = {}
+
+    # -- what happens on boards ----------------------------------------------------------------
+
+    @property
+    def writes(self) -> bool:
+        """Whether the bot writes to boards at all."""
+        return self._pace is not None
+
+    def found(self, board: Board) -> None:
+        """Follow a board."""
+        if self._pace is not None:
+            self._places[board.key] = _Place(board, Keep(self._pace))
+
+    async def recall(self, board: Board) -> None:
+        """Have a loaded board saved, if nobody does it, that an earlier life left unsaved."""
+        place = self._places.get(board.key)
+        if place is None:
+            return
+        try:
+            place.marked = bool(await self._archive.get(_mark(board)))
+        except StoreError:
+            place.marked = True
+        if place.marked:
+            self.changed(board, board.document.encode())
+
+    def gone(self, key: BoardKey) -> None:
+        """Follow it no more."""
+        place = self._places.pop(key, None)
+        if place is not None:
+            self._count(place, before=place.unsaved.since, gone=True)
+            if place.task is not None:
+                place.task.cancel()
+
+    def changed(self, board: Board, update: bytes, *, ours: bool = False) -> None:
+        """Hear of an accepted change; one of ours nobody else saves."""
+        place = self._places.get(board.key)
+        if place is None:
+            return
+        now, before = monotonic(), place.unsaved.since
+        place.unsaved.changed(update, now)
+        if ours:
+            place.keep.ours(now)
+        self._look(place, before)
+
+    def begun(self, document_id: str, event_id: str) -> None:
+        """Hear that somebody else has begun to write a snapshot of a document."""
+        for place in self._places.values():
+            if place.board.key.document_id == document_id:
+                place.keep.begun(event_id, monotonic())
+                place.wake.set()
+
+    def saved(self, board: Board, snapshot: Snapshot) -> None:
+        """Hear that a complete snapshot is in the room, and merged in."""
+        place = self._places.get(board.key)
+        if place is not None:
+            before = place.unsaved.since
+            place.keep.ended(snapshot.event_id)
+            place.unsaved.saved(snapshot.data)
+            self._look(place, before)
+
+    def alone(self, key: BoardKey, *, yes: bool) -> None:
+        """Hear whether nobody is on a board any more."""
+        place = self._places.get(key)
+        if place is not None and place.alone != yes:
+            place.alone = yes
+            place.keep.alone(monotonic() if yes else None)
+            place.wake.set()
+
+    def since(self, key: BoardKey) -> float | None:
+        """Return when (seconds, monotonic) the oldest change came that is not in the room."""
+        place = self._places.get(key)
+        return None if place is None else place.unsaved.since
+
+    # -- the work ------------------------------------------------------------------------------
+
+    def _look(self, place: _Place, before: float | None) -> None:
+        place.keep.unsaved(place.unsaved.since)
+        place.wake.set()
+        self._count(place, before)
+        if place.unsaved.since is not None and place.task is None:
+            place.task = self._tasks.create_task(self._follow(place))
+
+    def _count(self, place: _Place, before: float | None, *, gone: bool = False) -> None:
+        now = None if gone else place.unsaved.since
+        metrics.UNSAVED.inc((now is not None) - (before is not None))
+
+    async def _follow(self, place: _Place) -> None:
+        """Be there while something is unsaved."""
+        try:
+            await self._note(place, unsaved=True)
+            while True:
+                place.wake.clear()
+                now = monotonic()
+                due = place.keep.due(now)
+                if due is None:
+                    break
+                if due <= now:
+                    await self._save(place)
+                    continue
+                try:
+                    async with asyncio.timeout(due - now):
+                        await place.wake.wait()
+                except TimeoutError:
+                    pass
+            await self._note(place, unsaved=False)
+        finally:
+            place.task = None
+        # What came while the note was written.
+        self._look(place, place.unsaved.since)
+
+    async def _save(self, place: _Place) -> None:
+        board, before = place.board, place.unsaved.since
+        keys = {"room": board.key.room_id}
+        try:
+            if not await self._ready(board):
+                place.keep.failed(monotonic(), None)
+                return
+            data = board.document.snapshot()
+            if sha256(data).digest() == place.written:
+                # What is left cannot be shown yet (`Document.snapshot`): once was enough.
+                place.keep.failed(monotonic(), LONGEST_WAIT)
+                return
+            await snapshots.write(self._homeserver, board.key, data)
+        except Forbidden:
+            _log.warning("the room does not take snapshots of ours", extra=keys)
+            self._refused(True)
+            place.keep.failed(monotonic(), None)
+        except (ServerError, StoreError) as error:
+            _log.warning("a board could not be saved yet", extra={**keys, "why": str(error)})
+            asked = error.retry_after if isinstance(error, RateLimited) else None
+            place.keep.failed(monotonic(), asked)
+        else:
+            self._refused(False)
+            place.written = sha256(data).digest()
+            place.keep.wrote(len(data), monotonic())
+            place.unsaved.saved(data)
+            self._look(place, before)
+            await self._release(board)
+
+    async def _note(self, place: _Place, *, unsaved: bool) -> None:
+        """Have the next start know; once per time that something is unsaved."""
+        if unsaved == place.marked:
+            return
+        try:
+            await self._archive.set(_mark(place.board), "1" if unsaved else "")
+            place.marked = unsaved
+        except StoreError:
+            _log.warning(
+                "that a board is not saved could not be noted",
+                extra={"room": place.board.key.room_id},
+            )
+
+
+def _mark(board: Board) -> str:
+    return f"unsaved.{board.board_id}"

@@ -1,0 +1,112 @@
+"""What of a document no complete snapshot in the room holds, and since when.
+
+A snapshot is written by one client and holds what that client had: strokes that never reached it
+are missing, however old they are. So each accepted change is remembered by the ids it brought and
+deleted, until a snapshot comes that has all of them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bot.errors import InvalidUpdate
+from bot.whiteboard.update import Range, read_update
+
+MAX_CHANGES = 1000
+"""Changes told apart; further ones are counted to the last of them, which came before."""
+
+
+@dataclass(slots=True)
+class _Change:
+    since: float
+    items: Cover
+    deletes: Cover
+
+
+class Cover:
+    """A set of ids, as ranges of clocks per client."""
+
+    def __init__(self, ranges: Iterable[Range] = ()) -> None:
+        self._starts: dict[int, list[int]] = {}
+        self._stops: dict[int, list[int]] = {}
+        self.add(ranges)
+
+    def add(self, ranges: Iterable[Range]) -> None:
+        """Add ids."""
+        for client, start, stop in ranges:
+            starts = self._starts.setdefault(client, [])
+            stops = self._stops.setdefault(client, [])
+            # All that touch or overlap become one.
+            first = bisect_right(stops, start - 1)
+            last = bisect_right(starts, stop)
+            starts[first:last] = [min([start, *starts[first:last]])]
+            stops[first:last] = [max([stop, *stops[first:last]])]
+
+    def ranges(self) -> list[Range]:
+        """Return the ids as the fewest ranges."""
+        return [
+            (client, start, stop)
+            for client, starts in self._starts.items()
+            for start, stop in zip(starts, self._stops[client], strict=True)
+        ]
+
+    def holds(self, other: Cover) -> bool:
+        """Return whether all ids of another set are in this one."""
+        return all(self._has(*one) for one in other.ranges())
+
+    def _has(self, client: int, start: int, stop: int) -> bool:
+        at = bisect_right(self._starts.get(client, ()), start) - 1
+        return at >= 0 and stop <= self._stops[client][at]
+
+
+def _read(data: bytes) -> tuple[Cover, Cover]:
+    """Return the ids of what an update brings, and of what it deletes."""
+    update = read_update(data)
+    items = (
+        (client, item.clock, item.clock + item.length)
+        for client, block in update.blocks.items()
+        for item in block
+    )
+    return Cover(items), Cover(update.deletes)
+
+
+class Unsaved:
+    """The changes of a document that are not in the room. `now` is in seconds, monotonic."""
+
+    def __init__(self) -> None:
+        self._changes: deque[_Change] = deque()
+
+    @property
+    def since(self) -> float | None:
+        """When the oldest of them came; None when everything is in the room."""
+        return self._changes[0].since if self._changes else None
+
+    @property
+    def count(self) -> int:
+        """How many changes they are; beyond `MAX_CHANGES` they are not told apart."""
+        return len(self._changes)
+
+    def changed(self, update: bytes, now: float) -> None:
+        """Note an accepted change (an encoded Yjs update)."""
+        items, deletes = _read(update)
+        if len(self._changes) < MAX_CHANGES:
+            self._changes.append(_Change(now, items, deletes))
+        else:
+            last = self._changes[-1]
+            last.items.add(items.ranges())
+            last.deletes.add(deletes.ranges())
+
+    def saved(self, snapshot: bytes) -> None:
+        """Forget what a complete snapshot in the room holds."""
+        try:
+            items, deletes = _read(snapshot)
+        except InvalidUpdate:
+            return  # nobody can load it
+        self._changes = deque(
+            change
+            for change in self._changes
+            if not (items.holds(change.items) and deletes.holds(change.deletes))
+        )

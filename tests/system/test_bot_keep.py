@@ -1,0 +1,133 @@
+"""What only the bot has is saved to the room: nothing is lost when an author's browser dies.
+
+Real clients lost these strokes (the table at the end of the NeoBoard measurements): an author saves
+5 s after his change, and nobody else does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.stack.bot import until
+from tests.stack.client import elements
+from tests.stack.client.events import CHUNK, SNAPSHOT
+from tests.stack.client.habits import Habits
+from tests.stack.neoboard import NeoBoard
+from tests.stack.stack import Stack
+from tests.system.people import QUICK, Meeting, logged, meeting, person
+
+KEEP = {**QUICK, "boards": {"save_after": "8s"}}
+DIES = Habits(announces=True, saves=False)
+"""An author whose browser never comes to saving."""
+
+
+async def saved_by_bot(here: Meeting) -> int:
+    """Return how many complete snapshots the bot has written."""
+    found = await here.alice.user.relations(here.board.room_id, here.board.document_id, SNAPSHOT)
+    complete = 0
+    for event in found:
+        if event["sender"] == here.bot.user_id:
+            chunks = await here.alice.user.relations(here.board.room_id, event["event_id"], CHUNK)
+            complete += len(chunks) == event["content"]["chunkCount"]
+    return complete
+
+
+def drawn(who: NeoBoard) -> list[str]:
+    """Return the ids of what somebody sees on the first slide."""
+    return [one["id"] for one in who.document.content()["slides"][0]["elements"]]
+
+
+async def newcomer_sees(here: Meeting, stack: Stack, element: str) -> bool:
+    """Have somebody open the board who was never there; tell whether he sees it."""
+    async with person(stack, "carol") as carol:
+        await here.alice.user.membership(here.board.room_id, "invite", carol.user.user_id)
+        await carol.join(here.board)
+        await carol.open(here.board)
+        try:
+            await carol.until(lambda: element in drawn(carol), 5, "carol to see it")
+        except TimeoutError:
+            return False
+        return True
+
+
+async def test_an_author_who_dies_after_a_stroke_loses_nothing(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with meeting(stack, tmp_path, KEEP, habits=DIES) as here:
+        element = await here.alice.draw(elements.shape())
+        await here.recorded(1)
+        await here.alice.kill()
+
+        async def saved() -> bool:
+            return await saved_by_bot(here) == 1
+
+        # The homeserver notices his death; then nobody is left, and the bot does not wait.
+        await until(saved, 20, "the bot has not saved", here.bot)
+        assert await newcomer_sees(here, stack, element)
+        assert await saved_by_bot(here) == 1
+
+
+async def test_what_the_author_saves_himself_the_bot_leaves_to_him(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with meeting(stack, tmp_path, KEEP) as here:
+        await here.alice.draw(elements.shape())
+        await here.recorded(1)
+
+        async def unsaved() -> float:
+            return (await here.bot.metrics())["boardkeeper_boards_unsaved"]
+
+        assert await unsaved() == 1
+
+        async def saved() -> bool:
+            return await unsaved() == 0
+
+        await until(saved, 12, "the author has not saved", here.bot)
+        assert await saved_by_bot(here) == 0
+
+
+async def test_killed_before_it_could_save_the_bot_does_so_at_its_next_start(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with meeting(stack, tmp_path, KEEP, habits=DIES) as here:
+        element = await here.alice.draw(elements.shape())
+        await here.recorded(1)
+        await here.bot.kill()
+        await here.alice.kill()
+        await here.bot.start()
+
+        async def saved() -> bool:
+            return await saved_by_bot(here) == 1
+
+        await until(saved, 30, "the bot has not saved", here.bot)
+        assert await newcomer_sees(here, stack, element)
+
+
+async def test_an_observer_writes_to_no_board(stack: Stack, tmp_path: Path) -> None:
+    config = {**QUICK, "boards": {"mode": "observe"}}
+    async with meeting(stack, tmp_path, config, habits=DIES) as here:
+        element = await here.alice.draw(elements.shape())
+        await here.recorded(1)
+        await here.alice.kill()
+        await here.gone(within=90)  # nobody is on the board any more
+        assert await saved_by_bot(here) == 0
+        assert not await newcomer_sees(here, stack, element)
+
+
+async def test_a_room_that_lets_nobody_save_is_told_once(stack: Stack, tmp_path: Path) -> None:
+    async with meeting(stack, tmp_path, KEEP, habits=DIES) as here:
+        event = await here.state_event("m.room.power_levels", "")
+        assert event is not None
+        levels = event["content"]
+        refused = {**levels, "events": {**levels["events"], CHUNK: 50}}
+        await here.alice.user.put_state(here.board.room_id, "m.room.power_levels", refused)
+        await here.alice.draw(elements.shape())
+        await here.recorded(1)
+        await here.alice.leave()
+
+        async def told() -> int:
+            return sum("is not being saved" in text for text in await here.said())
+
+        await until(told, 20, "the room is not told", here.bot)
+        assert logged(here.bot, "the room does not take snapshots of ours")
+        assert await told() == 1

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bot import metrics
+from bot.errors import Forbidden, RateLimited, Transient
+from bot.saving import Saving
+from bot.whiteboard.board import BoardKey
+from bot.whiteboard.document import Document
+from bot.whiteboard.keep import Pace
+from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
+from tests.fakes.rooms import KEY, MemoryArchive, Server, snapshot, until
+from tests.unit.whiteboard.people import Person
+
+QUICK = Pace(grace=0.05, own_grace=0.01, patience=0.2, spacing=0.1, own_spacing=0.1, per_megabyte=0)
+
+
+@dataclass
+class Sheet:
+    key: BoardKey
+    board_id: int
+    document: Document
+
+
+class Desk:
+    def __init__(self, pace: Pace | None, tasks: asyncio.TaskGroup) -> None:
+        self.server = Server()
+        self.archive = MemoryArchive()
+        self.board: Any = Sheet(KEY, 7, Document())
+        self.alice = Person(5)
+        self.whole = True
+        self.released = 0
+        self.refused: list[bool] = []
+        self.saving = Saving(
+            self.server,
+            self.archive,
+            pace,
+            ready=self._ready,
+            release=self._release,
+            refused=self.refused.append,
+            tasks=tasks,
+        )
+
+    async def _ready(self, board: Any) -> bool:
+        return self.whole
+
+    async def _release(self, board: Any) -> None:
+        self.released += 1
+
+    def draws(self, name: str = "a", *, ours: bool = False) -> bytes:
+        update = self.alice.add(name)
+        self.board.document.apply([update])
+        self.saving.changed(self.board, update, ours=ours)
+        return update
+
+    @property
+    def sent(self) -> list[str]:
+        return [event_type for event_type, _ in self.server.sent]
+
+
+@asynccontextmanager
+async def desk(pace: Pace | None = QUICK, *, found: bool = True) -> AsyncIterator[Desk]:
+    before = metrics.UNSAVED._value.get()
+    async with asyncio.TaskGroup() as tasks:
+        here = Desk(pace, tasks)
+        if found:
+            here.saving.found(here.board)
+        yield here
+        here.saving.gone(KEY)
+    assert metrics.UNSAVED._value.get() == before
+
+
+async def test_what_nobody_saves_is_saved_once_and_noted_meanwhile() -> None:
+    async with desk() as here:
+        here.draws()
+        assert here.saving.since(KEY) is not None
+        await until(lambda: here.archive.texts.get("unsaved.7") == "1")
+        await until(lambda: here.archive.texts["unsaved.7"] == "")
+        assert here.sent == [SNAPSHOT_TYPE, CHUNK_TYPE]
+        assert here.saving.since(KEY) is None
+        assert (here.released, here.refused) == (1, [False])
+        await asyncio.sleep(0.15)
+        assert len(here.sent) == 2
+
+
+async def test_what_somebody_else_saves_in_time_is_left_to_him() -> None:
+    async with desk() as here:
+        here.draws()
+        here.saving.begun(KEY.document_id, "$s1")
+        here.saving.begun("$another", "$s2")
+        await asyncio.sleep(0.1)  # longer than the grace
+        here.saving.saved(here.board, snapshot(here.alice.state()))
+        await until(lambda: here.archive.texts.get("unsaved.7") == "")
+        assert here.sent == []
+
+
+async def test_at_once_when_everybody_has_left() -> None:
+    async with desk(Pace(grace=60)) as here:
+        here.draws()
+        here.saving.alone(KEY, yes=False)
+        here.saving.alone(KEY, yes=True)
+        await until(lambda: CHUNK_TYPE in here.sent)
+
+
+async def test_our_own_change_is_saved_soon() -> None:
+    async with desk(Pace(grace=60, own_grace=0.01)) as here:
+        here.draws(ours=True)
+        await until(lambda: CHUNK_TYPE in here.sent)
+
+
+async def test_what_comes_while_it_writes_is_saved_by_the_next_one() -> None:
+    async with desk() as here:
+        here.server.slow.add("send_event")
+        here.draws("a")
+        await until(lambda: here.server.calls["send_event"] == 1)
+        here.draws("b")
+        here.server.go.set()
+        await until(lambda: here.sent.count(SNAPSHOT_TYPE) == 2)
+        await until(lambda: here.saving.since(KEY) is None)
+
+
+async def test_chunks_that_vanish_are_sent_again() -> None:
+    async with desk() as here:
+        here.server.vanishing[CHUNK_TYPE] = 1
+        here.draws()
+        await until(lambda: here.saving.since(KEY) is None)
+        assert here.sent == [SNAPSHOT_TYPE, CHUNK_TYPE, CHUNK_TYPE]
+
+
+async def test_a_room_that_swallows_chunks_is_no_success() -> None:
+    async with desk(Pace(grace=0.01, spacing=60)) as here:
+        here.server.vanishing[CHUNK_TYPE] = 99
+        here.draws()
+        await until(lambda: len(here.sent) == 4)
+        await asyncio.sleep(0.05)
+        assert here.saving.since(KEY) is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Transient("gone"), [False]),
+        (RateLimited("slowly", 0.05), [False]),
+        (Forbidden("no"), [True, False]),
+    ],
+)
+async def test_a_failure_is_tried_again(error: Exception, told: list[bool]) -> None:
+    async with desk() as here:
+        here.server.failures["send_event"] = [error]
+        here.draws()
+        await until(lambda: here.saving.since(KEY) is None)
+        assert here.refused == told
+
+
+async def test_never_an_older_state_over_the_rooms() -> None:
+    async with desk() as here:
+        here.whole = False
+        here.draws()
+        await asyncio.sleep(0.1)
+        assert here.sent == []
+        here.whole = True
+        await until(lambda: CHUNK_TYPE in here.sent)
+
+
+async def test_what_cannot_be_shown_yet_is_not_written_again_and_again() -> None:
+    async with desk(Pace(grace=0.01, spacing=0.01)) as here:
+        cause, effect = here.alice.add("a"), here.alice.add("b")
+        here.saving.changed(here.board, cause)  # the document does not have it
+        await until(lambda: here.sent.count(SNAPSHOT_TYPE) == 1)
+        await asyncio.sleep(0.1)
+        assert here.sent.count(SNAPSHOT_TYPE) == 1
+        here.board.document.apply([cause, effect])
+        here.saving.saved(here.board, snapshot(here.alice.state()))
+        assert here.saving.since(KEY) is None
+
+
+async def test_an_earlier_life_did_not_come_to_it() -> None:
+    async with desk(found=False) as here:
+        here.archive.texts["unsaved.7"] = "1"
+        here.board.document.apply([here.alice.add("a")])
+        here.saving.found(here.board)
+        await here.saving.recall(here.board)
+        await until(lambda: here.archive.texts["unsaved.7"] == "")
+        assert CHUNK_TYPE in here.sent
+
+
+async def test_an_archive_that_fails_is_no_reason_not_to_save(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with desk(found=False) as here:
+        here.archive.broken |= {"get", "set"}
+        here.saving.found(here.board)
+        await here.saving.recall(here.board)
+        here.draws()
+        await until(lambda: "could not be noted" in caplog.text)
+        assert CHUNK_TYPE in here.sent
+
+
+async def test_an_observer_never_writes() -> None:
+    async with desk(None) as here:
+        assert not here.saving.writes
+        await here.saving.recall(here.board)
+        here.draws(ours=True)
+        here.saving.saved(here.board, snapshot(here.alice.state()))
+        here.saving.alone(KEY, yes=True)
+        assert here.saving.since(KEY) is None
+        await asyncio.sleep(0.05)
+        assert here.sent == []
+
+
+async def test_a_board_that_is_gone_is_not_saved() -> None:
+    async with desk() as here:
+        here.draws()
+        here.saving.gone(KEY)
+        here.saving.gone(KEY)
+        await asyncio.sleep(0.1)
+        assert here.sent == []

@@ -1,0 +1,92 @@
+"""What of a document is not in the room, and since when."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.whiteboard import unsaved as module
+from bot.whiteboard.unsaved import Cover, Unsaved
+from bot.whiteboard.update import Range
+from tests.unit.whiteboard.people import Person
+
+IDS = st.lists(
+    st.tuples(st.integers(1, 3), st.integers(0, 40), st.integers(1, 8)).map(
+        lambda one: (one[0], one[1], one[1] + one[2])
+    ),
+    max_size=12,
+)
+
+
+@given(IDS, IDS)
+def test_a_cover_is_a_set_of_ids(some: list[Range], more: list[Range]) -> None:
+    def ids(ranges: list[Range]) -> set[tuple[int, int]]:
+        return {(client, at) for client, start, stop in ranges for at in range(start, stop)}
+
+    cover = Cover(some)
+    assert ids(cover.ranges()) == ids(some)
+    assert cover.holds(Cover(more)) == (ids(more) <= ids(some))
+    for _, start, stop in cover.ranges():
+        assert start < stop
+    cover.add(more)
+    assert ids(cover.ranges()) == ids(some) | ids(more)
+    fewest = sorted(cover.ranges())
+    assert not any(left[0] == right[0] and left[2] >= right[1] for left, right in pairwise(fewest))
+
+
+def state(unsaved: Unsaved) -> tuple[float | None, int]:
+    return unsaved.since, unsaved.count
+
+
+def test_a_snapshot_that_lacks_an_older_stroke_leaves_it_unsaved() -> None:
+    alice, bob = Person(7), Person(8)
+    lost = bob.add("b")
+    unsaved = Unsaved()
+    assert unsaved.since is None
+    unsaved.changed(lost, 1.0)
+    unsaved.changed(alice.add("a"), 2.0)
+    assert state(unsaved) == (1.0, 2)
+    unsaved.saved(alice.state())
+    assert state(unsaved) == (1.0, 1)
+    alice.hear(lost)
+    unsaved.saved(alice.state())
+    assert state(unsaved) == (None, 0)
+
+
+def test_what_was_deleted_is_saved_only_by_who_knows_it() -> None:
+    alice = Person(7)
+    alice.add("a")
+    before = alice.state()
+    unsaved = Unsaved()
+    unsaved.changed(alice.remove("a"), 1.0)
+    unsaved.saved(before)
+    assert unsaved.since == 1.0
+    unsaved.saved(alice.state())
+    assert unsaved.since is None
+
+
+def test_a_snapshot_nobody_can_load_saves_nothing() -> None:
+    unsaved = Unsaved()
+    unsaved.changed(Person(7).add("a"), 1.0)
+    unsaved.saved(b"\xff")
+    assert unsaved.since == 1.0
+
+
+def test_many_changes_are_bounded_and_none_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_CHANGES", 3)
+    alice = Person(7)
+    updates = [alice.add(f"e{number}") for number in range(5)]
+    unsaved = Unsaved()
+    for number, update in enumerate(updates):
+        unsaved.changed(update, float(number))
+    assert unsaved.count == 3
+    early = Person(9)
+    for update in updates[:4]:
+        early.hear(update)
+    unsaved.saved(early.state())
+    assert (unsaved.since, unsaved.count) == (2.0, 1)
+    unsaved.saved(alice.state())
+    assert unsaved.since is None
