@@ -87,7 +87,8 @@ class Room:
 
     async def board(self, key: BoardKey = KEY) -> Board:
         await self.has(key)
-        await until(lambda: any(event.board == key for event in self.told))
+        found = BoardFound(key, NOW)
+        await until(lambda: found in self.told)
         return self.boards.found[key.whiteboard_id]
 
     def saved(self) -> list[str]:
