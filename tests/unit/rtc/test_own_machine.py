@@ -53,8 +53,11 @@ class Membership(RuleBasedStateMachine):
         self._joins = 0
         self._told_until = 0.0  # so long a failing server has made it wait, at the most
 
-    @initialize(leftovers=st.integers(0, 2), joined=st.booleans())
-    def begin(self, *, leftovers: int, joined: bool) -> None:
+    @initialize(
+        leftovers=st.integers(0, 2), joined=st.booleans(), renew=st.sampled_from([8.0, 10_800.0])
+    )
+    def begin(self, *, leftovers: int, joined: bool, renew: float) -> None:
+        self.own = OwnMembership(Timing(renew=renew))
         for number in range(leftovers):
             self.server.schedule(5.0 + number)
         if joined:
@@ -127,7 +130,7 @@ class Membership(RuleBasedStateMachine):
         assert action.timeout > 0
         match action:
             case SendJoin():
-                self._joins += 1
+                self._joins += action.created_ts is None
                 # Never two live joins: while one stands, and sync has shown it, only a renewal.
                 if self.own.joined and self.server.join is not None and not self.server.sync:
                     assert action.created_ts is not None, "a second join"
