@@ -36,10 +36,11 @@ from bot.livekit.connection import Connection, State
 from bot.matrix.client import Homeserver
 from bot.matrix.sync import Syncer
 from bot.presence import Presence, Setting
-from bot.room import Shared
+from bot.room import Room
 from bot.rtc import focus, legacy
 from bot.rtc.membership import MEMBER_TYPE, Focus
 from bot.rtc.timing import Timing
+from bot.shared import Shared
 from bot.store.archive import Archive
 from bot.web.server import Component, Web
 from bot.whiteboard.entry import Entry
@@ -246,7 +247,7 @@ class App:
             ),
             own_user=config.homeserver.user_id,
             own_device=self._homeserver.device_id,
-            presence=lambda room: Presence(room, self._setting()),
+            presence=self._presence,
             always=config.presence.when == "always",
             linger=config.presence.linger,
             pace=_pace(config),
@@ -254,6 +255,9 @@ class App:
             power=config.commands.power,
             languages=config.notices.languages,
         )
+
+    def _presence(self, room: Room) -> Presence:
+        return Presence(room, self._setting())
 
     def _setting(self) -> Setting:
         config = self._config

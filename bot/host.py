@@ -20,7 +20,8 @@ from bot.backoff import backoff
 from bot.board import Board
 from bot.errors import Forbidden, NotFound, ServerError, Transient
 from bot.invites import Invite, Policy, read_invite
-from bot.room import Batch, Room, Shared
+from bot.room import Room
+from bot.shared import Batch, Shared
 from bot.whiteboard.board import BoardKey
 
 INBOX = 256

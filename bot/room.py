@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
-from bot import boards, conversation, metrics, snapshots
-from bot.board import Arrival, Services
+from bot import conversation, metrics
+from bot.board import Arrival
 from bot.boards import Boards
 from bot.commands.parser import Request, read_request
 from bot.errors import ServerError, StoreError
 from bot.roomstate import STATE_TYPES, RoomState
 from bot.rtc.membership import MEMBER_TYPE
-from bot.sessions import Presence, Sessions
+from bot.sessions import Sessions
+from bot.shared import Batch, Inbox, Shared
 from bot.whiteboard.board import BOARD_TYPE
-from bot.whiteboard.keep import Pace
 from bot.whiteboard.message import Message
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 
@@ -37,103 +36,6 @@ _log = logging.getLogger(__name__)
 
 class _OutError(Exception):
     """Raised in a Room's own group when the bot is out of the room: ends what still runs."""
-
-
-class Batch(Protocol):
-    """What sync brought for one room."""
-
-    @property
-    def kind(self) -> str:
-        """`join`, or `leave` when the bot is no longer in the room."""
-
-    @property
-    def state(self) -> Sequence[Mapping[str, Any]]:
-        """State events, oldest first."""
-
-    @property
-    def timeline(self) -> Sequence[Mapping[str, Any]]:
-        """Timeline events, oldest first."""
-
-
-Inbox = asyncio.Queue[tuple[Batch, "asyncio.Future[None]"]]
-
-
-class Homeserver(snapshots.Homeserver, conversation.Homeserver, Protocol):
-    """The calls a Room needs."""
-
-    async def leave(self, room_id: str, reason: str | None = None) -> None:
-        """Leave the room."""
-
-    async def send_state(
-        self, room_id: str, event_type: str, state_key: str, content: Mapping[str, Any]
-    ) -> str:
-        """Set a state event."""
-
-
-class RoomRow(Protocol):
-    """What the archive keeps of a room."""
-
-    @property
-    def paused(self) -> bool:
-        """Whether recording is paused."""
-
-    @property
-    def noticed(self) -> bool:
-        """Whether the room was told what the bot does."""
-
-    @property
-    def resumed_ts(self) -> int:
-        """When recording was last resumed, ms; 0 never."""
-
-
-class Archive(boards.Archive, Protocol):
-    """What a Room keeps."""
-
-    async def room(self, room_id: str) -> RoomRow | None:
-        """Return what is kept of the room."""
-
-    async def set_room(
-        self,
-        room_id: str,
-        *,
-        paused: bool | None = None,
-        noticed: bool | None = None,
-        resumed_ts: int | None = None,
-    ) -> None:
-        """Keep something of the room."""
-
-    async def saw_memberships(
-        self, room_id: str, events: Sequence[tuple[str, str, str, int, Any]]
-    ) -> None:
-        """Keep membership events: state key, event id, sender, time, content."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What all Rooms share.
-
-    Attributes:
-        presence: makes a Presence for a room.
-        always: take part even where nobody is.
-        linger: seconds to stay after the last person has left.
-        pace: how boards are saved to the room; None never writes to any.
-        prefix: what commands begin with.
-        power: who may give them.
-        languages: what people in rooms read.
-    """
-
-    homeserver: Homeserver
-    archive: Archive
-    services: Services
-    own_user: str
-    own_device: str
-    presence: Callable[[Room], Presence]
-    always: bool
-    linger: float
-    pace: Pace | None
-    prefix: str
-    power: int
-    languages: tuple[str, ...]
 
 
 class Room:
@@ -161,9 +63,7 @@ class Room:
         self._tasks: asyncio.TaskGroup
         self._wake = asyncio.Event()
         self._due = False  # whether sessions are to be looked at without a batch
-        self._forbidden_said = False
-        self._full_said = False
-        self._saving_refused_said = False
+        self._said: set[str] = set()  # what is said once until it has changed
         self._met = False
         self._talking: asyncio.Task[None] | None = None
         self._keys = {"room": room_id}
@@ -299,7 +199,7 @@ class Room:
         if kind == BOARD_TYPE:
             await self.boards.follow()
         elif kind == "m.room.power_levels" and presence is not None:
-            self._forbidden_said = False
+            self._said.discard("forbidden")
             presence.permission_changed()
         elif kind == MEMBER_TYPE and presence is not None:
             presence.own_state(event)
@@ -363,25 +263,27 @@ class Room:
 
     def forbidden(self) -> None:
         """Say once that the membership is refused, and how to mend it."""
-        if not self._forbidden_said:
-            self._forbidden_said = True
+        needed = self.state.needed_for_membership()
+        if self._say_once("forbidden", user=self._shared.own_user, needed=needed):
             _log.warning("no permission to announce a membership", extra=self._keys)
-            needed = self.state.needed_for_membership()
-            self._tasks.create_task(
-                self._conversation.say("forbidden", user=self._shared.own_user, needed=needed)
-            )
 
     def full(self) -> None:
         """Say once that the bot cannot be on a board here yet: its places are taken."""
-        if not self._full_said:
-            self._full_said = True
-            self._tasks.create_task(self._conversation.say("full"))
+        self._say_once("full")
 
     def _saving_refused(self, yes: bool) -> None:  # noqa: FBT001 - a callback of Saving
         """Say once that boards cannot be saved to the room, and how to mend it."""
-        if yes and not self._saving_refused_said:
-            self._tasks.create_task(self._conversation.say("unsaved", user=self._shared.own_user))
-        self._saving_refused_said = yes
+        if yes:
+            self._say_once("unsaved", user=self._shared.own_user)
+        else:
+            self._said.discard("unsaved")
+
+    def _say_once(self, name: str, **values: object) -> bool:
+        if name in self._said:
+            return False
+        self._said.add(name)
+        self._tasks.create_task(self._conversation.say(name, **values))
+        return True
 
     # -- what people ask (conversation.Acts) ---------------------------------------------------
 

@@ -11,7 +11,8 @@ from bot import metrics, room
 from bot.errors import Forbidden, ServerError, StoreError, Transient
 from bot.handlers.base import BoardFound, BoardGone, Event, SessionChanged
 from bot.matrix.batches import RoomBatch
-from bot.room import Room, Shared
+from bot.room import Room
+from bot.shared import Inbox, Shared
 from bot.store.rows import RoomRow
 from bot.whiteboard.keep import Pace
 from tests.fakes.rooms import (
@@ -76,7 +77,7 @@ class House:
         self.told: list[Event] = []
         self.made: list[Noting] = []
         self.replaced: list[tuple[str, str]] = []
-        self.inbox: room.Inbox = asyncio.Queue()
+        self.inbox: Inbox = asyncio.Queue()
         self.shared = Shared(
             homeserver=self.server,
             archive=self.archive,

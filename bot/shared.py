@@ -1,0 +1,110 @@
+"""What Rooms need of the rest of the program, and share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bot import boards, conversation, snapshots
+from bot.board import Services
+from bot.sessions import Presence
+from bot.whiteboard.keep import Pace
+
+
+class Batch(Protocol):
+    """What sync brought for one room."""
+
+    @property
+    def kind(self) -> str:
+        """`join`, or `leave` when the bot is no longer in the room."""
+
+    @property
+    def state(self) -> Sequence[Mapping[str, Any]]:
+        """State events, oldest first."""
+
+    @property
+    def timeline(self) -> Sequence[Mapping[str, Any]]:
+        """Timeline events, oldest first."""
+
+
+Inbox = asyncio.Queue[tuple[Batch, "asyncio.Future[None]"]]
+
+
+class Homeserver(snapshots.Homeserver, conversation.Homeserver, Protocol):
+    """The calls a Room needs."""
+
+    async def leave(self, room_id: str, reason: str | None = None) -> None:
+        """Leave the room."""
+
+    async def send_state(
+        self, room_id: str, event_type: str, state_key: str, content: Mapping[str, Any]
+    ) -> str:
+        """Set a state event."""
+
+
+class RoomRow(Protocol):
+    """What the archive keeps of a room."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether recording is paused."""
+
+    @property
+    def noticed(self) -> bool:
+        """Whether the room was told what the bot does."""
+
+    @property
+    def resumed_ts(self) -> int:
+        """When recording was last resumed, ms; 0 never."""
+
+
+class Archive(boards.Archive, Protocol):
+    """What a Room keeps."""
+
+    async def room(self, room_id: str) -> RoomRow | None:
+        """Return what is kept of the room."""
+
+    async def set_room(
+        self,
+        room_id: str,
+        *,
+        paused: bool | None = None,
+        noticed: bool | None = None,
+        resumed_ts: int | None = None,
+    ) -> None:
+        """Keep something of the room."""
+
+    async def saw_memberships(
+        self, room_id: str, events: Sequence[tuple[str, str, str, int, Any]]
+    ) -> None:
+        """Keep membership events: state key, event id, sender, time, content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all Rooms share.
+
+    Attributes:
+        presence: makes a Presence for a Room.
+        always: take part even where nobody is.
+        linger: seconds to stay after the last person has left.
+        pace: how boards are saved to the room; None never writes to any.
+        prefix: what commands begin with.
+        power: who may give them.
+        languages: what people in rooms read.
+    """
+
+    homeserver: Homeserver
+    archive: Archive
+    services: Services
+    own_user: str
+    own_device: str
+    presence: Callable[[Any], Presence]
+    always: bool
+    linger: float
+    pace: Pace | None
+    prefix: str
+    power: int
+    languages: tuple[str, ...]
