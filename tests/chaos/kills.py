@@ -19,6 +19,7 @@ from typing import Any
 from tests.chaos.checks import Life, gaps, middle_and_worst, outlived
 from tests.chaos.crew import Crew, crew, delayed_events
 from tests.stack.bot import Bot, until
+from tests.stack.processes import StackError
 from tests.stack.stack import Stack
 
 REFRESH = 1.0
@@ -30,7 +31,7 @@ CONFIG = {
     "rtc": {"refresh": f"{REFRESH:g}s", "delay": f"{DELAY:g}s"},
     "presence": {"linger": "0s"},
     "invites": {"per_minute": 1000},
-    "log": {"format": "json", "level": "warning"},
+    "log": {"format": "json"},
 }
 MOMENTS = {"start": 0.2, "join": 0.15, "refresh": 0.25, "switch": 0.2, "leave": 0.2}
 """How often each is chosen."""
@@ -162,7 +163,15 @@ class Chaos:
                 for marks in self.crew.marks.values()
             )
 
-        await until(on, BACK_WITHIN, "the bot is not on all boards", self.bot)
+        try:
+            await until(on, BACK_WITHIN, "the bot is not on all boards", self.bot)
+        except StackError as error:
+            where = [
+                (room_id, [(round(mark.ts - began, 2), mark.joined) for mark in marks[-4:]])
+                for room_id, marks in self.crew.marks.items()
+                if not (marks and marks[-1].joined and marks[-1].ts >= began)
+            ]
+            raise StackError(f"{error}\nnot on, seconds since the start: {where}") from None
         last = max(
             next(mark.ts for mark in marks if mark.joined and mark.ts >= began)
             for marks in self.crew.marks.values()

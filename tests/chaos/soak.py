@@ -188,6 +188,7 @@ async def soak(
             await stack.exempt(login.user_id)
         bot = Bot(stack, folder / f"{name}-bot", login, CONFIG)
         async with crew(stack) as people:
+            await stack.exempt(people.person.user_id)
             await people.make_boards(bot, boards)
             begun = time.monotonic()
             await people.enter()

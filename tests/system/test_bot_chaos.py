@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,15 @@ SEED = 20261121
 @pytest.mark.timeout(300)
 @pytest.mark.scenario("C08", "M42")
 async def test_twenty_kills_leave_no_ghost(stack: Stack, tmp_path: Path) -> None:
-    users = (name("bot"), name("person"))
-    report = await chaos(stack, tmp_path, seed=SEED, kills=20, boards=10, brief=True, users=users)
-    assert report["kills"] == sum(report["moments"].values())
-    assert not problems(report), report
+    """Two bots at the same time, ten kills each: mostly it is waiting."""
+
+    async def ten(number: int) -> dict[str, Any]:
+        users = (name("bot"), name("person"))
+        folder = tmp_path / str(number)
+        return await chaos(
+            stack, folder, seed=SEED + number, kills=10, boards=10, brief=True, users=users
+        )
+
+    for report in await asyncio.gather(ten(1), ten(2)):
+        assert report["kills"] == sum(report["moments"].values())
+        assert not problems(report), report
