@@ -1,4 +1,4 @@
-"""`python -m tests.chaos kills|soak`: runs, writes a report as JSON, exits 1 when one is bad."""
+"""`python -m tests.chaos kills|soak|recovery`: runs, writes a report, exits 1 when one is bad."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bot import __version__
-from tests.chaos import kills, soak
+from tests.chaos import kills, recovery, soak
 from tests.stack.processes import ROOT
 from tests.stack.stack import Stack
 
@@ -30,7 +30,10 @@ def main() -> int:
     two.add_argument("--limited-minutes", type=float, default=10, help="0 leaves this part out")
     two.add_argument("--exempt-minutes", type=float, default=15, help="0 leaves this part out")
     two.add_argument("--boards", type=int, default=60, help="of the exempt account")
-    for each in (one, two):
+    three = commands.add_parser("recovery")
+    three.add_argument("--times", type=int, default=20)
+    three.add_argument("--boards", type=int, default=10)
+    for each in (one, two, three):
         each.add_argument("--output", type=Path, help="default: build/COMMAND.json")
     chosen = parser.parse_args()
     report: dict[str, Any] = {
@@ -56,6 +59,9 @@ async def _run(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
             exempt=chosen.exempt_minutes * 60,
             boards=chosen.boards,
         )
+    if chosen.command == "recovery":
+        report = await recovery.recovery(folder, times=chosen.times, boards=chosen.boards)
+        return {**report, "problems": recovery.problems(report)}
     async with Stack.start(folder / "stack") as stack:
         report = await kills.chaos(
             stack, folder, seed=chosen.seed, kills=chosen.kills, boards=chosen.boards

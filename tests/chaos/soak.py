@@ -16,12 +16,11 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from tests.bench.usage import cpu_seconds
 from tests.chaos.checks import Gap, gaps, middle_and_worst
 from tests.chaos.crew import Crew, crew, delayed_by_room
 from tests.chaos.requests import requests
+from tests.chaos.wellness import well
 from tests.stack.bot import Bot, until
 from tests.stack.stack import Options, Stack
 
@@ -105,24 +104,10 @@ class Soak:
         await asyncio.sleep(away)
         await process.start()
         ended = time.time()
-        await until(self._well, 120, f"not well after {server} was away", self.bot)
+        await until(
+            lambda: well(self.crew, self.bot), 120, f"not well after {server} was away", self.bot
+        )
         self.faults.append(Fault(server, began, ended, time.time()))
-
-    async def _well(self) -> bool:
-        """Whether every board has its membership and its connection."""
-        count = len(self.crew.boards)
-        if self.crew.present() < count:
-            return False
-        with suppress(aiohttp.ClientError):
-            async with (
-                aiohttp.ClientSession() as session,
-                session.get(f"{self.bot.url}/ready") as response,
-            ):
-                components = (await response.json())["components"]
-                return all(one["ok"] for one in components.values()) and (
-                    f"{count} of {count} connected" in str(components["livekit"])
-                )
-        return False
 
     async def _sample(self) -> None:
         """Count delayed events again and again, by the homeserver's database."""
