@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+
 from tests.stack.bot import Bot, running_bot, until
 from tests.stack.client import elements
 from tests.stack.client.events import MEMBER
@@ -89,6 +91,7 @@ async def test_killed_it_is_cleared_by_the_homeserver_and_comes_back_whole(
         await here.recorded(before + 1)
 
 
+@pytest.mark.scenario("M42")
 async def test_killed_and_started_at_once_it_stays_announced(stack: Stack, tmp_path: Path) -> None:
     """M42: the leave that the former life armed must not clear the new membership."""
     async with meeting(stack, tmp_path, {"presence": {"linger": "2s"}}) as here:
@@ -222,6 +225,7 @@ async def test_only_moderators_may_pause_and_send_it_away(stack: Stack, tmp_path
         await until(left, 10, "the bot does not leave", here.bot)
 
 
+@pytest.mark.scenario("M46")
 async def test_kicked_it_ends_everything_and_comes_back_when_invited(
     stack: Stack, tmp_path: Path
 ) -> None:
@@ -232,6 +236,7 @@ async def test_kicked_it_ends_everything_and_comes_back_when_invited(
         await here.announced()
 
 
+@pytest.mark.scenario("M45")
 async def test_default_power_levels_said_once_and_works_when_mended(
     stack: Stack, tmp_path: Path
 ) -> None:
@@ -246,6 +251,7 @@ async def test_default_power_levels_said_once_and_works_when_mended(
         [text] = await told()
         assert here.bot.user_id in text
         assert not await here.membership()
+        assert not logged(here.bot, "livekit"), "who may not be announced does not listen"
         levels = await here.state_event("m.room.power_levels", "")
         assert levels is not None
         content = levels["content"]
@@ -268,6 +274,7 @@ async def test_after_a_restart_all_boards_are_found_again(stack: Stack, tmp_path
         assert len([line for line in await here.said() if "Hello" in line]) == 1
 
 
+@pytest.mark.scenario("M47")
 async def test_a_lost_token_ends_the_program_with_a_clear_error(
     stack: Stack, tmp_path: Path
 ) -> None:
