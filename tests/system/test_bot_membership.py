@@ -172,6 +172,7 @@ async def test_others_come_and_go_and_it_says_nothing(stack: Stack, tmp_path: Pa
         await bob.user.membership(here.board.room_id, "leave")
         await asyncio.sleep(2)
         assert len(await history(here)) == 1
+        assert (await here.bot.metrics())["boardkeeper_memberships"] == 1
 
 
 @pytest.mark.scenario("M46")

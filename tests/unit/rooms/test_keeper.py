@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bot import metrics
 from bot.errors import Forbidden
 from bot.keeper import Keeper
 from bot.rtc.own import OwnMembership, Status
@@ -97,6 +98,46 @@ async def test_cleared_by_somebody_it_joins_again() -> None:
         here.keeper.own_state(on_board(BOT, DEVICE, event_id="$state1"))
         here.keeper.own_state(off_board(BOT, DEVICE) | {"sender": "@admin:here"})
         await until(lambda: len(here.server.states) == 2)
+
+
+@pytest.mark.scenario("M37", "M39")
+@pytest.mark.parametrize(
+    ("sender", "times", "level", "text"),
+    [
+        ("@admin:here", 4, "WARNING", "somebody clears our membership again and again"),
+        (BOT, 1, "ERROR", "another process uses our account and device"),
+    ],
+)
+async def test_whoever_clears_it_for_good_is_told_of(
+    caplog: pytest.LogCaptureFixture, sender: str, times: int, level: str, text: str
+) -> None:
+    async with kept() as here:
+        here.keeper.join()
+        for number in range(1, times + 1):
+            await until(lambda: here.seen[-1:] == [Status.JOINED])
+            await until(lambda number=number: len(here.server.states) == number)
+            here.keeper.own_state(on_board(BOT, DEVICE, event_id=f"$state{number}"))
+            assert not caplog.records
+            here.keeper.own_state(off_board(BOT, DEVICE) | {"sender": sender})
+        await until(lambda: here.seen[-1] is Status.PAUSED)
+        [told] = caplog.records
+        assert (told.levelname, told.getMessage()) == (level, text)
+        assert len(here.server.states) == times
+
+
+async def test_it_gives_way_with_nothing_sent() -> None:
+    async with kept() as here:
+        before = metrics.REGISTRY.get_sample_value("boardkeeper_memberships") or 0
+        here.keeper.join()
+        await until(lambda: here.seen[-1:] == [Status.JOINED])
+        assert metrics.REGISTRY.get_sample_value("boardkeeper_memberships") == before + 1
+        here.keeper.give_way()
+        assert here.keeper.leaving
+        await asyncio.wait_for(here.keeper.left(), 1)
+        await until(lambda: here.seen[-1] is Status.LEFT)
+        assert len(here.server.states) == 1
+        assert here.server.delayed == {}
+        assert metrics.REGISTRY.get_sample_value("boardkeeper_memberships") == before
 
 
 @pytest.mark.parametrize("call", ["delayed_events", "cancel_delayed"])
