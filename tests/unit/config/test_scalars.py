@@ -118,6 +118,14 @@ def test_numbers_and_truth() -> None:
             read("yes")
 
 
+def test_boards_at_the_most_are_a_number_or_auto() -> None:
+    assert scalars.read_max_boards("auto") == 0
+    assert scalars.read_max_boards("40") == 40
+    for text in ("0", "-1", "many", ""):
+        with pytest.raises(ValueError, match="auto or a whole number"):
+            scalars.read_max_boards(text)
+
+
 def test_names() -> None:
     assert scalars.read_user_id("@a:b.example:8448") == "@a:b.example:8448"
     assert scalars.read_user_id("@a:[::1]:8448") == "@a:[::1]:8448"
