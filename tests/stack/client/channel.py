@@ -13,8 +13,8 @@ from tests.stack.client.matrix import MatrixUser
 
 _SEND_WITHIN = 5.0
 
-Heard = tuple[str | None, bytes]
-"""Identity of the sender (None: not announced yet) and payload."""
+Heard = tuple[str | None, bytes, bool]
+"""Identity of the sender (None: not announced yet), payload, whether it was sent reliably."""
 
 
 class Channel:
@@ -93,7 +93,8 @@ class Channel:
 
     def _received(self, packet: rtc.DataPacket) -> None:
         sender = packet.participant.identity if packet.participant else None
-        self.inbox.put_nowait((sender, packet.data))
+        reliable = packet.kind == rtc.DataPacketKind.KIND_RELIABLE
+        self.inbox.put_nowait((sender, packet.data, reliable))
 
     def _disconnected(self, _reason: Any) -> None:
         if not self._closing:

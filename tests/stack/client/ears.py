@@ -68,8 +68,11 @@ class Ears:
         seen = time.monotonic() - _CURSOR_STAYS
         return {user: cursor for user, cursor in self._cursors.items() if cursor.at > seen}
 
-    def hear(self, identity: str | None, payload: bytes) -> None:
-        """Takes one packet from the connection."""
+    def hear(self, identity: str | None, payload: bytes, reliable: bool = False) -> None:  # noqa: FBT001, FBT002 - as it comes from the channel
+        """Takes one packet from the connection; what was sent reliably is never lost."""
+        if reliable:
+            self._hear(identity, payload)
+            return
         for heard in self._link.offer((identity, payload)):
             self._hear(*heard)
 

@@ -19,7 +19,7 @@ _POLL_EVERY = 60.0
 _RELOAD_AFTER = 1.0
 _LEAVE_WITHIN = 5.0
 
-OnPacket = Callable[[str | None, bytes], None]
+OnPacket = Callable[[str | None, bytes, bool], None]
 
 
 class Meeting:
@@ -27,7 +27,7 @@ class Meeting:
 
     Args:
         members: tells who is on any board of the room now.
-        on_packet: gets identity (None: not announced yet) and payload of each packet.
+        on_packet: gets identity (None: not announced yet), payload and reliability of each packet.
 
     Attributes:
         attendance: the own membership.
