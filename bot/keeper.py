@@ -18,6 +18,7 @@ from bot.rtc import actions
 from bot.rtc.legacy import LEAVE, read_shown
 from bot.rtc.membership import MEMBER_TYPE
 from bot.rtc.own import OwnMembership, Status
+from bot.rtc.timing import Timing
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ class Keeper:
         self._wake = asyncio.Event()
         self._rested = asyncio.Event()
         self._asking: asyncio.Timeout | None = None
-        self._wanted = False
+        self._wanted = self._lacking = False
 
     def join(self) -> None:
         """Announce the membership and keep it."""
@@ -161,6 +162,11 @@ class Keeper:
         self.machine.permission_changed(monotonic())
         self._wake.set()
 
+    def retime(self, timing: Timing) -> None:
+        """Change the durations."""
+        self.machine.retime(timing, monotonic())
+        self._wake.set()
+
     def own_state(self, event: Mapping[str, Any]) -> None:
         """Take what sync shows under our key."""
         self.machine.own_state(read_shown(event, *self._whose, self._call_id), monotonic())
@@ -177,6 +183,7 @@ class Keeper:
         try:
             while True:
                 self._wake.clear()
+                self._follow_support()
                 action = self.machine.take(monotonic())
                 if action is None:
                     await self._rest()
@@ -185,6 +192,12 @@ class Keeper:
                 self._report()
         finally:
             self._count(announced=False)
+
+    def _follow_support(self) -> None:
+        """Have the leave armed once the homeserver says that it can: looked at at each renewal."""
+        if self._lacking and self._supported():
+            self._lacking = False
+            self.machine.arm_again(monotonic())
 
     def _report(self) -> None:
         """Say what is different now."""
@@ -254,6 +267,7 @@ class Keeper:
                 await server.cancel_delayed(action.delay_id, timeout=timeout)
             case actions.ScheduleLeave():
                 if not self._supported():
+                    self._lacking = True
                     raise Unsupported("the homeserver has no delayed events")
                 delay_ms = round(action.delay * 1000)
                 return actions.Scheduled(

@@ -34,10 +34,8 @@ limit, when told). No step is given up because of a count.
     CLEAR    left     again            given up           CANCEL         given up       given up
 
 ARM also knows: delay too large (lower it, again at once), too many (LIST once, again, then
-degraded). A lost token stops everything.
-
-Degraded is a membership without a leave behind it, short-lived and often renewed; ARM is tried
-again from time to time, unless the server cannot do it at all.
+degraded). A lost token stops everything. Degraded is a membership without a leave behind it,
+short-lived and often renewed; ARM is tried again at times, unless the server cannot do it at all.
 
 Cleared by our delayed leave: join again at once. By somebody else: likewise, the fourth time in a
 minute PAUSED for one. By our own account without that: another process has our device; PAUSED.
@@ -51,7 +49,6 @@ from enum import Enum
 from bot.rtc.actions import (
     Action,
     CancelDelayed,
-    Done,
     Failed,
     Listed,
     Outcome,
@@ -181,6 +178,11 @@ class OwnMembership:
         self._known.forbidden = False
         self._settle(now)
 
+    def arm_again(self, now: float) -> None:
+        """Try to arm a leave although the server could not do it before: now it says it can."""
+        self._known.leave.arm_at = now
+        self._settle(now)
+
     def retime(self, timing: Timing, now: float) -> None:
         """Change the durations; a new delay counts from the next arming on."""
         self._known.timing = timing
@@ -228,9 +230,7 @@ class OwnMembership:
 
     # -- what that means -------------------------------------------------------------------
 
-    def _succeeded(
-        self, flight: Flight, outcome: Done | Listed | Scheduled | Sent, now: float
-    ) -> None:
+    def _succeeded(self, flight: Flight, outcome: Outcome, now: float) -> None:
         known, leave = self._known, self._known.leave
         match flight.action, outcome:
             case _, Listed(delay_ids):

@@ -55,8 +55,3 @@ class Timing:
             raise ValueError("delay must be at least refresh + attempt + 1")
         if self.renew >= self.expires or self.degraded_renew >= self.degraded_expires:
             raise ValueError("a membership must be renewed before it expires")
-
-    @property
-    def tight(self) -> bool:
-        """Whether one lost restart is already dangerous; worth a warning at load."""
-        return self.delay < 3 * self.refresh

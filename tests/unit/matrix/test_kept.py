@@ -119,6 +119,19 @@ async def test_without_the_feature_nothing_is_scheduled(
         assert abs(join.body["expires"] - (time.time() + 300) * 1000) < 1500
 
 
+@pytest.mark.scenario("M15")
+async def test_what_the_server_could_not_do_it_does_once_it_can(
+    fake: FakeHomeserver, hs: Homeserver
+) -> None:
+    async with wire(fake, hs, replace(QUICK, degraded_renew=0.3)) as here:
+        here.supported = False
+        await here.join(Status.DEGRADED)
+        here.supported = True
+        await until(lambda: here.statuses[-1] is Status.JOINED, 5)
+        await until(lambda: here.states[-1]["expires"] > (time.time() + 14_000) * 1000, 5)
+        assert len(here.delays) == 1
+
+
 @pytest.mark.scenario("M16")
 async def test_a_server_that_sets_the_leave_at_once_gets_the_membership_again(
     fake: FakeHomeserver, hs: Homeserver

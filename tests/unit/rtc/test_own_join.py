@@ -134,6 +134,18 @@ def test_m15_without_delayed_events() -> None:
     assert run.all(Restart) == []
 
 
+@pytest.mark.scenario("M15")
+def test_m15_with_delayed_events_after_all() -> None:
+    run = Run().says(ScheduleLeave, FAIL[Kind.UNSUPPORTED]).join().rest(10)
+    began = run.server.ts - 10_000
+    run.own.arm_again(run.now)
+    run.rest(1)
+    assert run.status() is Status.JOINED
+    assert run.all(SendJoin)[-1] == SendJoin(14_400.0, began, 10.0)
+    run.own.arm_again(run.now)
+    assert len(run.rest(1).all(ScheduleLeave)) == 2
+
+
 @pytest.mark.scenario("M16")
 def test_m16_server_that_sent_the_leave_at_once() -> None:
     run = joined().says(Restart, FAIL[Kind.NOT_FOUND])

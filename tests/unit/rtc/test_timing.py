@@ -12,8 +12,6 @@ from bot.rtc.timing import Timing
 def test_defaults_are_those_of_the_reference() -> None:
     timing = Timing()
     assert (timing.refresh, timing.delay, timing.attempt, timing.expires) == (5, 18, 2, 14_400)
-    assert not timing.tight
-    assert Timing(delay=9).tight
 
 
 @pytest.mark.parametrize(
