@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, inf, log2
+from typing import Protocol
 
 from bot import metrics
 
@@ -90,15 +91,13 @@ def stretched(limits: Limits, refresh: float, boards: int) -> float:
 
 
 class Admission:
-    """Which boards have a place (`presence.Admission`).
+    """Which boards have a place (`Places`).
 
     Args:
         refresh: the interval (s) wished for.
         wished: the operator's number of boards; None leaves it to the limits.
         stretch: whether intervals may grow instead of boards being refused.
         clock: monotonic seconds.
-        freed: told, with its room's id, of each board that may ask again.
-        changed: told when the interval has changed.
     """
 
     def __init__(
@@ -108,15 +107,13 @@ class Admission:
         *,
         stretch: bool,
         clock: Callable[[], float],
-        freed: Callable[[str], None] = lambda _: None,
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._refresh = refresh
         self._wished = wished
         self._stretch = stretch
         self._clock = clock
-        self._freed = freed
-        self._changed = changed
+        self._freed: Callable[[str], None] = lambda _: None
+        self._changed: Callable[[], None] = lambda: None
         self._limits = Limits()
         self._on: set[Place] = set()
         self._waiting: dict[Place, None] = {}
@@ -124,6 +121,16 @@ class Admission:
         self._closed_at = inf
         self._closed_until = -inf
         self._show()
+
+    def tell(self, freed: Callable[[str], None], changed: Callable[[], None]) -> None:
+        """Tell somebody.
+
+        Args:
+            freed: of each board that may ask again, with its room's id.
+            changed: that the interval has changed.
+        """
+        self._freed = freed
+        self._changed = changed
 
     @property
     def capacity(self) -> float:
@@ -217,3 +224,42 @@ class Admission:
         metrics.ADMITTED.set(len(self._on))
         metrics.CAPACITY.set(self.capacity)
         metrics.WAITING.set(len(self._waiting))
+
+
+class Places(Protocol):
+    """Who gives places."""
+
+    def claim(self, room_id: str, whiteboard_id: str) -> bool:
+        """Ask for a place; returns whether there is one. Idempotent."""
+
+    def release(self, room_id: str, whiteboard_id: str) -> None:
+        """Give a place back, or stop waiting for one. Idempotent."""
+
+
+class Claims:
+    """The places of one room's boards."""
+
+    def __init__(self, places: Places, room_id: str) -> None:
+        self._places = places
+        self._room_id = room_id
+        self._made: set[str] = set()
+
+    def follow(self, wanted: frozenset[str], has_left: Callable[[str], bool]) -> frozenset[str]:
+        """Claim places for these boards, release those of others; return which have one.
+
+        Args:
+            wanted: whiteboard ids.
+            has_left: whether nothing of the board's membership is in the room any more.
+        """
+        for whiteboard_id in self._made - wanted:
+            if has_left(whiteboard_id):
+                self._places.release(self._room_id, whiteboard_id)
+                self._made.discard(whiteboard_id)
+        self._made |= wanted
+        return frozenset(one for one in sorted(wanted) if self._places.claim(self._room_id, one))
+
+    def end(self) -> None:
+        """Release all."""
+        for whiteboard_id in self._made:
+            self._places.release(self._room_id, whiteboard_id)
+        self._made.clear()

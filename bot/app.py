@@ -18,7 +18,7 @@ from time import monotonic
 import aiohttp
 
 from bot import __version__
-from bot.admission import Admission
+from bot.admission import DELAY_BY_REFRESH, Admission
 from bot.backoff import backoff
 from bot.board import Services
 from bot.config import Config
@@ -81,7 +81,6 @@ class App:
             config.rtc.max_boards or None,
             stretch=config.rtc.stretch,
             clock=monotonic,
-            freed=self._place_freed,
         )
         self._host: Host | None = None
         self._recording = False
@@ -166,6 +165,7 @@ class App:
                 host = Host(self._homeserver, self._shared(lanes, record), self._policy())
                 async with host:
                     self._host = host
+                    self._admission.tell(host.ask_again, host.retime)
                     await self._syncer.run(host.deliver)
         except* _EndedError:
             await self._syncer.settle()
@@ -272,13 +272,15 @@ class App:
             timing=self._timing,
             sfu_grace=config.rtc.sfu_grace,
             now_ts=self._homeserver.server_ts,
+            admission=self._admission,
         )
 
     def _timing(self) -> Timing:
-        rtc = self._config.rtc
+        rtc, refresh = self._config.rtc, self._admission.refresh
+        delay = rtc.delay if refresh == rtc.refresh else DELAY_BY_REFRESH * refresh
         return Timing(
-            refresh=rtc.refresh,
-            delay=max(min(rtc.delay, self._max_delay), rtc.refresh + 3.0),
+            refresh=refresh,
+            delay=max(min(delay, self._max_delay), refresh + 3.0),
             expires=rtc.expires,
             renew=rtc.expires * random.uniform(0.67, 0.82),  # noqa: S311 - spreads load, hides nothing
         )
@@ -349,14 +351,6 @@ class App:
                 "the homeserver has no delayed events: if the bot dies its memberships stay for"
                 " minutes; set max_event_delay_duration in homeserver.yaml"
             )
-
-    # -- admission ---------------------------------------------------------------------------
-
-    def _place_freed(self, room_id: str) -> None:
-        """Let a room whose board was refused ask again."""
-        for room in self._host.rooms if self._host else ():
-            if room.room_id == room_id and room.sessions.presence is not None:
-                room.sessions.presence.room_changed()
 
     # -- health ------------------------------------------------------------------------------
 

@@ -207,6 +207,20 @@ class Host:
         _log.warning("an invite could not be answered", extra=keys)
         metrics.INVITES.labels("failed").inc()
 
+    # -- what admission says -------------------------------------------------------------------
+
+    def ask_again(self, room_id: str) -> None:
+        """Let a room whose board had to wait ask for a place again."""
+        slot = self._slots.get(room_id)
+        if slot is not None and slot.room is not None and slot.room.sessions.presence is not None:
+            slot.room.sessions.presence.room_changed()
+
+    def retime(self) -> None:
+        """Let all memberships take their durations anew."""
+        for room in self.rooms:
+            if room.sessions.presence is not None:
+                room.sessions.presence.retime()
+
     # -- supervision -------------------------------------------------------------------------
 
     async def _keep(self, room_id: str, slot: _Slot) -> None:

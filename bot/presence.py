@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol
 
+from bot.admission import Claims, Places
 from bot.board import Arrival
 from bot.errors import Transient
 from bot.hearing import Hearing, Packet
@@ -69,6 +70,9 @@ class Home(Protocol):
     def forbidden(self) -> None:
         """Hear that announcing is refused."""
 
+    def full(self) -> None:
+        """Hear that a board has to wait until the homeserver's limits carry it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -82,6 +86,7 @@ class Setting:
         configured_foci: the operator's, last resort.
         timing: the durations of a new membership; each its own, so that not all renew at once.
         sfu_grace: seconds a lost connection may take to come back before we withdraw.
+        admission: asked before a board is announced.
     """
 
     homeserver: Homeserver
@@ -94,6 +99,7 @@ class Setting:
     timing: Callable[[], Timing]
     sfu_grace: float
     now_ts: Callable[[], int]
+    admission: Places
 
 
 @dataclass(slots=True)
@@ -115,6 +121,8 @@ class Presence:
         self._withdrawing = False
         self._closing = False
         self._wanted: frozenset[str] = frozenset()
+        self._placed: frozenset[str] = frozenset()
+        self._claims = Claims(setting.admission, home.room_id)
         self._keepers: dict[str, Keeper] = {}
         self._former: list[Keeper] = []  # those that gave way, and cancel what they had armed
         self._keeper_tasks: list[asyncio.Task[None]] = []
@@ -175,6 +183,11 @@ class Presence:
         for keeper in self._keepers.values():
             keeper.permission_changed()
 
+    def retime(self) -> None:
+        """Take the durations anew: there are more boards, or fewer."""
+        for keeper in self._keepers.values():
+            keeper.retime(self._setting.timing())
+
     async def publish(self, message: Message) -> None:
         """Send a message to everybody: updates reliably, signals as NeoBoard does.
 
@@ -204,23 +217,30 @@ class Presence:
 
     async def run(self) -> None:
         """Take part until closed."""
-        async with asyncio.TaskGroup() as self._tasks:
-            while not self._closing:
-                self._wake.clear()
-                self._follow_focus()
-                self._follow_connection()
-                self._follow_boards()
-                self._hearing.settle()
-                try:
-                    async with asyncio.timeout(self._next_look()):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
-            for link in (self._link, self._next):
-                if link is not None:
-                    await self._drop(link)
-            for task in self._keeper_tasks:
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await self._follow()
+                for link in (self._link, self._next):
+                    if link is not None:
+                        await self._drop(link)
+                for task in self._keeper_tasks:
+                    task.cancel()
+        finally:
+            self._claims.end()
+
+    async def _follow(self) -> None:
+        while not self._closing:
+            self._wake.clear()
+            self._follow_places()
+            self._follow_focus()
+            self._follow_connection()
+            self._follow_boards()
+            self._hearing.settle()
+            try:
+                async with asyncio.timeout(self._next_look()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
 
     def _next_look(self) -> float:
         """Return the seconds until something is due by itself."""
@@ -233,6 +253,21 @@ class Presence:
         if self._hearing.due is not None:
             due.append(self._hearing.due)
         return max(0.02, min(due) - now)
+
+    # -- places ------------------------------------------------------------------------------
+
+    def _follow_places(self) -> None:
+        """Learn which of the wanted boards the homeserver's limits carry (M48)."""
+        # While withdrawing, whatever the room says: nothing is announced any more.
+        idle = self._withdrawing or not self._home.state.may_announce()
+        wanted = frozenset() if idle else self._wanted
+        self._placed = self._claims.follow(wanted, self._has_left)
+        if self._placed != wanted:
+            self._home.full()
+
+    def _has_left(self, whiteboard_id: str) -> bool:
+        keeper = self._keepers.get(whiteboard_id)
+        return keeper is None or (keeper.leaving and keeper.machine.left)
 
     # -- focus -------------------------------------------------------------------------------
 
@@ -251,6 +286,9 @@ class Presence:
             # Without a membership nobody could see us: then we do not listen either.
             self._home.forbidden()
             self._disconnect()
+            return
+        if not (self._placed or self._withdrawing):
+            self._disconnect()  # likewise
             return
         foci = self._foci()
         if not foci and self._link is None:
@@ -313,8 +351,7 @@ class Presence:
         may_announce = self.connected or (
             self._lost_at is not None and lost_for < self._setting.sfu_grace
         )
-        # While withdrawing, whatever the room says: nothing is announced any more.
-        wanted = frozenset() if self._withdrawing else self._wanted
+        wanted = self._placed
         for whiteboard_id in wanted - self._keepers.keys():
             if self.connected:
                 self._announce(whiteboard_id)
@@ -375,6 +412,7 @@ class Presence:
 
     def _status_changed(self, status: own.Status) -> None:
         _log.info("own membership", extra={**self._keys, "status": status.value})
+        self._wake.set()  # what has been left gives its place back
         if status is own.Status.FORBIDDEN:
             self._home.forbidden()
 

@@ -53,6 +53,9 @@ class Presence(Protocol):
     def permission_changed(self) -> None:
         """Power levels have changed."""
 
+    def retime(self) -> None:
+        """The durations of memberships have changed."""
+
     async def publish(self, message: Message) -> None:
         """Send a message to everybody on the connection."""
 

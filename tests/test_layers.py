@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.keeper": SHELL,
     "bot.admission": {*CORE, "bot.metrics"},
     "bot.limits": {*CORE, "bot.admission", "bot.backoff", "bot.matrix.probe"},
-    "bot.presence": {*ROOM, "bot.keeper", "bot.hearing"},
+    "bot.presence": {*ROOM, "bot.admission", "bot.keeper", "bot.hearing"},
     "bot.hearing": ROOM,
     "bot.boards": {*ROOM, "bot.saving"},
     "bot.overview": {*CORE, "bot.roomstate", "bot.rtc", "bot.whiteboard"},

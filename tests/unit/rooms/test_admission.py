@@ -15,6 +15,7 @@ from bot.admission import (
     STRETCH,
     WINDOW,
     Admission,
+    Claims,
     Limits,
     boards_by_rate,
     capacity,
@@ -44,9 +45,8 @@ class Desk:
             wished,
             stretch=stretch,
             clock=lambda: self.now,
-            freed=self.freed.append,
-            changed=self._changed,
         )
+        self.admission.tell(self.freed.append, self._changed)
         self.admission.learned(limits)
 
     def _changed(self) -> None:
@@ -185,3 +185,30 @@ def test_what_is_admitted_fits_into_the_limits(rate: float, refresh: float, boar
         interval = stretched(limits, refresh, boards)
         assert interval >= refresh
         assert boards <= carried or boards / interval <= rate * SHARE * (1 + 1e-6)
+
+
+class Book:
+    """Gives places to the boards it was told of, and notes."""
+
+    def __init__(self, *free: str) -> None:
+        self.free = set(free)
+        self.released: list[str] = []
+
+    def claim(self, room_id: str, whiteboard_id: str) -> bool:
+        return whiteboard_id in self.free
+
+    def release(self, room_id: str, whiteboard_id: str) -> None:
+        self.released.append(whiteboard_id)
+
+
+def test_a_rooms_claims_follow_what_it_wants() -> None:
+    book = Book("a", "b")
+    claims = Claims(book, "r")
+    assert claims.follow(frozenset("abc"), lambda _: False) == {"a", "b"}
+    assert claims.follow(frozenset("b"), lambda one: one != "a") == {"b"}
+    assert book.released == ["c"]  # what still stands keeps its place until it has left
+    claims.follow(frozenset("b"), lambda _: True)
+    assert book.released == ["c", "a"]
+    claims.end()
+    claims.end()
+    assert book.released == ["c", "a", "b"]

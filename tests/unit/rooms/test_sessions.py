@@ -80,6 +80,8 @@ class Taking:
 
     def permission_changed(self) -> None: ...
 
+    def retime(self) -> None: ...
+
     async def publish(self, message: Message) -> None:
         if self.fails is not None:
             raise self.fails
