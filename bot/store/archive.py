@@ -19,6 +19,19 @@ from bot.store.rows import BoardRow, RoomRow, SnapshotRow, Statistics
 from bot.store.sqlite import SqliteFile
 from bot.whiteboard.board import BoardKey
 
+_ROOMS = "SELECT room_id, name, paused, noticed, resumed_ts, alias FROM rooms"
+
+
+def _room(row: Sequence[Any]) -> RoomRow:
+    room_id, name, paused, noticed, resumed_ts, alias = row
+    return RoomRow(room_id, name, bool(paused), bool(noticed), resumed_ts, alias)
+
+
+def _board(row: Sequence[Any]) -> BoardRow:
+    number, room_id, whiteboard_id, document_id, *rest, paused, alias = row
+    values: list[Any] = [*rest, bool(paused), alias]
+    return BoardRow(number, BoardKey(room_id, whiteboard_id, document_id), *values)
+
 
 class Archive(Recordings):
     """The archive. Use as `async with`.
@@ -68,20 +81,19 @@ class Archive(Recordings):
 
     async def room(self, room_id: str) -> RoomRow | None:
         """Return what is kept of a room; None when nothing is."""
-        rows = await self._file.read(
-            "SELECT room_id, name, paused, noticed, resumed_ts FROM rooms WHERE room_id = $1",
-            room_id,
-        )
-        if not rows:
-            return None
-        _, name, paused, noticed, resumed_ts = rows[0]
-        return RoomRow(room_id, name, bool(paused), bool(noticed), resumed_ts)
+        rows = await self._file.read(f"{_ROOMS} WHERE room_id = $1", room_id)
+        return _room(rows[0]) if rows else None
+
+    async def rooms(self) -> list[RoomRow]:
+        """List what is kept of rooms."""
+        return [_room(row) for row in await self._file.read(f"{_ROOMS} ORDER BY room_id")]
 
     async def set_room(
         self,
         room_id: str,
         *,
         name: str | None = None,
+        alias: str | None = None,
         paused: bool | None = None,
         noticed: bool | None = None,
         resumed_ts: int | None = None,
@@ -89,16 +101,19 @@ class Archive(Recordings):
         """Keep something of a room; what is None stays as it was (empty, false, 0 at first)."""
         async with self._file.write() as transaction:
             await transaction.execute(
-                "INSERT INTO rooms (room_id, name, paused, noticed, resumed_ts) VALUES"
-                " ($1, COALESCE($2, ''), COALESCE($3, 0), COALESCE($4, 0), COALESCE($5, 0))"
+                "INSERT INTO rooms (room_id, name, paused, noticed, resumed_ts, alias) VALUES"
+                " ($1, COALESCE($2, ''), COALESCE($3, 0), COALESCE($4, 0), COALESCE($5, 0),"
+                " COALESCE($6, ''))"
                 " ON CONFLICT (room_id) DO UPDATE SET name = COALESCE($2, rooms.name),"
                 " paused = COALESCE($3, rooms.paused), noticed = COALESCE($4, rooms.noticed),"
-                " resumed_ts = COALESCE($5, rooms.resumed_ts)",
+                " resumed_ts = COALESCE($5, rooms.resumed_ts),"
+                " alias = COALESCE($6, rooms.alias)",
                 room_id,
                 name,
                 paused,
                 noticed,
                 resumed_ts,
+                alias,
             )
 
     async def board_id(self, key: BoardKey, ts: int) -> int:
@@ -129,10 +144,12 @@ class Archive(Recordings):
         """List all boards in the order they were found."""
         rows = await self._file.read(
             "SELECT id, boards.room_id, whiteboard_id, document_id, COALESCE(name, ''), found_ts,"
-            " gone_ts, entries, bytes, first_ts, last_ts"
+            " gone_ts, entries, bytes, first_ts, last_ts,"
+            " (SELECT COUNT(*) FROM authors WHERE board_id = boards.id),"
+            " COALESCE(paused, 0), COALESCE(alias, '')"
             " FROM boards LEFT JOIN rooms ON rooms.room_id = boards.room_id ORDER BY id"
         )
-        return [BoardRow(row[0], BoardKey(*row[1:4]), *row[4:]) for row in map(tuple, rows)]
+        return [_board(row) for row in rows]
 
     # -- snapshots and memberships seen ----------------------------------------------------------
 

@@ -55,6 +55,11 @@ def sums(entries: Sequence[Entry]) -> dict[int, Sum]:
     return found
 
 
+def authors(entries: Sequence[Entry]) -> set[tuple[int, str]]:
+    """Return who is in the entries, with the board each is of."""
+    return {(one.board_id, one.sender) for one in entries if one.sender}
+
+
 def from_row(row: Sequence[Any]) -> Entry:
     """Return the entry of a row.
 

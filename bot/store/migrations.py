@@ -97,5 +97,25 @@ async def _first(connection: Connection) -> None:
 
 migrations.register(_first, description="rooms, boards and what happened on them")
 
+_SECOND = (
+    "ALTER TABLE rooms ADD COLUMN alias TEXT NOT NULL DEFAULT ''",
+    # Who is in a board's entries: kept in their transaction, as the sums of `boards` are.
+    """CREATE TABLE authors (
+        board_id INTEGER NOT NULL REFERENCES boards (id) ON DELETE CASCADE,
+        sender   TEXT NOT NULL,
+        PRIMARY KEY (board_id, sender)
+    )""",
+    """INSERT INTO authors (board_id, sender)
+        SELECT DISTINCT board_id, sender FROM entries WHERE sender IS NOT NULL AND sender <> ''""",
+)
+
+
+async def _second(connection: Connection) -> None:
+    for statement in _SECOND:
+        await connection.execute(statement)
+
+
+migrations.register(_second, description="how people call rooms, and who drew on boards")
+
 SCHEMA_VERSION = len(migrations.upgrades)
 """What this program reads and writes."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
-from bot.store.entries import from_row, mend, sums, to_rows
+from bot.store.entries import authors, from_row, mend, sums, to_rows
 from bot.store.faults import Unstorable, damaged
 from bot.store.rows import Checkpoint
 from bot.store.sqlite import SqliteFile, Transaction
@@ -27,6 +27,7 @@ _SUM_UP = (
     " first_ts = CASE WHEN first_ts < $4 THEN first_ts ELSE $4 END,"
     " last_ts = CASE WHEN last_ts > $5 THEN last_ts ELSE $5 END WHERE id = $1"
 )
+_AUTHOR = "INSERT INTO authors (board_id, sender) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 
 _log = logging.getLogger(__name__)
 
@@ -183,3 +184,4 @@ async def _insert(transaction: Transaction, entries: Sequence[Entry], first: int
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise Unstorable("an entry holds values that the archive cannot keep") from error
     await transaction.executemany(_SUM_UP, added)
+    await transaction.executemany(_AUTHOR, sorted(authors(entries)))

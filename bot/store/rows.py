@@ -21,6 +21,9 @@ class BoardRow:
         bytes: of their data.
         first_ts: of the earliest entry, ms; None when there is none.
         last_ts: of the latest entry; None likewise.
+        participants: how many people are in its entries.
+        paused: whether recording is paused in its room.
+        room_alias: the room's address for people, `#name:server`; empty when that is not known.
     """
 
     id: int
@@ -32,6 +35,9 @@ class BoardRow:
     bytes: int
     first_ts: int | None
     last_ts: int | None
+    participants: int = 0
+    paused: bool = False
+    room_alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class RoomRow:
         paused: whether recording is paused.
         noticed: whether people there were told what the bot does.
         resumed_ts: when recording was last resumed, ms since 1970; 0 never.
+        alias: its address for people, `#name:server`; empty when that is not known.
     """
 
     room_id: str
@@ -50,6 +57,7 @@ class RoomRow:
     paused: bool
     noticed: bool
     resumed_ts: int
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)

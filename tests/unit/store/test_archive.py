@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.store import recordings, sqlite
 from bot.store.archive import Archive
+from bot.store.migrations import migrations
 from bot.store.rows import BoardRow, RoomRow, SnapshotRow
 from bot.store.sqlite import SqliteFile
 from bot.whiteboard.board import BoardKey
@@ -178,3 +180,32 @@ async def test_no_log_holds_tokens_or_content(
     assert "INSERT INTO meta" in caplog.text  # so it did listen
     assert "syt_secret" not in caplog.text
     assert "private stroke" not in caplog.text
+
+
+async def test_a_board_knows_its_people_and_its_room(archive: Archive, board_id: int) -> None:
+    for sender in ("@a:x", "@b:x", "@a:x", None, ""):
+        await archive.append([entry(board_id, sender=sender)])
+    await archive.set_room(KEY.room_id, paused=True, name="Planning", alias="#plan:x")
+    [board] = await archive.boards()
+    assert (board.participants, board.entries) == (2, 5)
+    assert (board.room_name, board.room_alias, board.paused) == ("Planning", "#plan:x", True)
+    assert await archive.rooms() == [RoomRow(KEY.room_id, "Planning", True, False, 0, "#plan:x")]
+
+
+async def test_an_archive_of_the_first_schema_learns_its_people(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "upgrades", migrations.upgrades[:1])
+        patch.setattr(sqlite, "SCHEMA_VERSION", 1)
+        patch.setattr(recordings, "_AUTHOR", "DELETE FROM meta WHERE $1 = $2")
+        async with Archive(folder) as archive:
+            async with archive._file.write() as transaction:
+                await transaction.execute(
+                    "INSERT INTO boards (room_id, whiteboard_id, document_id, found_ts)"
+                    " VALUES ('!a:b', 'w', '$d', 1)"
+                )
+            await archive.append([entry(1, sender=one) for one in ("@a:x", "@b:x", "@a:x", None)])
+    async with Archive(folder) as archive:
+        [board] = await archive.boards()
+        assert board.participants == 2

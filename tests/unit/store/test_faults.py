@@ -96,7 +96,7 @@ async def test_an_older_archive_is_migrated_but_not_by_a_reader(
         await connection.execute("CREATE TABLE later (name TEXT)")
 
     monkeypatch.setattr(migrations, "upgrades", [*migrations.upgrades, add])
-    monkeypatch.setattr(sqlite, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(sqlite, "SCHEMA_VERSION", len(migrations.upgrades))
     await fails(folder, "an older boardkeeper", "Start the bot once", read_only=True)
     async with Archive(folder) as archive:
         assert len(await archive.boards()) == 1
@@ -116,7 +116,7 @@ async def test_a_migration_that_fails_changes_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(migrations, "upgrades", [*migrations.upgrades, fail])
-        patch.setattr(sqlite, "SCHEMA_VERSION", 2)
+        patch.setattr(sqlite, "SCHEMA_VERSION", len(migrations.upgrades))
         await fails(folder, "cannot be opened", "SQLITE_ERROR")
     async with Archive(folder) as archive:
         assert len(await archive.entries(board_id)) == 3
@@ -227,8 +227,8 @@ async def test_damaged_pages(folder: Path) -> None:
     board_id = await make(folder, 500)
     path = folder / "boardkeeper.db"
     with path.open("r+b") as file:
-        file.seek(20 * 4096)
-        file.write(b"\xa5" * (path.stat().st_size - 30 * 4096))
+        file.seek(28 * 4096)
+        file.write(b"\xa5" * (path.stat().st_size - 36 * 4096))
     async with Archive(folder) as archive:
         with pytest.raises(StoreError, match="damaged"):
             await archive.entries(board_id)
