@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.matrix": {*CORE, "bot.matrix", "bot.backoff"},
     "bot.livekit": {*CORE, "bot.livekit", "bot.backoff"},
     "bot.store": {*WHITEBOARD, "bot.store"},
+    "bot.control": CORE,
     "bot.web": {*CORE, "bot.web", "bot.metrics"},
     "bot.board": SHELL,
     "bot.snapshots": SHELL,
