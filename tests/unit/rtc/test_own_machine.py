@@ -81,6 +81,16 @@ class Membership(RuleBasedStateMachine):
         self.own.permission_changed(self.server.now)
 
     @rule()
+    def delayed_events_are_possible(self) -> None:
+        self.own.arm_again(self.server.now)
+
+    @rule()
+    def another_application_takes_the_key(self) -> None:
+        self.wanted = False
+        self.own.give_way(self.server.now)
+        self.server.join = None  # whatever stands there now is not ours
+
+    @rule()
     def somebody_clears_us(self) -> None:
         self.server.clear_by_other()
 
