@@ -50,7 +50,8 @@ def test_middle_and_worst() -> None:
 
 LINE = (
     "2026-11-21 05:55:{:02},236 INFO synapse.access.http.23880: 127.0.0.1 - 23880 - {{{}}}"
-    ' Processed request: 0.113sec/0.003sec ru=(0.001sec, 0.001sec) db=(0.049sec/0.005sec/15) 2B {} "{} {}'
+    " Processed request: 0.113sec/0.003sec ru=(0.001sec, 0.001sec) db=(0.049sec/0.005sec/15)"
+    ' 2B {} "{} {}'
     ' HTTP/1.1" "boardkeeper/0.1.0" [0 dbevts]\n'
 )
 DELAYED = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
