@@ -1,6 +1,7 @@
 """What one can do with boards: the one place behind the command line, rooms and (later) the web.
 
-Works on the archive alone, so it works whether the bot runs or not.
+What concerns recordings works on the archive alone, whether the bot runs or not; what concerns
+rooms is done by the running bot, whoever asks for it (`steering` for the command line).
 """
 
 from __future__ import annotations
@@ -54,6 +55,43 @@ class Archive(Protocol):
         kinds: Collection[Kind] | None = None,
     ) -> AsyncIterator[Entry]:
         """Iterate over entries in order."""
+
+
+class Acts(Protocol):
+    """What a Room does when told to."""
+
+    async def pause(self) -> bool:
+        """Stop recording; False when it was stopped already."""
+
+    async def resume(self) -> bool:
+        """Go on recording; False when it was on already."""
+
+    async def leave(self, why: str) -> None:
+        """Say why, and leave."""
+
+    async def say(self, name: str) -> None:
+        """Say a sentence in the room."""
+
+
+async def pause(room: Acts) -> bool:
+    """Stop recording a room, and tell the people there; False when there was nothing to do."""
+    if not await room.pause():
+        return False
+    await room.say("paused")
+    return True
+
+
+async def resume(room: Acts) -> bool:
+    """Go on recording a room, and tell the people there; False when there was nothing to do."""
+    if not await room.resume():
+        return False
+    await room.say("resumed")
+    return True
+
+
+async def leave(room: Acts) -> None:
+    """Leave a room; who needs the bot again invites it again."""
+    await room.leave("bye")
 
 
 Download = Callable[[str, int], Awaitable[bytes]]

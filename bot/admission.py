@@ -139,6 +139,16 @@ class Admission:
         return min(most, self._closed_at) if self._clock() < self._closed_until else most
 
     @property
+    def on(self) -> int:
+        """How many boards have a place."""
+        return len(self._on)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for one."""
+        return len(self._waiting)
+
+    @property
     def refresh(self) -> float:
         """The interval (s) between two restarts of each membership."""
         if not self._stretch:

@@ -22,6 +22,7 @@ from bot.admission import DELAY_BY_REFRESH, Admission
 from bot.backoff import backoff
 from bot.board import Services
 from bot.config import Config
+from bot.control import Control
 from bot.errors import NotFound, ServerError, StoreError, Transient, UsageError
 from bot.handlers.base import Handler
 from bot.handlers.lanes import Lanes
@@ -41,6 +42,7 @@ from bot.rtc import focus, legacy
 from bot.rtc.membership import MEMBER_TYPE, Focus
 from bot.rtc.timing import Timing
 from bot.shared import Shared
+from bot.steering import Steering
 from bot.store.archive import Archive
 from bot.web.server import Component, Web
 from bot.whiteboard.entry import Entry
@@ -72,6 +74,8 @@ class App:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._stop = asyncio.Event()
+        self._open = asyncio.Event()
+        self._open.set()
         self._foci: list[Focus] = []
         self._delayed = False
         self._max_delay = inf
@@ -83,6 +87,7 @@ class App:
             clock=monotonic,
         )
         self._host: Host | None = None
+        self._lanes: Lanes | None = None
         self._recording = False
         self._homeserver: Homeserver
         self._archive: Archive
@@ -116,6 +121,7 @@ class App:
             self._syncer = Syncer(self._homeserver, _Positions(self._archive))
             listen = (config.web.listen.host, config.web.listen.port)
             await stack.enter_async_context(Web(listen, self._components))
+            await stack.enter_async_context(Control(config.data.folder, self._steering().answer))
             await self._work(handlers, record)
         _log.info("boardkeeper has ended")
 
@@ -125,6 +131,7 @@ class App:
             recording = tasks.create_task(self._recorder.run())
             try:
                 async with Lanes(handlers) as lanes:
+                    self._lanes = lanes
                     for name, handler in handlers.items():
                         await self._start(name, handler)
                     await self._serve(lanes, record)
@@ -224,6 +231,18 @@ class App:
 
     # -- parts -----------------------------------------------------------------------------
 
+    def _steering(self) -> Steering:
+        return Steering(
+            lambda: (self._config.homeserver.user_id, self._homeserver.device_id),
+            lambda: self._host,
+            self._archive,
+            self._admission,
+            components=self._components,
+            open=self._open,
+            flush=self._recorder.flush,
+            busy=lambda: self._lanes.busy if self._lanes else 0,
+        )
+
     def _policy(self) -> Policy:
         invites = self._config.invites
         return Policy(invites.allow, invites.deny, invites.max_rooms, invites.per_minute)
@@ -254,6 +273,7 @@ class App:
             prefix=config.commands.prefix,
             power=config.commands.power,
             languages=config.notices.languages,
+            open=self._open,
         )
 
     def _presence(self, room: Room) -> Presence:

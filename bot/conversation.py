@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from bot import actions
 from bot.commands.parser import Command, Request, allowed
 from bot.commands.texts import say
 from bot.errors import ServerError, StoreError
@@ -25,17 +26,8 @@ class Homeserver(Protocol):
         """Say something."""
 
 
-class Acts(Protocol):
-    """What a Room does when told to."""
-
-    async def pause(self) -> bool:
-        """Stop recording; False when it was stopped already."""
-
-    async def resume(self) -> bool:
-        """Go on recording; False when it was on already."""
-
-    async def leave(self, why: str) -> None:
-        """Say why, and leave."""
+class Acts(actions.Acts, Protocol):
+    """What a Room does when told to, and tells."""
 
     def status(self) -> tuple[bool, int, bool]:
         """Return whether it records, how many boards there are, whether it takes part."""
@@ -87,11 +79,13 @@ class Conversation:
     async def _obey(self, request: Request, room: Acts) -> None:
         match request.command:
             case Command.PAUSE:
-                await self.say("paused" if await room.pause() else "unchanged")
+                if not await actions.pause(room):
+                    await self.say("unchanged")
             case Command.RESUME:
-                await self.say("resumed" if await room.resume() else "unchanged")
+                if not await actions.resume(room):
+                    await self.say("unchanged")
             case Command.LEAVE:
-                await room.leave("bye")
+                await actions.leave(room)
             case Command.STATUS:
                 recording, boards, present = room.status()
                 await self.say(

@@ -161,6 +161,8 @@ class Host:
             if invite is not None:
                 if slot is not None:
                     await self._end(slot)  # we are out, although no batch has said so
+                # While drained: unanswered. If the bot ends meanwhile, its next life sees it again.
+                await self._shared.open.wait()
                 await self._answer(invite)
         except asyncio.CancelledError:
             handled.cancel()  # not handled: the next start sees it again
@@ -289,6 +291,11 @@ class Host:
             )
         except Exception:  # noqa: BLE001 - the border of a stranger's wish
             _log.exception("a room upgrade could not be followed", extra={"room": old})
+
+    def look_soon(self) -> None:
+        """Have every room look at who is where: the bot takes part again."""
+        for room in self.rooms:
+            room.look_soon()
 
     async def close(self) -> None:
         """Withdraw from all boards at once."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from bot import conversation, metrics
@@ -66,6 +67,8 @@ class Room:
         self._said: set[str] = set()  # what is said once until it has changed
         self._met = False
         self._talking: asyncio.Task[None] | None = None
+        self._named = ("", "")  # as the archive has it
+        self._acting = asyncio.Lock()  # people in the room and the operator may command at once
         self._keys = {"room": room_id}
 
     # -- life ------------------------------------------------------------------------------
@@ -113,7 +116,7 @@ class Room:
             shared.services,
             wanted=lambda: self.sessions.wanted,
             publish=self._publish,
-            changed=self._look_soon,
+            changed=self.look_soon,
             pace=shared.pace,
             refused=self._saving_refused,
             tasks=tasks,
@@ -128,12 +131,15 @@ class Room:
             always=shared.always,
             linger=shared.linger,
             tasks=tasks,
+            admits=shared.open.is_set,
         )
         kept = await shared.archive.room(self.room_id)
         if kept is not None:
             self.boards.paused, self.boards.resumed_ts = kept.paused, kept.resumed_ts
+            self._named = kept.name, kept.alias
 
-    def _look_soon(self) -> None:
+    def look_soon(self) -> None:
+        """Look at who is where without waiting for a batch."""
         self._due = True
         self._wake.set()
 
@@ -182,6 +188,7 @@ class Room:
             self._replaced(self.room_id, self.state.replacement)
             self.ended.set()
         else:
+            await self._keep_name()
             await self._meet()
             await self._reconsider()
             self._wake.set()
@@ -225,6 +232,14 @@ class Room:
                 await self._shared.archive.saw_memberships(self.room_id, events)
             except StoreError:
                 _log.warning("memberships could not be kept", extra=self._keys)
+
+    async def _keep_name(self) -> None:
+        """Keep what people call the room: operators know rooms by that."""
+        name, alias = self.state.name, self.state.alias
+        if (name, alias) != self._named:
+            with suppress(StoreError):  # the next batch tries again
+                await self._shared.archive.set_room(self.room_id, name=name, alias=alias)
+                self._named = name, alias
 
     async def _take(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")
@@ -285,7 +300,11 @@ class Room:
         self._tasks.create_task(self._conversation.say(name, **values))
         return True
 
-    # -- what people ask (conversation.Acts) ---------------------------------------------------
+    # -- what people ask (actions.Acts) --------------------------------------------------------
+
+    async def say(self, name: str) -> None:
+        """Say a sentence in the room."""
+        await self._conversation.say(name)
 
     def status(self) -> tuple[bool, int, bool]:
         """Return whether it records, how many boards there are, whether it takes part."""
@@ -293,11 +312,12 @@ class Room:
 
     async def pause(self) -> bool:
         """Stop recording; False when nothing was recorded."""
-        if not self.boards.recording:
-            return False
-        await self.boards.pause()
-        await self._keep_paused()
-        return True
+        async with self._acting:
+            if self.boards.recording:
+                await self.boards.pause()
+                await self._keep_paused()
+                return True
+        return False
 
     async def _keep_paused(self) -> None:
         """Have the next start know whether recording is paused; what was said holds at once."""
@@ -318,19 +338,26 @@ class Room:
 
     async def resume(self) -> bool:
         """Go on recording with one baseline per board; False when nothing was paused."""
-        if not self.boards.paused:
-            return False
-        await self.boards.resume()
-        await self._keep_paused()
-        return True
+        async with self._acting:
+            if self.boards.paused:
+                await self.boards.resume()
+                await self._keep_paused()
+                return True
+        return False
 
     async def leave(self, why: str) -> None:
         """Say why, and leave."""
-        await self._conversation.say(why)
-        await self.sessions.close()
-        await self._shared.homeserver.leave(self.room_id)
-        await self._remember(noticed=False, paused=False)
-        self.ended.set()
+        async with self._acting:
+            await self._conversation.say(why)
+            await self.sessions.close()
+            try:
+                await self._shared.homeserver.leave(self.room_id)
+            except ServerError:
+                self.sessions.reopen()
+                self.look_soon()
+                raise
+            await self._remember(noticed=False, paused=False)
+            self.ended.set()
 
     async def _remember(self, *, noticed: bool, paused: bool | None = None) -> None:
         """Keep what may be said once too often if it gets lost."""

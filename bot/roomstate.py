@@ -28,7 +28,17 @@ MAX_MEMBERSHIPS = 10_000
 """State keys of memberships kept in one room; more are ignored."""
 
 
-_SINGLE = ("m.room.power_levels", "m.room.create", "m.room.encryption", "m.room.tombstone")
+MAX_NAME = 200
+"""Characters of a room's name and alias that are kept."""
+
+_SINGLE = (
+    "m.room.name",
+    "m.room.canonical_alias",
+    "m.room.power_levels",
+    "m.room.create",
+    "m.room.encryption",
+    "m.room.tombstone",
+)
 
 
 class RoomState:
@@ -45,6 +55,8 @@ class RoomState:
         self.boards: dict[str, BoardKey] = {}
         self.memberships: dict[tuple[str, str], tuple[Membership, ...]] = {}  # by type and key
         self.joined: set[str] = set()
+        self.name = ""
+        self.alias = ""
         self.power_levels: Mapping[str, Any] = {}
         self.creators: frozenset[str] = frozenset()
         self.encrypted = False
@@ -79,7 +91,7 @@ class RoomState:
             case str() if kind in MEMBER_TYPES:
                 self._rtc_member((kind, key), event)
             case _:
-                pass
+                self._call(kind, content)
 
     def redact(self, event: Mapping[str, Any]) -> list[str]:
         """Take a `m.room.redaction`: a redacted membership is a leave, a redacted board is gone.
@@ -102,6 +114,13 @@ class RoomState:
                 self.boards.pop(key, None)
                 del self._board_event[key]
         return [key for kind, key in gone if kind == MEMBER_TYPE]
+
+    def _call(self, kind: object, content: Mapping[str, Any]) -> None:
+        """Learn how people call the room."""
+        if kind == "m.room.name":
+            self.name = _shown(content.get("name"))
+        elif kind == "m.room.canonical_alias":
+            self.alias = _shown(content.get("alias"))
 
     def _member(self, user: str, content: Mapping[str, Any]) -> None:
         membership = content.get("membership")
@@ -228,13 +247,22 @@ class RoomState:
         return self.power(self.own_user) >= self.needed_for_membership()
 
 
+def _shown(name: object) -> str:
+    """Return a name as it can be shown: anybody may put anything into it."""
+    if not isinstance(name, str):
+        return ""
+    return "".join(one for one in name[:MAX_NAME] if one.isprintable()).strip()
+
+
 def _claim(one: Membership) -> tuple[str, str, str, str]:
     return one.user_id, one.device_id, one.application, one.call_id
 
 
 STATE_TYPES = frozenset(
     {
+        "m.room.canonical_alias",
         "m.room.member",
+        "m.room.name",
         "m.room.power_levels",
         "m.room.create",
         "m.room.encryption",

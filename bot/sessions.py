@@ -73,6 +73,7 @@ class Sessions:
         prepare: loads a board that somebody is on.
         release: frees a board that nobody is on.
         tasks: the Room's own group.
+        admits: whether to take part at all, now.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Sessions:
         prepare: Callable[[Board], Awaitable[None]],
         release: Callable[[Board], Awaitable[None]],
         tasks: asyncio.TaskGroup,
+        admits: Callable[[], bool] = lambda: True,
     ) -> None:
         self.presence: Presence | None = None
         self.wanted: frozenset[str] = frozenset()
@@ -99,6 +101,7 @@ class Sessions:
         self._prepare = prepare
         self._release = release
         self._tasks = tasks
+        self._admits = admits
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._attendance = Attendance(state.room_id, services.offer)
@@ -145,12 +148,13 @@ class Sessions:
     async def _reconsider(self) -> None:
         boards = [board.key for board in self._boards.values()]
         self._attendance.look(self.views(), boards, self._services.now_ts())
+        admits = self._admits()
         active = frozenset(
             whiteboard_id
             for whiteboard_id, board in self._boards.items()
-            if self._always or self._attendance.here.get(board.key)
+            if admits and (self._always or self._attendance.here.get(board.key))
         )
-        if active or not self._lingering():
+        if active or not admits or not self._lingering():
             await self._want(active)
         if self.presence is not None:
             self.presence.room_changed()
@@ -225,6 +229,10 @@ class Sessions:
         await self.stop()
         async with self._one:  # somebody else may be in the middle of stopping
             pass
+
+    def reopen(self) -> None:
+        """Take part again at the next look, after all."""
+        self._closed = False
 
     def forget(self) -> None:
         """Count nobody any more: the Room ends."""

@@ -48,6 +48,14 @@ class RoomRow(Protocol):
     """What the archive keeps of a room."""
 
     @property
+    def name(self) -> str:
+        """What it was last called."""
+
+    @property
+    def alias(self) -> str:
+        """Its address for people."""
+
+    @property
     def paused(self) -> bool:
         """Whether recording is paused."""
 
@@ -70,6 +78,8 @@ class Archive(boards.Archive, Protocol):
         self,
         room_id: str,
         *,
+        name: str | None = None,
+        alias: str | None = None,
         paused: bool | None = None,
         noticed: bool | None = None,
         resumed_ts: int | None = None,
@@ -94,6 +104,7 @@ class Shared:
         prefix: what commands begin with.
         power: who may give them.
         languages: what people in rooms read.
+        open: set while the bot takes part and accepts invites; cleared while it is drained.
     """
 
     homeserver: Homeserver
@@ -108,3 +119,4 @@ class Shared:
     prefix: str
     power: int
     languages: tuple[str, ...]
+    open: asyncio.Event

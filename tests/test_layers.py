@@ -15,6 +15,7 @@ CORE = {"bot", "bot.errors"}
 WHITEBOARD = {*CORE, "bot.whiteboard"}
 SHELL = {*WHITEBOARD, "bot.rtc", "bot.backoff", "bot.metrics", "bot.handlers.base"}
 ROOM = {*SHELL, "bot.commands", "bot.board", "bot.snapshots", "bot.roomstate"}
+STEERING = {"bot.room", "bot.host", "bot.shared", "bot.admission", "bot.overview", "bot.naming"}
 SETTINGS = {*CORE, "bot.config"}
 ALLOWED: dict[str, set[str]] = {
     "bot": set(),
@@ -46,12 +47,15 @@ ALLOWED: dict[str, set[str]] = {
     "bot.overview": {*CORE, "bot.roomstate", "bot.rtc", "bot.whiteboard"},
     "bot.attendance": {*SHELL, "bot.overview"},
     "bot.sessions": {*ROOM, "bot.overview", "bot.attendance"},
-    "bot.conversation": {*CORE, "bot.commands"},
+    "bot.conversation": {*CORE, "bot.commands", "bot.actions"},
     "bot.shared": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards"},
     "bot.room": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards", "bot.shared"},
     "bot.host": {*ROOM, "bot.room", "bot.shared", "bot.invites"},
     "bot.actions": {*WHITEBOARD, "bot.board"},
+    "bot.naming": CORE,
+    "bot.steering": {*ROOM, *STEERING, "bot.actions", "bot.web.server"},
     "bot.app": {"*"},
+    "bot.cli": {"*"},
     "bot.__main__": {"*"},
 }
 PURE = ("bot.rtc", "bot.whiteboard", "bot.commands", "bot.invites", "bot.roomstate", "bot.overview")

@@ -145,6 +145,11 @@ class Lane:
         self._queue = Queue()
         self._busy = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether an event is being handled or waits for that."""
+        return self._busy
+
     def offer(self, event: Event) -> None:
         """Queue an event; the lane's task runs for as long as there are any."""
         self._queue.put(event)
@@ -221,6 +226,11 @@ class Lanes:
         if isinstance(event, BoardGone):
             for name in self._handlers:
                 self._lanes.pop((name, event.board), None)  # its task ends when it is empty
+
+    @property
+    def busy(self) -> int:
+        """How many lanes have something to do."""
+        return sum(lane.busy for lane in self._lanes.values())
 
     def wants(self, event: type[Event]) -> bool:
         """Return whether any handler wants such events: what nobody wants is not even built."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 STATE_TYPES = (
+    "m.room.canonical_alias",
     "m.room.create",
     "m.room.encryption",
     "m.room.member",

@@ -134,6 +134,8 @@ class MemoryArchive:
         self,
         room_id: str,
         *,
+        name: str | None = None,
+        alias: str | None = None,
         paused: bool | None = None,
         noticed: bool | None = None,
         resumed_ts: int | None = None,
@@ -142,10 +144,11 @@ class MemoryArchive:
         old = self.rooms.get(room_id, RoomRow(room_id, "", False, False, 0))
         self.rooms[room_id] = RoomRow(
             room_id,
-            "",
+            old.name if name is None else name,
             old.paused if paused is None else paused,
             old.noticed if noticed is None else noticed,
             old.resumed_ts if resumed_ts is None else resumed_ts,
+            old.alias if alias is None else alias,
         )
 
     async def saw_memberships(

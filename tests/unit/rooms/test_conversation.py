@@ -13,6 +13,7 @@ class Acts:
         self.did: list[str] = []
         self.changes = True
         self.fails = False
+        self.talk: Conversation
 
     async def _do(self, name: str) -> bool:
         self.did.append(name)
@@ -29,13 +30,16 @@ class Acts:
     async def leave(self, why: str) -> None:
         await self._do(why)
 
+    async def say(self, name: str) -> None:
+        await self.talk.say(name)
+
     def status(self) -> tuple[bool, int, bool]:
         return True, 3, False
 
 
 async def asked(command: Command | None, acts: Acts, power: int = 50) -> list[str]:
     server = Server()
-    talk = Conversation(server, ROOM, ("en",), "!board", 50)
+    acts.talk = talk = Conversation(server, ROOM, ("en",), "!board", 50)
     await talk.answer(Request(ALICE, command), power, acts)
     return server.notices
 

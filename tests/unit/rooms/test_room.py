@@ -91,7 +91,9 @@ class House:
             prefix="!board",
             power=50,
             languages=("en",),
+            open=asyncio.Event(),
         )
+        self.shared.open.set()
         self.room = Room(ROOM, self.shared, replaced=lambda *ids: self.replaced.append(ids))
         self.running: asyncio.Task[None]
 
@@ -203,7 +205,7 @@ async def test_a_board_found_while_looking_is_looked_at_next() -> None:
         board = await here.board()
         board._since_checkpoint = 10_000
         here.archive.slow.add("save_checkpoint")
-        here.room._look_soon()
+        here.room.look_soon()
         await until(lambda: here.archive.calls["save_checkpoint"])
         await here.says(board_event(OTHER))  # found by a task of its own
         here.archive.go.set()
@@ -340,7 +342,7 @@ async def test_while_it_leaves_nobody_brings_it_back() -> None:
         here.server.slow.add("leave")
         leaving = here.put(said("!board leave"))
         await until(lambda: here.server.calls["leave"])
-        here.room._look_soon()
+        here.room.look_soon()
         await asyncio.sleep(0.005)
         assert len(here.made) == 1
         here.server.go.set()
