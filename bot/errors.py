@@ -3,9 +3,10 @@
 BoardkeeperError
 ├── ConfigError             the configuration has mistakes (all of them, with path and line)
 ├── UsageError              what was asked for cannot be done; the text says what to do instead
-├── Refused                 something a room or a peer sent is not acceptable
+├── Refused                 something a room, a peer or a file holds is not acceptable
 │   ├── InvalidMessage      a packet is not a NeoBoard message
 │   ├── InvalidUpdate       bytes are not a Yjs update, or exceed a bound
+│   ├── InvalidNwb          a file is not a board, or exceeds a bound
 │   ├── InvalidSnapshot     a snapshot or chunk event, or what they add up to, is malformed
 │   └── InvalidMembership   a membership event is malformed (an *empty* one is not: that is a leave)
 ├── ServerError             a server did not do what it was asked
@@ -74,6 +75,10 @@ class InvalidMessage(Refused):
 
 class InvalidUpdate(Refused):
     """Raised when bytes are not a Yjs update or exceed a bound."""
+
+
+class InvalidNwb(Refused):
+    """Raised when a file is not a board or exceeds a bound; the text says where."""
 
 
 class InvalidSnapshot(Refused):

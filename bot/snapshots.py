@@ -75,6 +75,18 @@ async def newest(
     return True
 
 
+async def read(homeserver: Homeserver, board: BoardKey, event_id: str) -> Snapshot | None:
+    """Return one snapshot of a board; None when there is none, or it is not complete.
+
+    Raises:
+        ServerError: the room could not be read.
+    """
+    async for event in homeserver.relations(board.room_id, board.document_id, SNAPSHOT_TYPE):
+        if event.get("event_id") == event_id:
+            return await _read(homeserver, board, event)
+    return None
+
+
 async def _read(
     homeserver: Homeserver, board: BoardKey, event: Mapping[str, Any]
 ) -> Snapshot | None:

@@ -13,7 +13,7 @@ import bot
 from bot.errors import Transient
 from bot.matrix.delayed import Delayed
 from bot.matrix.login import Credentials, TokenStore, log_in
-from bot.matrix.media import download
+from bot.matrix.media import download, upload
 from bot.matrix.rooms import Rooms
 from bot.matrix.transport import ONE_TRY, Transport
 from bot.matrix.wellknown import address, well_known
@@ -111,6 +111,10 @@ class Homeserver(Rooms, Delayed):
     async def download(self, mxc: str, max_bytes: int) -> bytes:
         """Return a file of the media repository; Refused when it is larger or no address."""
         return await download(self.transport, mxc, max_bytes)
+
+    async def upload(self, data: bytes, mime: str) -> str:
+        """Store a file in the media repository; return its mxc address."""
+        return await upload(self.transport, data, mime)
 
     async def well_known_foci(self, url_override: str | None = None) -> dict[str, Any] | None:
         """Return our server name's client well-known document, raw; None when it has none.

@@ -1,10 +1,12 @@
-"""Downloading what a room refers to by an `mxc://` address."""
+"""The media repository: what rooms refer to by an `mxc://` address."""
 
 from __future__ import annotations
 
 import re
 
-from bot.errors import NotFound, Refused, Unsupported
+from mautrix.api import MediaPath
+
+from bot.errors import NotFound, Refused, Transient, Unsupported
 from bot.matrix.transport import Transport
 
 _MXC = re.compile(
@@ -36,6 +38,24 @@ async def download(transport: Transport, mxc: str, max_bytes: int) -> bytes:
         # Homeservers before Matrix 1.11 know the old path only, the newest know no other file
         # there: what the old one says counts.
         return await _get(transport, paths[1], address, max_bytes)
+
+
+async def upload(transport: Transport, data: bytes, mime: str) -> str:
+    """Store a file in the media repository; return its `mxc://` address.
+
+    Args:
+        transport: asks the homeserver.
+        data: the file.
+        mime: its media type.
+
+    Raises:
+        ServerError: the homeserver does not take it.
+    """
+    reply = await transport.give("upload", MediaPath.v3.upload, data, mime, _TIMEOUT)
+    mxc = reply.get("content_uri") if isinstance(reply, dict) else None
+    if not isinstance(mxc, str) or _MXC.fullmatch(mxc) is None:
+        raise Transient("upload: the answer holds no address")
+    return mxc
 
 
 async def _get(transport: Transport, path: str, address: re.Match[str], max_bytes: int) -> bytes:

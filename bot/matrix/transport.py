@@ -122,6 +122,26 @@ class Transport(HTTPAPI):
                     raise
             await asyncio.sleep(wait)
 
+    async def give(
+        self, what: str, path: PathBuilder, data: bytes, mime: str, seconds: float
+    ) -> Any:
+        """Send a file, once; return what the answer says.
+
+        Args:
+            what: the request in words for people.
+            path: below the base URL.
+            data: the file.
+            mime: its media type.
+            seconds: that it may take.
+
+        Raises:
+            ServerError: one of its subclasses.
+        """
+        async with self._sorted(what, seconds):
+            return await self.request(
+                Method.POST, path, content=data, headers={"Content-Type": mime}, metrics_method=what
+            )
+
     async def fetch(
         self,
         what: str,

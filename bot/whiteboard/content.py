@@ -115,7 +115,7 @@ def _slide(slide_id: str, slide: Mapping[str, Any]) -> dict[str, Any]:
         ],
     }
     for field in ("lock", "frameElementIds"):
-        if (one := _json(slide.get(field))) is not None:
+        if (one := as_json(slide.get(field))) is not None:
             read[field] = one
     return read
 
@@ -124,7 +124,11 @@ def _order(ids: Iterable[str], there: Mapping[str, Any]) -> Iterable[str]:
     return dict.fromkeys(one for one in ids if one in there)
 
 
-def _json(one: Any) -> Any:
+def as_json(one: Any) -> Any:
+    """Return a value as JSON has it: integral numbers are integers; what it has no form for, None.
+
+    Within objects, None is left out.
+    """
     if isinstance(one, float):
         if not isfinite(one):
             return None
@@ -132,10 +136,10 @@ def _json(one: Any) -> Any:
     if isinstance(one, dict):
         return _object(one)
     if isinstance(one, list):
-        return [_json(inner) for inner in one]
+        return [as_json(inner) for inner in one]
     return None if isinstance(one, bytes | _Opaque) else one
 
 
 def _object(one: Mapping[str, Any]) -> dict[str, Any]:
-    read = {key: _json(inner) for key, inner in one.items()}
+    read = {key: as_json(inner) for key, inner in one.items()}
     return {key: inner for key, inner in read.items() if inner is not None}

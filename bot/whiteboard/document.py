@@ -26,7 +26,7 @@ from bot.errors import InvalidUpdate
 from bot.whiteboard.causality import causes, missing, news
 from bot.whiteboard.content import read_content
 from bot.whiteboard.inspection import inspect
-from bot.whiteboard.item import Id
+from bot.whiteboard.item import Id, Shared
 from bot.whiteboard.replica import Replica
 from bot.whiteboard.update import (
     Structure,
@@ -189,6 +189,24 @@ class Document:
     def content(self) -> dict[str, Any]:
         """Return the board as people see it (`content.read_content`); no slides if unsupported."""
         return read_content(self._replica.root) if self.supported else {"slides": []}
+
+    @property
+    def root(self) -> Shared:
+        """What people's changes are in (`edit` finds the places of ours there); only to look at."""
+        return self._replica.root
+
+    def preview(self, data: bytes) -> dict[str, Any]:
+        """Return the content that the document would have with an update.
+
+        Raises:
+            InvalidUpdate: it is none, or NeoBoard would refuse the document.
+        """
+        reason = self._attempt(read_update(data))[1]
+        content = {} if reason else self.content()
+        self._replica.rollback()
+        if reason:
+            raise InvalidUpdate(reason)
+        return content
 
     # -- live updates --------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ turns into InvalidUpdate. Source: lib0 `decoding.js`, `encoding.js`.
 
 from __future__ import annotations
 
-from struct import unpack_from
+from struct import pack, unpack_from
 from typing import Any, Final
 
 from bot.errors import InvalidUpdate
@@ -178,3 +178,39 @@ def write_text(value: str) -> bytes:
     """Write a text."""
     encoded = value.encode()
     return write_number(len(encoded)) + encoded
+
+
+def write_value(value: Any) -> bytes:
+    """Write a value as yjs does: texts, truth values, numbers, null, objects and lists of them."""
+    if isinstance(value, str):
+        return bytes([_TEXT]) + write_text(value)
+    if value is None:
+        return bytes([_NULL])
+    if isinstance(value, bool):
+        return bytes([_TRUE if value else _FALSE])
+    if isinstance(value, float | int):
+        return _write_number(float(value))
+    if isinstance(value, dict):
+        written = [bytes([_OBJECT]), write_number(len(value))]
+        for key, item in value.items():
+            written += [write_text(key), write_value(item)]
+    else:
+        written = [bytes([_LIST]), write_number(len(value)), *map(write_value, value)]
+    return b"".join(written)
+
+
+def _write_number(value: float) -> bytes:
+    if value.is_integer() and abs(value) < 2**31:
+        magnitude = int(abs(value))
+        sign = 0x40 if value < 0 else 0
+        first, rest = magnitude & 0x3F | sign, magnitude >> 6
+        return bytes([_INTEGER]) + (
+            bytes([first | 0x80]) + write_number(rest) if rest else bytes([first])
+        )
+    try:
+        short = pack(">f", value)
+    except OverflowError:
+        return bytes([_DOUBLE]) + pack(">d", value)
+    if unpack_from(">f", short)[0] == value:
+        return bytes([_FLOAT]) + short
+    return bytes([_DOUBLE]) + pack(">d", value)

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from bot.errors import AuthLost, NotFound, RateLimited, Refused, Transient, Unsupported
+from bot.errors import (
+    AuthLost,
+    NotFound,
+    RateLimited,
+    Refused,
+    ServerError,
+    Transient,
+    Unsupported,
+)
 from bot.matrix.client import Homeserver
 from bot.matrix.delayed import DelayedEvent, DelayedSupport
 from bot.matrix.wellknown import address
@@ -310,6 +318,31 @@ async def test_what_is_no_address_is_not_asked_for(
     with pytest.raises(Refused):
         await hs.download(mxc, 10)
     assert not fake.seen
+
+
+async def test_a_file_is_stored(fake: FakeHomeserver, hs: Homeserver) -> None:
+    fake.on("POST", "/media/v3/upload", Answer(body={"content_uri": "mxc://example.org/abc"}))
+    assert await hs.upload(b"1", "image/png") == "mxc://example.org/abc"
+    (seen,) = fake.seen
+    assert (seen.body, seen.headers["Content-Type"]) == (1, "image/png")
+    assert "Authorization" in seen.headers
+
+
+@pytest.mark.parametrize("body", [{}, {"content_uri": 1}, {"content_uri": "https://x"}, [1]])
+async def test_a_file_without_an_address_is_not_stored(
+    fake: FakeHomeserver, hs: Homeserver, body: object
+) -> None:
+    fake.on("POST", "/upload", Answer(body=body))
+    with pytest.raises(Transient, match="no address"):
+        await hs.upload(b"1", "image/png")
+
+
+async def test_a_file_that_is_too_large_for_the_homeserver(
+    fake: FakeHomeserver, hs: Homeserver
+) -> None:
+    fake.on("POST", "/upload", refused(413, "M_TOO_LARGE"))
+    with pytest.raises(ServerError):
+        await hs.upload(b"1", "image/png")
 
 
 def test_the_well_known_file_is_at_the_server_name() -> None:

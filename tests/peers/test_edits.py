@@ -1,0 +1,100 @@
+"""What the bot writes into a document itself, real Yjs reads as it was wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.whiteboard.comparison import alike
+from bot.whiteboard.document import Document, Verdict, initial
+from bot.whiteboard.edit import rewrite
+from bot.whiteboard.nwb import read_nwb
+from tests.peers.test_documents import CLIENTS, STEPS, invalid
+from tests.peers.yjs import Step, Yjs
+from tests.unit.whiteboard.generated import boards
+
+VERSIONS = st.sampled_from(("0", "1"))
+ROOMY = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+QUICKSTART = Path(__file__).parents[1] / "data/quickstart-pack.nwb"
+
+
+def new_ids(prefix: str) -> Callable[[], str]:
+    numbers = count()
+    return lambda: f"{prefix}-{next(numbers)}"
+
+
+@ROOMY
+@given(steps=STEPS, version=VERSIONS, client=st.integers(1, 2**31 - 1), data=st.data())
+def test_a_rewritten_board_is_exactly_what_was_wanted(
+    yjs: Yjs, steps: list[Step], version: str, client: int, data: st.DataObject
+) -> None:
+    base = initial(version)
+    updates = yjs.edit(base, steps, CLIENTS, version)
+    document = Document(base, default_version=version)
+    document.apply(updates)
+    kept = document.content()["slides"]
+    wanted = data.draw(boards(version))
+    if version == "0":  # slides that stay, before and behind
+        wanted = [*kept[:1], *wanted, *kept[1:]]
+
+    update = rewrite(document, wanted, client=client, new_id=new_ids("n"))
+
+    received = [base, *updates, *([update] if update else [])]
+    theirs = yjs.read(received, version)
+    assert alike(theirs.content["slides"], wanted)
+    assert not theirs.waiting
+    assert not invalid(theirs, version)
+    if update:
+        assert document.apply([update])[0].verdict is Verdict.CHANGED
+    assert document.content() == theirs.content
+    assert yjs.read([document.snapshot()], version).content == theirs.content
+    # Who reads what we would write next time is told that nothing is left to do.
+    assert rewrite(document, wanted, client=client, new_id=new_ids("m")) == b""
+
+
+@ROOMY
+@given(steps=STEPS, late=st.data(), version=VERSIONS)
+def test_what_comes_late_or_is_missing_changes_nothing_of_it(
+    yjs: Yjs, steps: list[Step], version: str, late: st.DataObject
+) -> None:
+    base = initial(version)
+    updates = yjs.edit(base, steps, CLIENTS, version)
+    numbers = range(len(updates))
+    missing = late.draw(st.sets(st.sampled_from(numbers))) if updates else set()
+    document = Document(base, default_version=version)
+    document.apply([updates[number] for number in numbers if number not in missing])
+    wanted = late.draw(boards(version))
+
+    update = rewrite(document, wanted, client=123, new_id=new_ids("n"))
+    if update:
+        document.apply([update])
+    there = [base, *(updates[one] for one in numbers if one not in missing), update]
+    reader = yjs.read([one for one in there if one], version)
+    rest = [updates[number] for number in sorted(missing)]
+    document.apply(rest)
+    whole = yjs.read([reader.state, *rest], version)
+    assert document.content() == whole.content
+    assert document.waiting == 0
+    assert not invalid(whole, version)
+    made = {slide["id"]: slide for slide in whole.content["slides"]}
+    for slide in document.content()["slides"]:
+        if slide["id"].startswith("n-"):
+            assert made[slide["id"]] == slide
+
+
+def test_neoboards_own_file_on_a_board_of_yjs(yjs: Yjs) -> None:
+    document = Document(initial("0"))
+    slides: list[dict[str, Any]] = read_nwb(QUICKSTART.read_bytes(), new_ids("f")).slides
+    update = rewrite(document, slides, client=2**31 - 1, new_id=new_ids("n"))
+    theirs = yjs.read([initial("0"), update])
+    assert alike(theirs.content["slides"], slides)
+    assert len(update) < 60_000

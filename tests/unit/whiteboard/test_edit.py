@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.errors import InvalidUpdate
+from bot.whiteboard.comparison import alike
+from bot.whiteboard.document import Document, Verdict, initial
+from bot.whiteboard.edit import locked, rewrite
+from tests.unit.whiteboard.generated import boards, new_ids
+from tests.unit.whiteboard.people import FIRST_SLIDE, Person, loaded, plain, shape, texts
+
+
+def edit(document: Document, wanted: list[dict[str, Any]], *, client: int = 77) -> bytes:
+    """Make a document look as wanted; return the update that did it."""
+    update = rewrite(document, wanted, client=client, new_id=new_ids(f"by-{client}"))
+    if update:
+        assert document.apply([update])[0].verdict is Verdict.CHANGED
+    assert alike(document.content()["slides"], wanted)
+    return update
+
+
+def slide(*names: str, **more: Any) -> dict[str, Any]:
+    elements = [{"id": name, **plain(shape(text=name))} for name in names]
+    return {"id": "any", "elements": elements, **more}
+
+
+def shown(document: Document) -> list[list[str]]:
+    return [
+        [element["text"] for element in one["elements"]] for one in document.content()["slides"]
+    ]
+
+
+@pytest.mark.parametrize("version", ["0", "1"])
+@given(data=st.data())
+def test_any_board_becomes_any_other(version: str, data: st.DataObject) -> None:
+    document = Document(initial(version), default_version=version)
+    for client in (70, 30, 90):
+        edit(document, data.draw(boards(version)), client=client)
+    wanted = document.content()["slides"]
+    assert alike(Document(document.encode()).content()["slides"], wanted)
+    assert alike(loaded(document.encode(), version)["slides"], wanted)
+    assert rewrite(document, wanted, client=1, new_id=new_ids()) == b""
+
+
+def test_what_looks_as_wanted_keeps_its_ids_and_what_is_drawn_meanwhile() -> None:
+    alice = Person(7)
+    document = Document(alice.state())
+    first = document.content()["slides"][0]
+    edit(document, [first, slide("b"), slide("c")])
+    kept = [one["id"] for one in document.content()["slides"]]
+
+    update = edit(document, [first, slide("x"), slide("y"), slide("c")], client=78)
+
+    now = [one["id"] for one in document.content()["slides"]]
+    assert (now[0], now[-1]) == (FIRST_SLIDE, kept[-1])
+    assert not {now[1], now[2]} & set(kept)
+    document.apply([alice.add("late")])
+    assert shown(document) == [[""], ["x"], ["y"], ["c"]]
+    assert list(texts(document)) == ["late"]
+    assert len(update) < 700
+
+
+def test_slides_come_first_last_and_all_go() -> None:
+    document = Document(initial("0"))
+    edit(document, [slide("b")])
+    edit(document, [slide("a"), slide("b")], client=78)
+    edit(document, [slide("a"), slide("b"), slide("c")], client=79)
+    assert shown(document) == [["a"], ["b"], ["c"]]
+    edit(document, [], client=80)
+    edit(document, [slide("z")], client=81)
+    assert shown(document) == [["z"]]
+
+
+def test_the_list_of_slides_is_cleaned_of_doubles_and_of_what_leads_nowhere() -> None:
+    alice = Person(7)
+    alice.do(lambda: alice.root["slideIds"].extend([FIRST_SLIDE, "nowhere"]))
+    document = Document(alice.state())
+    edit(document, [document.content()["slides"][0], slide("b")])
+    alice.hear(document.encode())
+    assert list(alice.root["slideIds"]) == [one["id"] for one in document.content()["slides"]]
+
+
+def test_one_client_may_go_on() -> None:
+    document = Document(initial("0"))
+    for name in "ab":
+        update = rewrite(document, [slide(name)], client=5, new_id=new_ids(name))
+        assert document.apply([update])[0].verdict is Verdict.CHANGED
+    assert shown(document) == [["b"]]
+
+
+def test_locked_slides_that_would_go_are_named() -> None:
+    document = Document(initial("0"))
+    lock = {"userId": "@alice:x"}
+    board = [slide("a", lock=lock), slide("b"), slide("c", lock=lock), slide("d", lock=lock)]
+    edit(document, board)
+    assert locked(document, board) == []
+    assert locked(document, [board[0], slide("b"), slide("c"), board[3]]) == [3]
+    assert locked(document, []) == [1, 3, 4]
+
+
+def test_what_nobody_would_accept_is_not_written() -> None:
+    document = Document(initial("0"))
+    before = document.encode()
+    for wrong in (shape(text=None), shape(kind="star"), shape(__proto__=1)):
+        unacceptable = slide()
+        unacceptable["elements"] = [{"id": "a", **wrong}]
+        with pytest.raises(InvalidUpdate):
+            rewrite(document, [unacceptable], client=5, new_id=new_ids())
+    with pytest.raises(InvalidUpdate, match="as wanted"):
+        rewrite(document, [slide("a", "b")], client=5, new_id=lambda: "same")
+    with pytest.raises(InvalidUpdate, match="lock"):
+        rewrite(document, [slide(lock=[])], client=5, new_id=new_ids())
+    assert document.encode() == before
