@@ -305,7 +305,13 @@ class App:
             renew=rtc.expires * random.uniform(0.67, 0.82),  # noqa: S311 - spreads load, hides nothing
         )
 
-    def _connect(self, room_id: str, service_url: str, changed: Callable[[], None]) -> Connection:
+    def _connect(
+        self,
+        room_id: str,
+        service_url: str,
+        changed: Callable[[], None],
+        participant: Callable[[str, bool], None],
+    ) -> Connection:
         def entered(state: State, why: str) -> None:
             _log.info("livekit", extra={"room": room_id, "state": state.value, "why": why})
             changed()
@@ -313,6 +319,7 @@ class App:
         return Connection(
             lambda: self._grant(room_id, service_url),
             on_state=entered,
+            on_participant=participant,
             attributes={"boardkeeper": __version__},
         )
 

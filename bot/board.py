@@ -147,6 +147,7 @@ class Board:
         services: shared parts.
         publish: sends a message to the people on the board, if anybody is connected.
         saving: has what reaches the board saved to the room.
+        repeat: takes accepted updates of people, to reach those who lost them.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class Board:
         *,
         publish: Callable[[Message], Any],
         saving: Saving,
+        repeat: Callable[[bytes], None],
     ) -> None:
         self.key = key
         self.board_id = board_id
@@ -168,6 +170,7 @@ class Board:
         self._services = services
         self._publish = publish
         self._saving = saving
+        self._repeat = repeat
         self._document: Document | None = None
         self._loading = asyncio.Lock()
         self._since_checkpoint = 0
@@ -284,6 +287,7 @@ class Board:
         if outcome.verdict in {Verdict.CHANGED, Verdict.WAITING}:
             self._since_checkpoint += 1
             self._saving.changed(self, update.data)
+            self._repeat(update.data)
             self._services.offer(DocumentUpdate(self.key, arrival.ts, arrival.sender, update.data))
 
     def _signalled(self, arrival: Arrival, signal: Signal) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Any, Protocol
 
@@ -14,11 +14,12 @@ from bot.backoff import backoff
 from bot.board import Board, Services
 from bot.errors import InvalidSnapshot, ServerError, StoreError, Transient
 from bot.handlers.base import BoardFound, BoardGone, RecordingChanged
+from bot.repeating import Repeating
 from bot.roomstate import RoomState
 from bot.saving import Saving
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.keep import Pace
-from bot.whiteboard.message import Message
+from bot.whiteboard.message import Message, Update
 from bot.whiteboard.snapshot import SNAPSHOT_TYPE, Assembler, Snapshot, read_snapshot
 
 _log = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class Boards:
             tasks=tasks,
         )
         self._finding: set[BoardKey] = set()
+        self._people: Mapping[BoardKey, int] = {}
         self._ended = False
         self._keys = {"room": state.room_id}
 
@@ -137,13 +139,28 @@ class Boards:
         known = key.whiteboard_id in self.found
         if known or self._ended or self._state.boards.get(key.whiteboard_id) != key:
             return
-        board = Board(key, board_id, self._services, publish=self._publish, saving=self.saving)
+        board = self._board(key, board_id)
         board.recording = self.recording
         self.found[key.whiteboard_id] = board
         self.saving.found(board)
         metrics.BOARDS.inc()
         self._changed()
         await self._introduce(board)
+
+    def _board(self, key: BoardKey, board_id: int) -> Board:
+        repeating = Repeating(
+            lambda update: self._publish(Update(key.document_id, update)),
+            needed=lambda: self.saving.writes and self._people.get(key, 0) > 1,
+            tasks=self._tasks,
+        )
+        return Board(
+            key,
+            board_id,
+            self._services,
+            publish=self._publish,
+            saving=self.saving,
+            repeat=repeating.took,
+        )
 
     async def _number(self, key: BoardKey) -> int:
         """Have the archive number the board; one that cannot be written now is waited for."""
@@ -233,10 +250,17 @@ class Boards:
             await self._read_snapshots(board)
         return board.complete
 
-    def attended(self, on: Collection[BoardKey]) -> None:
-        """Hear which boards somebody is on."""
+    def attended(self, people: Mapping[BoardKey, int]) -> None:
+        """Hear how many people are on each board."""
+        self._people = people
         for board in self.found.values():
-            self.saving.alone(board.key, yes=board.key not in on)
+            self.saving.alone(board.key, yes=not people.get(board.key))
+
+    def lacking(self, whiteboard_id: str) -> Update | None:
+        """Return what somebody lacks who has just come onto a board (`Saving.lacking`)."""
+        board = self.found.get(whiteboard_id)
+        update = None if board is None else self.saving.lacking(board)
+        return None if board is None or update is None else Update(board.key.document_id, update)
 
     async def release(self, board: Board) -> None:
         """Free the document of a board nobody is on."""

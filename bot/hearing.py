@@ -83,7 +83,7 @@ class Hearing:
     def take(self, packets: Sequence[Packet]) -> None:
         """Take packets in the order they arrived."""
         self.settle()  # first what came earlier, perhaps of the same sender
-        names = self._names()
+        names = self.names
         arrivals = []
         for packet in packets:
             message = self._read(packet)
@@ -105,7 +105,7 @@ class Hearing:
         """Let packets go whose sender is known by now, or that have waited long enough."""
         if not self._waiting:
             return
-        names = self._names()
+        names = self.names
         late = monotonic() - UNKNOWN_FOR
         arrivals = []
         still: deque[tuple[Packet, Message]] = deque()
@@ -133,7 +133,9 @@ class Hearing:
             metrics.PACKETS.labels("invalid").inc()
             return None
 
-    def _names(self) -> Names:
+    @property
+    def names(self) -> Names:
+        """Who is behind each identity, as of the last change of memberships."""
         if self._known is None:
             self._known = self._compute_names()
         return self._known

@@ -8,6 +8,7 @@ are announced when the connection stands and withdrawn when it has been gone for
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from bot.board import Arrival
 from bot.errors import Transient
 from bot.hearing import Hearing, Packet
 from bot.keeper import Homeserver, Keeper
+from bot.newcomers import Newcomers
 from bot.roomstate import RoomState
 from bot.rtc import focus, legacy, own
 from bot.rtc.membership import WHITEBOARD, Focus, identity
@@ -67,6 +69,9 @@ class Home(Protocol):
     def deliver(self, arrivals: Sequence[Arrival]) -> None:
         """Take messages."""
 
+    def lacking(self, whiteboard_id: str) -> Message | None:
+        """Return what somebody lacks who has just come onto a board; None for nothing."""
+
     def forbidden(self) -> None:
         """Hear that announcing is refused."""
 
@@ -79,8 +84,8 @@ class Setting:
     """What all Presences share.
 
     Attributes:
-        connect: makes a connection to a room on a focus; the callback is called when its state
-            changes.
+        connect: makes a connection to a room on a focus; the callbacks are called when its state
+            changes, and when somebody comes (True) or goes.
         delayed: whether the homeserver has delayed events.
         own_foci: our homeserver's foci, newest known list.
         configured_foci: the operator's, last resort.
@@ -92,7 +97,7 @@ class Setting:
     homeserver: Homeserver
     own_user: str
     own_device: str
-    connect: Callable[[str, str, Callable[[], None]], Connection]
+    connect: Callable[[str, str, Callable[[], None], Callable[[str, bool], None]], Connection]
     delayed: Callable[[], bool]
     own_foci: Callable[[], Sequence[Focus]]
     configured_foci: Sequence[Focus]
@@ -131,6 +136,9 @@ class Presence:
         self._switch_at: float | None = None
         self._lost_at: float | None = None
         self._hearing = Hearing(self._names, home.deliver, setting.now_ts)
+        self._newcomers = Newcomers()
+        self._identity = f"{setting.own_user}:{setting.own_device}"
+        self._met: frozenset[str] = frozenset()
         self._tasks: asyncio.TaskGroup
         self._keys = {"room": home.room_id}
 
@@ -236,6 +244,7 @@ class Presence:
             self._follow_connection()
             self._follow_boards()
             self._hearing.settle()
+            self._meet_newcomers()
             try:
                 async with asyncio.timeout(self._next_look()):
                     await self._wake.wait()
@@ -252,6 +261,9 @@ class Presence:
             due.append(self._lost_at + self._setting.sfu_grace)
         if self._hearing.due is not None:
             due.append(self._hearing.due)
+        newcomer = self._newcomers.due(self._hearing.names)
+        if newcomer is not None:
+            due.append(newcomer)
         return max(0.02, min(due) - now)
 
     # -- places ------------------------------------------------------------------------------
@@ -275,7 +287,7 @@ class Presence:
         setting = self._setting
         return focus.choose(
             self._home.state.live(setting.now_ts()),
-            f"{setting.own_user}:{setting.own_device}",
+            self._identity,
             setting.own_foci(),
             setting.configured_foci,
         )
@@ -324,7 +336,9 @@ class Presence:
             self._next = None
 
     def _open(self, where: Focus) -> _Link:
-        connection = self._setting.connect(self._home.room_id, where.service_url, self._wake.set)
+        connection = self._setting.connect(
+            self._home.room_id, where.service_url, self._wake.set, self._participant
+        )
         link = _Link(where, connection)
         link.tasks += [
             self._tasks.create_task(connection.run()),
@@ -424,6 +438,38 @@ class Presence:
             if self._hearing.due is not None:
                 self._wake.set()
             await asyncio.sleep(0)  # a flood on one board leaves the others their turn
+
+    # -- newcomers -----------------------------------------------------------------------------
+
+    def _participant(self, identity: str, here: bool) -> None:  # noqa: FBT001 - a callback
+        if here:
+            self._newcomers.came(identity, monotonic())
+            self._wake.set()
+        else:
+            self._newcomers.went(identity)
+
+    def _meet_newcomers(self) -> None:
+        """Send to whoever has come onto a board what its room does not have yet, to him alone.
+
+        A client writes its membership once it is connected; the SFU tells of it up to 3 s later.
+        """
+        names = self._hearing.names.keys()
+        for who in names - self._met - {self._identity}:
+            self._newcomers.came(who, monotonic())
+        self._met = frozenset(names)
+        for who in self._newcomers.take(self._hearing.names, monotonic()):
+            for message in map(self._home.lacking, self._boards_of(who)):
+                if message is not None:
+                    self._tasks.create_task(self._send_to(who, message))
+
+    def _boards_of(self, who: str) -> list[str]:
+        live = self._home.state.live(self._setting.now_ts())
+        return [one.call_id for one in live if identity(one) == who]
+
+    async def _send_to(self, who: str, message: Message) -> None:
+        if self._link is not None:
+            with contextlib.suppress(Transient):  # he gets it with the next snapshot
+                await self._link.connection.publish(encode(message), reliable=True, to=[who])
 
     def _names(self) -> dict[str, tuple[str, str]]:
         """Return who is behind each LiveKit identity, as the room's memberships say (rule 4)."""

@@ -276,6 +276,10 @@ class Room:
         """Take messages from the connection."""
         self.sessions.deliver(arrivals)
 
+    def lacking(self, whiteboard_id: str) -> Message | None:
+        """Return what somebody lacks who has just come onto a board."""
+        return self.boards.lacking(whiteboard_id)
+
     def forbidden(self) -> None:
         """Say once that the membership is refused, and how to mend it."""
         needed = self.state.needed_for_membership()

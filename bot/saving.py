@@ -23,6 +23,9 @@ from bot.whiteboard.keep import LONGEST_WAIT, Keep, Pace
 from bot.whiteboard.snapshot import Snapshot
 from bot.whiteboard.unsaved import Unsaved
 
+MAX_LIVE = 47_000
+"""Bytes of an update that fit into a packet: 63,000 as text."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -150,6 +153,21 @@ class Saving:
             place.alone = yes
             place.keep.alone(monotonic() if yes else None)
             place.wake.set()
+
+    def lacking(self, board: Board) -> bytes | None:
+        """Return what the room's newest snapshot lacks of a board, for somebody who has just come.
+
+        None when it lacks nothing, or more than fits into a packet: then a snapshot is written.
+        """
+        place = self._places.get(board.key)
+        if place is None or place.unsaved.since is None or not board.loaded:
+            return None
+        update = board.document.diff(place.unsaved.state_vector)
+        if len(update) <= MAX_LIVE:
+            return update
+        place.keep.wanted(monotonic())
+        place.wake.set()
+        return None
 
     def since(self, key: BoardKey) -> float | None:
         """Return when (seconds, monotonic) the oldest change came that is not in the room."""

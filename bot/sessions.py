@@ -17,7 +17,7 @@ from bot import metrics
 from bot.attendance import Attendance
 from bot.backoff import backoff
 from bot.board import Arrival, Board, Services
-from bot.errors import ServerError, StoreError, UsageError
+from bot.errors import InvalidMessage, ServerError, StoreError, UsageError
 from bot.handlers.base import Participant
 from bot.overview import SessionView, overview
 from bot.roomstate import RoomState
@@ -120,9 +120,9 @@ class Sessions:
         return self.presence is not None and self.presence.connected
 
     @property
-    def attended(self) -> frozenset[BoardKey]:
-        """The boards somebody is on, as of the last look."""
-        return frozenset(key for key, people in self._attendance.here.items() if people)
+    def attended(self) -> Mapping[BoardKey, int]:
+        """How many are on each board, as of the last look."""
+        return {key: len(people) for key, people in self._attendance.here.items()}
 
     def views(self) -> tuple[SessionView, ...]:
         """Return the room's sessions as they are now, of every application."""
@@ -282,6 +282,6 @@ class Sessions:
         if self.presence is not None and self.presence.connected:
             try:
                 await self.presence.publish(message)
-            except (ServerError, UsageError):
+            except (ServerError, UsageError, InvalidMessage):  # too large for a packet
                 # The snapshot that follows every change of ours carries it.
                 _log.info("a change could not be sent live", extra=self._keys)

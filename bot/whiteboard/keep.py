@@ -51,6 +51,7 @@ class Keep:
         self._since: float | None = None
         self._ours_since: float | None = None
         self._alone_since: float | None = None
+        self._wanted_at: float | None = None
         self._begun: dict[str, float] = {}
         self._written = float("-inf")
         self._not_before = float("-inf")
@@ -60,7 +61,12 @@ class Keep:
         """Hear since when something is not in the room; None: everything is."""
         self._since = since
         if since is None:
-            self._ours_since = None
+            self._ours_since = self._wanted_at = None
+
+    def wanted(self, now: float) -> None:
+        """Hear that somebody needs the snapshot: he has come, and cannot be sent what he lacks."""
+        if self._wanted_at is None:
+            self._wanted_at = now
 
     def ours(self, now: float) -> None:
         """Hear that we have changed the board ourselves: nobody else will save that."""
@@ -100,6 +106,8 @@ class Keep:
         at, spacing = self._since + pace.grace, pace.spacing
         if self._alone_since is not None:
             at = min(at, max(self._alone_since, self._since))
+        if self._wanted_at is not None:
+            at = min(at, self._wanted_at)
         if self._ours_since is not None:
             at, spacing = min(at, self._ours_since + pace.own_grace), pace.own_spacing
         for event_id, begun in list(self._begun.items()):

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.update import Range, read_update
+from bot.whiteboard.update import Range, read_update, write_state_vector
 
 MAX_CHANGES = 1000
 """Changes told apart; further ones are counted to the last of them, which came before."""
@@ -78,6 +78,7 @@ class Unsaved:
 
     def __init__(self) -> None:
         self._changes: deque[_Change] = deque()
+        self._newest = Cover()
 
     @property
     def since(self) -> float | None:
@@ -88,6 +89,13 @@ class Unsaved:
     def count(self) -> int:
         """How many changes they are; beyond `MAX_CHANGES` they are not told apart."""
         return len(self._changes)
+
+    @property
+    def state_vector(self) -> bytes:
+        """What the newest snapshot holds, as a Yjs state vector: what a newcomer begins with."""
+        return write_state_vector(
+            {client: stop for client, start, stop in self._newest.ranges() if start == 0}
+        )
 
     def changed(self, update: bytes, now: float) -> None:
         """Note an accepted change (an encoded Yjs update)."""
@@ -105,6 +113,7 @@ class Unsaved:
             items, deletes = _read(snapshot)
         except InvalidUpdate:
             return  # nobody can load it
+        self._newest = items
         self._changes = deque(
             change
             for change in self._changes

@@ -6,15 +6,18 @@ Real clients lost these strokes (the table at the end of the NeoBoard measuremen
 
 from __future__ import annotations
 
+import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tests.stack.bot import until
 from tests.stack.client import elements
 from tests.stack.client.events import CHUNK, SNAPSHOT
 from tests.stack.client.habits import Habits
+from tests.stack.client.link import Link
 from tests.stack.neoboard import NeoBoard
 from tests.stack.stack import Stack
-from tests.system.people import QUICK, Meeting, logged, meeting, person
+from tests.system.people import QUICK, Meeting, logged, meeting, name, person
 
 KEEP = {**QUICK, "boards": {"save_after": "8s"}}
 DIES = Habits(announces=True, saves=False)
@@ -131,3 +134,40 @@ async def test_a_room_that_lets_nobody_save_is_told_once(stack: Stack, tmp_path:
         await until(told, 20, "the room is not told", here.bot)
         assert logged(here.bot, "the room does not take snapshots of ours")
         assert await told() == 1
+
+
+async def test_a_newcomer_sees_at_once_what_no_snapshot_has(stack: Stack, tmp_path: Path) -> None:
+    async with meeting(stack, tmp_path, KEEP, habits=DIES) as here, person(stack, "carol") as carol:
+        element = await here.alice.draw(elements.shape())
+        await here.recorded(1)
+        await here.alice.user.membership(here.board.room_id, "invite", carol.user_id)
+        await carol.join(here.board)
+        await carol.open(here.board)
+        await carol.until(lambda: bool(carol.meeting.channel), 10, "carol to be connected")
+        began = time.monotonic()
+        await carol.until(lambda: element in drawn(carol), 3, "carol to see it")
+        assert time.monotonic() - began < 2
+        assert await saved_by_bot(here) == 0
+
+
+async def test_who_loses_packets_is_up_to_date_a_moment_later(stack: Stack, tmp_path: Path) -> None:
+    """Without the bot he shows nothing its author draws until the next snapshot."""
+    bad = Link(loss=0.5, seed=3)
+    async with AsyncExitStack() as exits:
+        here = await exits.enter_async_context(meeting(stack, tmp_path, KEEP, habits=DIES))
+        device = await stack.user(name("bob"))
+        bob = await exits.enter_async_context(
+            NeoBoard(stack.homeserver_url, device, Habits(announces=True), hears=bad)
+        )
+        await here.alice.user.membership(here.board.room_id, "invite", bob.user_id)
+        await bob.join(here.board)
+        await bob.open(here.board)
+        await bob.hears(here.alice)
+        slowest = 0.0
+        for _ in range(12):
+            began = time.monotonic()
+            element = await here.alice.draw(elements.shape())
+            await bob.until(lambda element=element: element in drawn(bob), 5, "bob to see it")  # type: ignore[misc]
+            slowest = max(slowest, time.monotonic() - began)
+        assert bad.counts["lost"] >= 2
+        assert slowest < 2  # 0.6 s and the way; a snapshot would have taken 5

@@ -28,8 +28,14 @@ class Desk:
         self.writes = True
         self.unsaved: list[tuple[bytes, bool]] = []
         self.seen: list[str] = []
+        self.repeated: list[bytes] = []
         self.board = Board(
-            KEY, 1, services(self.archive, self.told, **values), publish=self._send, saving=self
+            KEY,
+            1,
+            services(self.archive, self.told, **values),
+            publish=self._send,
+            saving=self,
+            repeat=self.repeated.append,
         )
 
     async def _send(self, message: Message) -> None:
@@ -295,6 +301,7 @@ async def test_what_people_draw_is_to_be_saved_until_a_snapshot_is_seen() -> Non
     update = alice.add("a")
     desk.board.ingest([drawn(update), drawn(update), drawn(b"nonsense")])
     assert desk.unsaved == [(update, False)]
+    assert desk.repeated == [update]
     await desk.board.merge_snapshot(snapshot(alice.state(), "$s7"))
     assert desk.seen == ["$s7"]
 

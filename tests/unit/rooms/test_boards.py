@@ -18,7 +18,7 @@ from bot.roomstate import RoomState
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.keep import Pace
-from bot.whiteboard.message import Message
+from bot.whiteboard.message import Message, Update
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 from tests.fakes.rooms import (
     ALICE,
@@ -55,6 +55,7 @@ class Room:
         self.wanted: frozenset[str] = frozenset()
         self.changes = 0
         self.refused: list[bool] = []
+        self.published: list[Message] = []
         self.boards = Boards(
             self.state,
             self.server,
@@ -75,7 +76,8 @@ class Room:
             tasks=tasks,
         )
 
-    async def publish(self, message: Message) -> None: ...
+    async def publish(self, message: Message) -> None:
+        self.published.append(message)
 
     def changed(self) -> None:
         self.changes += 1
@@ -205,7 +207,12 @@ async def test_boards_that_come_while_others_end_pause_or_resume() -> None:
             doing = asyncio.create_task(work())
             await asyncio.sleep(0.002)
             here.boards.found[work.__name__] = Board(
-                OTHER, 2, here.boards._services, publish=here.publish, saving=NotSaving()
+                OTHER,
+                2,
+                here.boards._services,
+                publish=here.publish,
+                saving=NotSaving(),
+                repeat=lambda _: None,
             )
             metrics.BOARDS.inc()
             here.archive.go.set()
@@ -302,18 +309,43 @@ async def test_nobody_on_a_board_that_holds_more_than_the_room_saves_it_at_once(
         board = await here.board()
         await here.boards.prepare(board)
         here.wanted = frozenset({"w1"})
-        here.boards.attended({KEY})
+        here.boards.attended({KEY: 1})
         board.ingest([drawn(Person(8).add("b"))])
         head, chunk = snapshot_events(alices().state())
         await here.boards.take(head)
         await asyncio.sleep(0.01)
         assert here.saved() == []  # somebody else is at it, and people are there
         await here.boards.take(chunk)
-        here.boards.attended(())
+        here.boards.attended({})
         await until(lambda: here.saved() == [SNAPSHOT_TYPE, CHUNK_TYPE])
         for event in here.server.events():
             await here.boards.take(event)  # our own come back
         assert here.refused == [False]
+
+
+async def test_who_comes_gets_what_no_snapshot_has_and_who_lost_it_gets_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bot.repeating.AFTER", 0.001)
+    async with room() as here:
+        board = await here.board()
+        here.wanted = frozenset({"w1"})
+        await here.boards.prepare(board)
+        assert here.boards.lacking("w1") is None
+        assert here.boards.lacking("w9") is None
+        here.boards.attended({KEY: 1})
+        update = Person(8).add("b")
+        board.ingest([drawn(update)])
+        lacking = here.boards.lacking("w1")
+        assert isinstance(lacking, Update)
+        assert lacking.document_id == KEY.document_id
+        await asyncio.sleep(0.005)
+        assert here.published == []  # its author is alone
+        here.boards.attended({KEY: 2})
+        another = Person(9).add("c")
+        board.ingest([drawn(another)])
+        await until(lambda: here.published)
+        assert here.published == [Update(KEY.document_id, another)]
 
 
 async def test_what_an_earlier_life_did_not_save_is_saved() -> None:
@@ -322,7 +354,7 @@ async def test_what_an_earlier_life_did_not_save_is_saved() -> None:
         here.archive.keys[KEY] = 1
         here.archive.record(Entry(1, NOW, Kind.UPDATE, ALICE, "AD", Person(7).add("a")))
         await here.board()
-        here.boards.attended(())
+        here.boards.attended({})
         await until(lambda: here.archive.texts["unsaved.1"] == "")
         assert here.saved() == [SNAPSHOT_TYPE, CHUNK_TYPE]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bot import metrics
+from bot import saving as module
 from bot.errors import Forbidden, RateLimited, Transient
 from bot.saving import Saving
 from bot.whiteboard.board import BoardKey
@@ -26,6 +27,7 @@ class Sheet:
     key: BoardKey
     board_id: int
     document: Document
+    loaded: bool = True
 
 
 class Desk:
@@ -71,6 +73,7 @@ async def desk(pace: Pace | None = QUICK, *, found: bool = True) -> AsyncIterato
         here = Desk(pace, tasks)
         if found:
             here.saving.found(here.board)
+            await here.saving.recall(here.board)
         yield here
         here.saving.gone(KEY)
     assert metrics.UNSAVED._value.get() == before
@@ -105,6 +108,23 @@ async def test_at_once_when_everybody_has_left() -> None:
         here.draws()
         here.saving.alone(KEY, yes=False)
         here.saving.alone(KEY, yes=True)
+        await until(lambda: CHUNK_TYPE in here.sent)
+
+
+async def test_newcomers_lack_what_no_snapshot_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with desk(Pace(grace=60)) as here:
+        assert here.saving.lacking(here.board) is None
+        here.draws("a")
+        here.saving.saved(here.board, snapshot(here.alice.state()))
+        assert here.saving.lacking(here.board) is None
+        here.draws("b")
+        carol = Person(9)
+        carol.hear(here.alice.state())
+        update = here.saving.lacking(here.board)
+        assert update is not None
+        assert len(update) < len(here.board.document.encode())
+        monkeypatch.setattr(module, "MAX_LIVE", len(update) - 1)
+        assert here.saving.lacking(here.board) is None
         await until(lambda: CHUNK_TYPE in here.sent)
 
 

@@ -123,7 +123,7 @@ class Place:
     def has(self, key: BoardKey) -> None:
         self.state.apply(board_event(key))
         self.boards[key.whiteboard_id] = Board(
-            key, 1, self.services, publish=lambda _: None, saving=NotSaving()
+            key, 1, self.services, publish=lambda _: None, saving=NotSaving(), repeat=lambda _: None
         )
 
     async def prepare(self, board: Board) -> None:

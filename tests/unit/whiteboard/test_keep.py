@@ -46,6 +46,16 @@ def test_what_we_changed_nobody_else_saves() -> None:
     assert one.due(110.0) == 118.0
 
 
+def test_at_once_when_somebody_needs_it() -> None:
+    one = keep()
+    one.wanted(102.0)
+    one.wanted(103.0)
+    assert one.due(103.0) == 102.0
+    one.unsaved(None)
+    one.unsaved(110.0)
+    assert one.due(110.0) == 118.0
+
+
 def test_never_while_somebody_else_saves() -> None:
     one = keep()
     one.begun("$a", 107.0)

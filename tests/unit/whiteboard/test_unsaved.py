@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.whiteboard import unsaved as module
 from bot.whiteboard.unsaved import Cover, Unsaved
-from bot.whiteboard.update import Range
+from bot.whiteboard.update import Range, merge_updates, read_state_vector
 from tests.unit.whiteboard.people import Person
 
 IDS = st.lists(
@@ -54,6 +54,22 @@ def test_a_snapshot_that_lacks_an_older_stroke_leaves_it_unsaved() -> None:
     alice.hear(lost)
     unsaved.saved(alice.state())
     assert state(unsaved) == (None, 0)
+
+
+def test_a_newcomer_begins_with_the_newest_snapshot() -> None:
+    alice, unsaved = Person(7), Unsaved()
+    assert read_state_vector(unsaved.state_vector) == {}
+    unsaved.saved(alice.state())
+    before = read_state_vector(unsaved.state_vector)
+    unsaved.saved(b"\xff")
+    alice.add("a")
+    unsaved.saved(alice.state())
+    after = read_state_vector(unsaved.state_vector)
+    assert after == before | {7: after[7]}
+    # Of what has gaps he begins with what he can show.
+    alice.add("lost")
+    unsaved.saved(merge_updates([alice.add("b"), alice.add("c")]))
+    assert 7 not in read_state_vector(unsaved.state_vector)
 
 
 def test_what_was_deleted_is_saved_only_by_who_knows_it() -> None:
