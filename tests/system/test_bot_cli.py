@@ -13,7 +13,10 @@ import pytest
 from bot import __version__
 from tests.stack.processes import ROOT
 
-COMMANDS = ("init", "check", "run", "boards", "export")
+COMMANDS = (
+    *("init", "check", "run", "boards", "export"),
+    *("status", "sessions", "pause", "resume", "leave", "drain"),
+)
 
 
 def boardkeeper(
@@ -119,7 +122,7 @@ def test_help_names_all_and_tells_what_each_is_for(tmp_path: Path) -> None:
     assert "10m ago" in text
 
 
-@pytest.mark.parametrize("arguments", [(), ("fly",), ("export",), ("check", "--force")])
+@pytest.mark.parametrize("arguments", [(), ("fly",), ("export",), ("check", "--force"), ("pause",)])
 def test_a_wrong_call_says_how_it_is_right(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     _, errors = boardkeeper(*arguments, folder=tmp_path, code=2)
     assert errors.startswith("usage: boardkeeper")

@@ -1,0 +1,65 @@
+"""What can be said on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bot import __version__
+
+_ROOM = "room id, alias or name, or the number or id of one of its boards"
+
+
+def make() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(
+        prog="boardkeeper", description="Keeps, records and exports NeoBoard whiteboards."
+    )
+    parser.add_argument("--version", action="version", version=f"boardkeeper {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    config = argparse.ArgumentParser(add_help=False)
+    config.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        default=Path("config.yaml"),
+        metavar="FILE",
+        help="configuration (default: config.yaml)",
+    )
+    as_json = argparse.ArgumentParser(add_help=False)
+    as_json.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    room = argparse.ArgumentParser(add_help=False)
+    room.add_argument("room", metavar="ROOM", help=_ROOM)
+
+    init = commands.add_parser("init", help="write a commented config.yaml to begin with")
+    init.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"))
+    commands.add_parser("check", parents=[config], help="say every mistake in the configuration")
+    commands.add_parser("run", parents=[config], help="run the bot until it is told to end")
+    commands.add_parser("boards", parents=[config, as_json], help="list the boards in the archive")
+    export = commands.add_parser("export", parents=[config], help="export a board as .nwb")
+    export.add_argument("board", metavar="BOARD", help="number, whiteboard id or room id")
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.nwb")
+    export.add_argument(
+        "--at", metavar="TIME", help="as it was then: 2026-11-20 14:05, 10m ago (default: now)"
+    )
+
+    commands.add_parser(
+        "status", parents=[config, as_json], help="say how the running bot is (exit code 1: none)"
+    )
+    commands.add_parser(
+        "sessions", parents=[config, room, as_json], help="say who is on the boards of a room"
+    )
+    commands.add_parser(
+        "pause", parents=[config, room], help="stop recording a room; the room is told"
+    )
+    commands.add_parser(
+        "resume", parents=[config, room], help="go on recording a room; the room is told"
+    )
+    commands.add_parser("leave", parents=[config, room], help="leave a room, as “!board leave”")
+    drain = commands.add_parser(
+        "drain",
+        parents=[config],
+        help="before maintenance: leave all boards, save, begin no more; the bot can be ended then",
+    )
+    drain.add_argument("--off", action="store_true", help="take part again")
+    return parser
