@@ -25,6 +25,7 @@ TEXT = "Wortschatzkiste"
 TOKENS = re.compile(r"sy[td]_\w+|eyJ[\w-]{5,}|Bearer \S+")
 
 
+@pytest.mark.scenario("J12", "M56")
 @pytest.mark.scenario("M56")
 @pytest.mark.parametrize(("level", "style"), [("debug", "json"), ("info", "text")])
 async def test_a_busy_run_says_neither_content_nor_tokens(

@@ -64,6 +64,7 @@ async def answered(status: int, body: object, **headers: str) -> Grant:
         return await ask(url)
 
 
+@pytest.mark.scenario("J01", "J02", "F22")
 async def test_a_grant_is_read_out_of_the_token() -> None:
     asked: list[Any] = []
 
@@ -86,6 +87,7 @@ async def test_a_grant_is_read_out_of_the_token() -> None:
     assert grant.jwt not in repr(grant)
 
 
+@pytest.mark.scenario("J01")
 async def test_only_what_the_service_knows_is_sent_on() -> None:
     asked: list[Any] = []
 
@@ -98,6 +100,7 @@ async def test_only_what_the_service_knows_is_sent_on() -> None:
     assert asked[0]["openid_token"] == OPENID
 
 
+@pytest.mark.scenario("J03", "J04", "J05", "J06")
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
     [
@@ -124,6 +127,7 @@ async def test_errors_are_sorted_by_what_helps(
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.scenario("J03")
 async def test_an_openid_token_not_accepted_is_told_from_a_broken_service() -> None:
     with pytest.raises(Transient, match="OpenID"):
         await answered(500, {"errcode": "M_LOOKUP_FAILED"})
@@ -131,6 +135,7 @@ async def test_an_openid_token_not_accepted_is_told_from_a_broken_service() -> N
         await answered(500, {"errcode": "M_UNKNOWN"})
 
 
+@pytest.mark.scenario("J07")
 @pytest.mark.parametrize(
     ("body", "headers", "wait"),
     [
@@ -151,6 +156,7 @@ async def test_the_services_word_on_waiting_is_kept(
     assert caught.value.retry_after == wait
 
 
+@pytest.mark.scenario("J08")
 @pytest.mark.parametrize(
     "body",
     [
@@ -245,6 +251,7 @@ def token_of(claims: dict[str, Any]) -> str:
     return f"e30.{part.rstrip('=')}.sig"
 
 
+@pytest.mark.scenario("J09")
 @pytest.mark.parametrize(
     ("room_id", "slot", "name"),
     [
@@ -256,6 +263,7 @@ def test_room_names_are_those_of_the_jwt_service(room_id: str, slot: str, name: 
     assert room_name(room_id, slot) == name
 
 
+@pytest.mark.scenario("J09")
 def test_an_own_token_has_the_services_names_and_more_rights() -> None:
     grant = api_key_grant(
         "key", "s" * 32, "ws://sfu", "!room:example.com", "@bot:example.com", "DEV"

@@ -183,6 +183,7 @@ async def test_an_announcement_that_hangs_holds_nothing_up_for_long() -> None:
         assert connection.audible_at == world.started + 2.0 + 4.0
 
 
+@pytest.mark.scenario("J03", "J06")
 @virtual
 async def test_failures_are_told_and_tried_again_ever_more_slowly() -> None:
     world = World(
@@ -217,6 +218,7 @@ async def test_without_an_account_it_ends() -> None:
     assert world.states == [State.CONNECTING, State.CLOSED]
 
 
+@pytest.mark.scenario("J11")
 @virtual
 async def test_a_lost_room_is_joined_anew_with_a_fresh_token() -> None:
     world = World()

@@ -20,22 +20,27 @@ def at(user: str, hours: int, *foci: Focus, **changes: Any) -> Membership:
     return member(user, expires=NOW + hours * HOUR, foci=foci, **changes)
 
 
+@pytest.mark.scenario("F01")
 def test_f01_alone() -> None:
     assert choose([], ME, [OWN]) == [OWN]
 
 
+@pytest.mark.scenario("F03")
 def test_f03_order() -> None:
     assert choose([at(ANN, 3, THEIRS, OTHER)], ME, [OWN], [LAST]) == [THEIRS, OWN, LAST]
 
 
+@pytest.mark.scenario("F04")
 def test_f04_each_once() -> None:
     assert choose([at(ANN, 3, OWN)], ME, [OWN, THEIRS], [THEIRS]) == [OWN, THEIRS]
 
 
+@pytest.mark.scenario("F05")
 def test_f05_nothing() -> None:
     assert choose([at(ANN, 3)], ME, []) == []
 
 
+@pytest.mark.scenario("F06", "F07", "F12")
 def test_f06_f07_f12_smallest_expires_leads() -> None:
     ours, theirs = at("@bot:hs", 2, OTHER), at(ANN, 3, THEIRS)
     assert choose([theirs, ours], ME, [OWN]) == [OWN]
@@ -49,6 +54,7 @@ def test_ourselves_without_a_list_of_our_own() -> None:
     assert choose(members, ME, []) == [THEIRS]
 
 
+@pytest.mark.scenario("F08", "F09")
 def test_f08_f09_leaves() -> None:
     old, young = at(ANN, 1, THEIRS), at(BEN, 2, OTHER)
     assert choose([old, young], ME, [OWN])[0] == THEIRS
@@ -56,21 +62,25 @@ def test_f08_f09_leaves() -> None:
     assert choose([young], ME, [OWN])[0] == OTHER
 
 
+@pytest.mark.scenario("F11")
 @given(st.permutations([at("@c:hs", 3, OTHER), at(ANN, 3, THEIRS), at(BEN, 3, LAST)]))
 def test_f11_ties_do_not_depend_on_order(members: list[Membership]) -> None:
     assert choose(members, ME, [OWN]) == [THEIRS, OWN]
 
 
+@pytest.mark.scenario("F14")
 def test_f14_oldest_without_foci() -> None:
     assert choose([at(ANN, 1), at(BEN, 2, OTHER)], ME, [OWN]) == [OTHER, OWN]
 
 
+@pytest.mark.scenario("F15")
 @pytest.mark.parametrize("selection", ["", "multi_sfu", "newest"])
 def test_f15_unknown_selection(selection: str) -> None:
     members = [at(ANN, 1, THEIRS, focus_selection=selection), at(BEN, 2, OTHER)]
     assert choose(members, ME, [OWN]) == [OWN]
 
 
+@pytest.mark.scenario("F16")
 def test_f16_focus_we_cannot_use() -> None:
     assert choose([at(ANN, 1, THEIRS, foreign_focus=True)], ME, [OWN], [LAST]) == []
 
@@ -88,6 +98,7 @@ def test_spans_do_not_count_as_neoboard_hides_them() -> None:
     assert choose([hidden], ME, [OWN]) == [OWN]
 
 
+@pytest.mark.scenario("F02")
 def test_f02_well_known() -> None:
     document = {
         "m.homeserver": {"base_url": "https://hs"},
@@ -98,6 +109,7 @@ def test_f02_well_known() -> None:
     assert read_well_known(document) == [OWN, THEIRS, LAST]
 
 
+@pytest.mark.scenario("F21")
 def test_f21_transports() -> None:
     assert read_transports({"rtc_transports": foci("https://own")}) == [OWN]
 
@@ -115,6 +127,7 @@ def test_lists_are_bounded() -> None:
 _KEYS = ["rtc_transports", "m.rtc_foci"]
 
 
+@pytest.mark.scenario("F02")
 @given(
     st.recursive(
         st.none() | st.integers() | st.text() | st.sampled_from(["livekit", "https://own"]),
