@@ -157,6 +157,11 @@ class Keeper:
         self.machine.give_way(monotonic())
         self._wake.set()
 
+    def renew(self) -> None:
+        """Send it again soon: what it says has changed."""
+        self.machine.renew(monotonic())
+        self._wake.set()
+
     def permission_changed(self) -> None:
         """Try again: the room's power levels have changed."""
         self.machine.permission_changed(monotonic())

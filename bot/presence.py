@@ -323,6 +323,8 @@ class Presence:
         if self._next is not None and self._next.connection.connected:
             self._tasks.create_task(self._drop(link))
             self._link, self._next, self._switch_at = self._next, None, None
+            for keeper in self._keepers.values():
+                keeper.renew()
 
     def _disconnect(self) -> None:
         self._give_up_next()

@@ -34,6 +34,7 @@ class Flight:
         at: since when.
         dirty: what `Known.dirty` was before; so again if the server certainly did nothing.
         stale: the membership being sent no longer counts, as the room has moved on.
+        outdated: it counts, but has to be sent again, as what it says has changed.
     """
 
     step: Step
@@ -41,6 +42,7 @@ class Flight:
     at: float
     dirty: bool
     stale: bool = False
+    outdated: bool = False
 
 
 @dataclass(slots=True)

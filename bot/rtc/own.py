@@ -183,6 +183,14 @@ class OwnMembership:
         self._known.leave.arm_at = now
         self._settle(now)
 
+    def renew(self, now: float) -> None:
+        """Send the membership again soon: what it says has changed (F08)."""
+        known = self._known
+        known.renew_at = min(known.renew_at, now)
+        if known.flight is not None and known.flight.step is Step.JOIN:
+            known.flight.outdated = True
+        self._settle(now)
+
     def retime(self, timing: Timing, now: float) -> None:
         """Change the durations; a new delay counts from the next arming on."""
         self._known.timing = timing
@@ -259,6 +267,8 @@ class OwnMembership:
         known.expires_at = flight.at + join.expires
         timing = known.timing
         known.renew_at = now + (timing.degraded_renew if known.leave.degraded else timing.renew)
+        if flight.outdated:
+            known.renew_at = now
         # At once: some servers cancel delayed events when their own user changes the state (0.4).
         known.leave.restart_at = now
         self._compare(now)

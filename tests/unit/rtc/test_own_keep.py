@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.rtc.actions import (
+    Done,
     Failed,
     Kind,
     Restart,
@@ -146,6 +147,39 @@ def test_m28_many_renewals() -> None:
     run.until(1000)
     assert len(run.all(SendJoin)) >= 9
     assert {action.created_ts for action in run.all(SendJoin)} == {began}
+
+
+@pytest.mark.scenario("F08")
+def test_f08_another_focus_is_said_once_and_created_ts_kept() -> None:
+    run = joined()
+    began = run.server.ts
+    run.until(7).forget()
+    run.own.renew(run.now)
+    run.own.renew(run.now)
+    run.until(9)
+    assert run.names() == ["Restart", "SendJoin", "Restart"]
+    assert run.all(SendJoin)[0].created_ts == began
+
+
+def test_what_changed_while_it_was_being_said_is_said_again() -> None:
+    run = joined(renew=20.0).until(19)
+    run.forget()
+    run.server.advance(20)
+    assert isinstance(run.own.take(20.0), Restart)
+    run.own.done(Done(), 20.0)
+    join = run.own.take(20.0)
+    assert isinstance(join, SendJoin)
+    run.own.renew(20.0)
+    run.own.done(run.server.carry_out(join), 20.0)
+    run.until(21)
+    assert len(run.all(SendJoin)) == 1
+
+
+def test_nothing_is_said_again_by_who_is_not_there() -> None:
+    run = Run()
+    run.own.renew(0.0)
+    run.until(100)
+    assert run.names() == []
 
 
 def test_renewal_before_sync_has_shown_the_join() -> None:

@@ -77,6 +77,10 @@ class Membership(RuleBasedStateMachine):
         self.own.leave(self.server.now)
 
     @rule()
+    def what_it_says_changes(self) -> None:
+        self.own.renew(self.server.now)
+
+    @rule()
     def permission_changed(self) -> None:
         self.own.permission_changed(self.server.now)
 
