@@ -15,7 +15,15 @@ CORE = {"bot", "bot.errors"}
 WHITEBOARD = {*CORE, "bot.whiteboard"}
 SHELL = {*WHITEBOARD, "bot.rtc", "bot.backoff", "bot.metrics", "bot.handlers.base"}
 ROOM = {*SHELL, "bot.commands", "bot.board", "bot.snapshots", "bot.roomstate"}
-STEERING = {"bot.room", "bot.host", "bot.shared", "bot.admission", "bot.overview", "bot.naming"}
+STEERING = {
+    "bot.orders",
+    "bot.room",
+    "bot.host",
+    "bot.shared",
+    "bot.admission",
+    "bot.overview",
+    "bot.naming",
+}
 SETTINGS = {*CORE, "bot.config"}
 ALLOWED: dict[str, set[str]] = {
     "bot": set(),
@@ -56,7 +64,18 @@ ALLOWED: dict[str, set[str]] = {
     "bot.actions": {*WHITEBOARD, "bot.board"},
     "bot.naming": CORE,
     "bot.steering": {*ROOM, *STEERING, "bot.actions", "bot.web.server"},
-    "bot.changes": {*WHITEBOARD, "bot.board", "bot.snapshots", "bot.actions"},
+    "bot.rewriting": {*WHITEBOARD, "bot.board", "bot.actions"},
+    "bot.doctor": {
+        *SHELL,
+        *SETTINGS,
+        "bot.doctor",
+        "bot.admission",
+        "bot.roomstate",
+        "bot.matrix",
+        "bot.livekit",
+    },
+    "bot.changes": {*WHITEBOARD, "bot.snapshots", "bot.actions", "bot.rewriting"},
+    "bot.orders": {*ROOM, "bot.actions", "bot.changes", "bot.rewriting", "bot.room"},
     "bot.app": {"*"},
     "bot.cli": {"*"},
     "bot.__main__": {"*"},
