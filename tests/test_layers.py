@@ -74,6 +74,7 @@ ALLOWED: dict[str, set[str]] = {
         "bot.matrix",
         "bot.livekit",
     },
+    "bot.setup": {*SETTINGS, "bot.matrix.admin"},
     "bot.changes": {*WHITEBOARD, "bot.snapshots", "bot.actions", "bot.rewriting"},
     "bot.orders": {*ROOM, "bot.actions", "bot.changes", "bot.rewriting", "bot.room"},
     "bot.app": {"*"},
