@@ -8,11 +8,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bot import logs
+from bot import logs, setup
 from bot.app import App
 from bot.cli import boards, operate, output, parser
 from bot.config import Config
 from bot.config.file import init, load
+from bot.doctor import command as doctor
 from bot.errors import AuthLost, BoardkeeperError, ConfigError
 from bot.handlers.load import settings_of
 
@@ -67,6 +68,8 @@ def _command(options: argparse.Namespace) -> int:
         init(options.file)
         output.say(f"Wrote {options.file}. Edit it, then: boardkeeper check -c {options.file}")
         return 0
+    if options.command == "setup":
+        return setup.run(options, os.environ)
     config = load(options.config, os.environ, settings_of)
     for warning in config.warnings:
         output.warn(f"{options.config}: {warning}")
@@ -76,6 +79,8 @@ def _command(options: argparse.Namespace) -> int:
         case "run":
             logs.setup(config.log.level, config.log.format)
             asyncio.run(App(config).run())
+        case "doctor":
+            return doctor.run(config, machine_readable=options.json)
         case "boards":
             asyncio.run(boards.boards(config, as_json=options.json))
         case "export":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bot import __version__
+from bot import __version__, setup
+from bot.doctor import command as doctor
 
 _ROOM = "room id, alias or name, or the number or id of one of its boards"
 
@@ -42,6 +43,8 @@ def make() -> argparse.ArgumentParser:
     export.add_argument(
         "--at", metavar="TIME", help="as it was then: 2026-11-20 14:05, 10m ago (default: now)"
     )
+    doctor.add(commands, config)
+    setup.add(commands)
 
     commands.add_parser(
         "status", parents=[config, as_json], help="say how the running bot is (exit code 1: none)"
