@@ -28,9 +28,9 @@ CHECKS = (
     Check(server.DELAYED, server.delayed, _IN),
     # Without delayed events their limits cannot be found out.
     Check(server.LIMITS, server.limits, (*_IN, server.DELAYED), within=12.0),
-    Check(calls.FOCI, calls.foci),
+    Check(calls.FOCI, calls.foci, within=10.0),
     Check(calls.TOKEN, calls.token, (*_IN, calls.FOCI), within=15.0),
-    Check(calls.AUDIBLE, calls.audible, (*_IN, calls.TOKEN), within=calls.AUDIBLE_WITHIN),
+    Check(calls.AUDIBLE, calls.audible, (*_IN, calls.FOCI), within=calls.AUDIBLE_WITHIN),
     Check(rooms.ROOMS, rooms.rooms, _IN, within=rooms.WITHIN),
     Check(tls.TLS, tls.tls, within=tls.WITHIN),
 )

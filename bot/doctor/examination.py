@@ -41,19 +41,19 @@ async def examine(
         checks: in this order; each after those it needs.
         tell: hears each finding at once.
     """
-    failed: set[str] = set()
+    failed: dict[str, str] = {}  # and what broke first
     levels = [Level.OK]
     for check in checks:
-        missing = [subject for subject in check.needs if subject in failed]
+        missing = [failed[subject] for subject in check.needs if subject in failed]
         if missing:
-            found = [warning(check.subject, f"not checked: needs what is broken ({missing[0]})")]
-            failed.add(check.subject)
+            text = f"not checked: needs what is broken ({missing[0]})"
+            found = [warning(check.subject, text)]
+            tell(found[0])
+            failed[check.subject] = missing[0]
         else:
             found = await _look(patient, check, tell)
             if worst(found) is Level.BROKEN:
-                failed.add(check.subject)
-        if missing:
-            tell(found[0])
+                failed[check.subject] = check.subject
         levels.append(worst(found))
     return max(levels)
 

@@ -46,6 +46,7 @@ class Patient:
         homeserver: our client of it, with a device of the doctor's own.
         http: for everything that is not the homeserver.
         foci: service URLs of JWT services, and who names each.
+        let_in: the services that gave us a token.
         sfu: addresses of LiveKit servers that a JWT service named.
         per_second: restarts of delayed events a second; None while not known.
         scheduled: delayed events at a time; None while not known.
@@ -55,6 +56,7 @@ class Patient:
     homeserver: Homeserver = field(init=False)
     http: aiohttp.ClientSession = field(init=False)
     foci: dict[str, str] = field(default_factory=dict)
+    let_in: list[str] = field(default_factory=list)
     sfu: set[str] = field(default_factory=set)
     per_second: float | None = None
     scheduled: int | None = None
