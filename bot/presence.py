@@ -133,6 +133,7 @@ class Presence:
         self._keeper_tasks: list[asyncio.Task[None]] = []
         self._link: _Link | None = None
         self._next: _Link | None = None
+        self._unfocused = False  # whether it was said that there is none
         self._switch_at: float | None = None
         self._lost_at: float | None = None
         self._hearing = Hearing(self._names, home.deliver, setting.now_ts)
@@ -304,8 +305,12 @@ class Presence:
             return
         foci = self._foci()
         if not foci and self._link is None:
-            _log.warning("no focus is known: nothing to connect to", extra=self._keys)
-        elif self._link is None:
+            if not self._unfocused:
+                _log.warning("no focus is known: nothing to connect to", extra=self._keys)
+            self._unfocused = True
+            return
+        self._unfocused = False
+        if self._link is None:
             self._link = self._open(foci[0])
         else:
             self._move(self._link, foci[0] if foci else self._link.focus)

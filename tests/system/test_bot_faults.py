@@ -6,6 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.stack.bot import Bot, until
 from tests.stack.client.events import MEMBER, member_content, member_key
 from tests.stack.stack import Stack
@@ -33,6 +35,7 @@ async def stays_announced(here: Meeting) -> None:
         await asyncio.sleep(0.5)
 
 
+@pytest.mark.scenario("C06")
 async def test_synapse_gone_for_ten_seconds(stack: Stack, tmp_path: Path) -> None:
     async with meeting(stack, tmp_path, habits=BY_HAND) as here:
         async with drawing(here.alice) as pen:
@@ -51,6 +54,7 @@ async def test_synapse_gone_for_ten_seconds(stack: Stack, tmp_path: Path) -> Non
         await same_after_next_snapshot(here)
 
 
+@pytest.mark.scenario("C05")
 async def test_livekit_killed_and_started_again(stack: Stack, tmp_path: Path) -> None:
     async with meeting(stack, tmp_path, habits=BY_HAND) as here:
         async with drawing(here.alice):

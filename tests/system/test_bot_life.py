@@ -57,6 +57,7 @@ async def test_invited_it_joins_says_what_it_does_and_is_announced(
         }
 
 
+@pytest.mark.scenario("C09")
 async def test_sigterm_clears_the_membership_within_a_second(stack: Stack, tmp_path: Path) -> None:
     async with meeting(stack, tmp_path) as here:
         begun = time.time() * 1000

@@ -156,6 +156,7 @@ async def test_who_does_not_announce_himself_has_no_name_at_first(stack: Stack) 
         await mute.disconnect()
 
 
+@pytest.mark.scenario("C10", "J11")
 async def test_after_the_sfu_died_it_comes_back_with_a_fresh_token(stack: Stack) -> None:
     async with running(stack, "ann") as ann, running(stack, "bob") as bob:
         await stack.livekit.kill()
@@ -185,6 +186,7 @@ async def test_a_long_outage_ends_within_the_longest_wait(stack: Stack) -> None:
         await until(lambda: ann.connection.connected, within=35)
 
 
+@pytest.mark.scenario("C04")
 async def test_a_second_process_with_our_identity_is_not_fought(stack: Stack) -> None:
     async with running(stack, "ann") as ann:
         login = await stack.user("ann", ann.grants[0].identity.rpartition(":")[2])
@@ -199,6 +201,7 @@ async def test_a_second_process_with_our_identity_is_not_fought(stack: Stack) ->
         await twin.disconnect()
 
 
+@pytest.mark.scenario("C11")
 async def test_removed_by_an_operator_it_stays_away_and_comes_back(stack: Stack) -> None:
     async with running(stack, "ann", refused_for=1.0) as ann, operator(stack) as sfu:
         who = api.RoomParticipantIdentity(room=ann.grants[0].room, identity=ann.grants[0].identity)
@@ -284,6 +287,7 @@ async def test_an_own_token_needs_no_jwt_service(stack: Stack) -> None:
     await room.disconnect()
 
 
+@pytest.mark.scenario("J03", "J06", "J08")
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
@@ -307,12 +311,14 @@ async def test_faults_of_the_jwt_service(stack: Stack, fault: str, kind: type[Se
     assert type(caught.value) is kind
 
 
+@pytest.mark.scenario("J05")
 async def test_an_address_that_is_another_servers_is_told(stack: Stack) -> None:
     async with aiohttp.ClientSession() as http:
         with pytest.raises(NotFound):
             await sfu_get(http, stack.homeserver_url, ROOM, {}, "DEV")
 
 
+@pytest.mark.scenario("C10", "J11")
 async def test_a_token_out_of_date_is_followed_by_a_fresh_one(stack: Stack) -> None:
     await stack.jwt.fault("stale_token", times=1)
     async with running(stack, "ann") as ann:
