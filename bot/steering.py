@@ -59,7 +59,7 @@ class Steering:
     """Answers what is asked of the running bot (`control.Answer`).
 
     Args:
-        own: the bot's user id and device, empty until it is logged in.
+        own: the bot's user id and device, as far as it is known.
         host: the rooms; None until the bot is logged in.
         archive: counts entries.
         admission: counts places.
@@ -174,6 +174,7 @@ class Steering:
             "boards": sum(len(room.boards.found) for room in rooms),
             "attended": sum(
                 view.board is not None and bool(view.people)
+            "logged_in": self._host() is not None,
                 for room in rooms
                 for view in room.sessions.views()
             ),

@@ -73,8 +73,9 @@ def _in_archive(kept: Mapping[str, Any]) -> str:
 def _show_status(found: Mapping[str, Any]) -> None:
     running = span(time.time() - found["since_ts"] / 1000)
     say(f"boardkeeper {found['version']}, process {found['pid']}, running for {running}")
-    device = f", device {found['device_id']}" if found["device_id"] else ", not logged in yet"
-    say(f"account      {found['user_id']}{device}")
+    device = f", device {found['device_id']}" if found["device_id"] else ""
+    waiting = "" if found["logged_in"] else ", not logged in yet"
+    say(f"account      {found['user_id']}{device}{waiting}")
     for name, part in found["components"].items():
         say(f"{name:<12} {'ok' if part['ok'] else 'FAILING'}: {part['detail']}")
     say(
