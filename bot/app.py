@@ -24,6 +24,7 @@ from bot.board import Services
 from bot.config import Config
 from bot.control import Control
 from bot.errors import NotFound, ServerError, StoreError, Transient, UsageError
+from bot.foci import Foci
 from bot.handlers.base import Handler
 from bot.handlers.lanes import Lanes
 from bot.handlers.load import build
@@ -38,7 +39,7 @@ from bot.matrix.client import Homeserver
 from bot.matrix.sync import Syncer
 from bot.presence import Presence, Setting
 from bot.room import Room
-from bot.rtc import focus, legacy
+from bot.rtc import legacy
 from bot.rtc.membership import MEMBER_TYPE, Focus
 from bot.rtc.timing import Timing
 from bot.shared import Shared
@@ -48,8 +49,8 @@ from bot.web.server import Component, Web
 from bot.whiteboard.entry import Entry
 from bot.whiteboard.keep import Pace
 
-FOCI_EVERY = 60.0
-"""Seconds between two readings of the well-known file, as NeoBoard does."""
+SUPPORT_EVERY = 60.0
+"""Seconds between two looks whether the homeserver has delayed events now."""
 CLOSE_WITHIN = 2.0
 """Seconds all rooms get to withdraw when the program ends; a second is the aim."""
 HANDLER_WITHIN = 5.0
@@ -76,7 +77,6 @@ class App:
         self._stop = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
-        self._foci: list[Focus] = []
         self._delayed = False
         self._max_delay = inf
         self._max_scheduled: int | None = None
@@ -90,6 +90,7 @@ class App:
         self._lanes: Lanes | None = None
         self._recording = False
         self._homeserver: Homeserver
+        self._foci: Foci
         self._archive: Archive
         self._recorder: Recorder
         self._http: aiohttp.ClientSession
@@ -158,7 +159,14 @@ class App:
                 tasks.create_task(self._until_stopped())
                 await self._log_in()
                 await self._reconcile()
-                await self._read_foci()
+                self._foci = Foci(
+                    self._homeserver,
+                    self._config.homeserver.well_known,
+                    clock=monotonic,
+                    changed=self._foci_changed,
+                )
+                await self._foci.read()
+                tasks.create_task(self._foci.poll())
                 await self._read_support()
                 if self._delayed:
                     rtc = self._config.rtc
@@ -168,7 +176,7 @@ class App:
                         self._max_scheduled,
                         probe=rtc.stretch or not rtc.max_boards,
                     )
-                tasks.create_task(self._poll_homeserver())
+                tasks.create_task(self._poll_support())
                 host = Host(self._homeserver, self._shared(lanes, record), self._policy())
                 async with host:
                     self._host = host
@@ -287,7 +295,7 @@ class App:
             own_device=self._homeserver.device_id,
             connect=self._connect,
             delayed=lambda: self._delayed,
-            own_foci=lambda: self._foci,
+            own_foci=lambda: self._foci.current,
             configured_foci=[Focus(url) for url in config.rtc.foci],
             timing=self._timing,
             sfu_grace=config.rtc.sfu_grace,
@@ -346,22 +354,16 @@ class App:
             self._homeserver.device_id,
         )
 
-    # -- foci --------------------------------------------------------------------------------
+    def _foci_changed(self) -> None:
+        for room in self._host.rooms if self._host else ():
+            if room.sessions.presence is not None:
+                room.sessions.presence.room_changed()
 
-    async def _poll_homeserver(self) -> None:
+    async def _poll_support(self) -> None:
         while True:
-            await asyncio.sleep(FOCI_EVERY)
-            await self._read_foci()
+            await asyncio.sleep(SUPPORT_EVERY)
             if not self._delayed:
                 await self._read_support()
-
-    async def _read_foci(self) -> None:
-        """Read our homeserver's foci; a failure keeps the last good list (F02)."""
-        try:
-            document = await self._homeserver.well_known_foci(self._config.homeserver.well_known)
-            self._foci = focus.read_well_known(document)
-        except ServerError as error:
-            _log.warning("the well-known file cannot be read", extra={"why": str(error)})
 
     async def _read_support(self) -> None:
         """Learn whether the homeserver has delayed events; without them we cannot promise much."""

@@ -53,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.hearing": ROOM,
     "bot.repeating": {*CORE, "bot.whiteboard"},
     "bot.newcomers": set(),
+    "bot.foci": {*CORE, "bot.rtc"},
     "bot.boards": {*ROOM, "bot.saving", "bot.repeating"},
     "bot.overview": {*CORE, "bot.roomstate", "bot.rtc", "bot.whiteboard"},
     "bot.attendance": {*SHELL, "bot.overview"},

@@ -116,6 +116,16 @@ class Homeserver(Rooms, Delayed):
         """Store a file in the media repository; return its mxc address."""
         return await upload(self.transport, data, mime)
 
+    async def rtc_transports(self, *, timeout: float = 5.0) -> dict[str, Any]:
+        """Return the LiveKit services by the homeserver's own word (MSC4143), raw.
+
+        Raises:
+            NotFound: it has no such endpoint.
+            ServerError: one of the others; the last good list stays valid.
+        """
+        path = Path.unstable["org.matrix.msc4143"].rtc.transports
+        return await self.transport.ask("transports", Method.GET, path, seconds=timeout)
+
     async def well_known_foci(self, url_override: str | None = None) -> dict[str, Any] | None:
         """Return our server name's client well-known document, raw; None when it has none.
 
