@@ -28,11 +28,13 @@ class Server:
 
     async def rtc_transports(self) -> dict[str, Any]:
         self.asked.append("transports")
-        return self._answer(self.transports)
+        found: dict[str, Any] = self._answer(self.transports)
+        return found
 
     async def well_known_foci(self, url_override: str | None = None) -> dict[str, Any] | None:
         self.asked.append(str(url_override))
-        return self._answer(self.well_known)
+        found: dict[str, Any] | None = self._answer(self.well_known)
+        return found
 
     def _answer(self, answer: Any) -> Any:
         if isinstance(answer, Exception):

@@ -62,6 +62,18 @@ def test_an_unknown_sender_waits_for_his_membership() -> None:
     assert ear.heard() == [("a", "@bob:here"), ("b", "@bob:here")]
 
 
+@pytest.mark.scenario("J10")
+def test_names_come_from_memberships_never_out_of_an_identity() -> None:
+    ear = Ear()
+    ear.names["@u:hs:8448:DEV"] = ("@u:hs:8448", "DEV")  # a server name with a port
+    strange = ["something", ":", "@u:DEV", "@u:hs:8448", "alice:"]
+    late = hearing.UNKNOWN_FOR
+    ear.hearing.take([packet("a", "@u:hs:8448:DEV")])
+    ear.hearing.take([packet("b", identity, age=late) for identity in strange])
+    ear.hearing.settle()
+    assert ear.heard() == [("a", "@u:hs:8448"), *[("b", None)] * len(strange)]
+
+
 def test_who_never_gets_a_name_is_heard_without_one() -> None:
     ear = Ear()
     ear.hearing.take([packet("a", "bob", age=hearing.UNKNOWN_FOR), packet("b", None)])

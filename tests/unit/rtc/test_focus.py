@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bot.rtc.focus import choose, read_transports, read_well_known
 from bot.rtc.membership import MAX_FOCI, Focus, Membership
+from bot.rtc.session import live
 from tests.unit.rtc.make import ANN, BEN, HOUR, NOW, foci, member
 
 ME = "@bot:hs:DEV"
@@ -66,6 +67,14 @@ def test_f08_f09_leaves() -> None:
 @given(st.permutations([at("@c:hs", 3, OTHER), at(ANN, 3, THEIRS), at(BEN, 3, LAST)]))
 def test_f11_ties_do_not_depend_on_order(members: list[Membership]) -> None:
     assert choose(members, ME, [OWN]) == [THEIRS, OWN]
+
+
+@pytest.mark.scenario("F13")
+def test_f13_expired_or_not_in_the_room() -> None:
+    """The rule is given live members only; who is not live is another test's (S16 to S18)."""
+    expired, gone = at(ANN, -1, THEIRS), at("@gone:hs", 1, THEIRS)
+    members = live([expired, gone, at(BEN, 2, OTHER)], NOW, lambda user: user != "@gone:hs")
+    assert choose(members, ME, [OWN]) == [OTHER, OWN]
 
 
 @pytest.mark.scenario("F14")
