@@ -167,6 +167,7 @@ class Steering:
             "since_ts": self._since_ts,
             "user_id": user_id,
             "device_id": device_id,
+            "logged_in": self._host() is not None,
             "draining": not self._open.is_set(),
             "components": {name: asdict(one) for name, one in self._components().items()},
             "rooms": len(rooms),
@@ -174,7 +175,6 @@ class Steering:
             "boards": sum(len(room.boards.found) for room in rooms),
             "attended": sum(
                 view.board is not None and bool(view.people)
-            "logged_in": self._host() is not None,
                 for room in rooms
                 for view in room.sessions.views()
             ),
