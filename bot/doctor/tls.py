@@ -62,7 +62,8 @@ async def _look(url: URL, host: str) -> Finding | None:
         text = f"{url.origin()}: {error.verify_message}"
         return broken(TLS, text, _advice(error.verify_message))
     except (OSError, TimeoutError, ssl.SSLError) as error:
-        return broken(TLS, f"{url.origin()}: no TLS connection ({type(error).__name__})")
+        # Whether it has to be there is judged where it is used.
+        return warning(TLS, f"{url.origin()}: no TLS connection ({type(error).__name__})")
     days = int((expires - time.time()) / 86_400)
     text = f"{url.origin()}: the certificate is valid for {days} more days"
     return warning(TLS, text, "renew it now") if days < SOON else ok(TLS, text)
