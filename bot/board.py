@@ -24,11 +24,12 @@ from bot.handlers.base import (
     SnapshotSeen,
 )
 from bot.whiteboard.board import BoardKey
-from bot.whiteboard.document import Document, Outcome, Verdict
+from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal, Update
 from bot.whiteboard.replay import DOCUMENT_KINDS, apply_entry
 from bot.whiteboard.snapshot import Snapshot
+from bot.whiteboard.verdict import Outcome, Verdict
 
 IN_PLACE = 64_000
 """Bytes of a snapshot that are merged at once; larger ones take up to seconds, in a thread."""
@@ -354,7 +355,9 @@ class Board:
                 return document.merge_snapshot(data)
             self._held = []
             try:
-                return await _merge(document, data)
+                # Into a copy: handlers read the document meanwhile, and a cancelled thread goes on.
+                self._document, outcome = await asyncio.to_thread(document.merged, data)
+                return outcome
             finally:
                 held, self._held = self._held, None
                 self.ingest(held)

@@ -15,11 +15,7 @@ Nothing that was accepted is left out of `encode()`.
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from bot.errors import InvalidUpdate
@@ -28,6 +24,7 @@ from bot.whiteboard.content import read_content
 from bot.whiteboard.inspection import inspect
 from bot.whiteboard.item import Id, Shared
 from bot.whiteboard.replica import Replica
+from bot.whiteboard.unsaved import Cover
 from bot.whiteboard.update import (
     Structure,
     merge_updates,
@@ -36,50 +33,13 @@ from bot.whiteboard.update import (
     write_state_vector,
     write_update,
 )
+from bot.whiteboard.verdict import Outcome, Verdict
+from bot.whiteboard.versions import BEGINNING, VERSION, VERSIONS, initial
 from bot.whiteboard.waiting import Waiting, WaitingRoom
 
 MAX_BYTES = 20 * 1024 * 1024
 
-_INITIAL = {
-    "0": "AQYAACcBATAGc2xpZGVzAScAAAAVSU40aDc0c3VNaUlBSzRBVk1BZGxfAScAAAEIZWxlbWVudHMB"
-    "JwAAAQplbGVtZW50SWRzACcBATAIc2xpZGVJZHMACAAABAF3FUlONGg3NHN1TWlJQUs0QVZNQWRsXwA=",
-    "1": "AQcAACcBATEGc2xpZGVzAScAAAAVSU40aDc0c3VNaUlBSzRBVk1BZGxfAScAAAEIZWxlbWVudHMB"
-    "JwAAAQplbGVtZW50SWRzACcBATEIc2xpZGVJZHMACAAABAF3FUlONGg3NHN1TWlJQUs0QVZNQWRsXycA"
-    "AAEPZnJhbWVFbGVtZW50SWRzAAA=",
-}
-_VERSION = re.compile(r"0|[1-9][0-9]*")
-_BEGINNING = 0  # the client id of the initial bytes
-
-
-class Verdict(Enum):
-    """What became of an update."""
-
-    CHANGED = "changed"
-    KNOWN = "known"
-    """It held nothing new."""
-    WAITING = "waiting"
-    """It is kept; what it builds on has not come yet."""
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A verdict and, when refused, why; the reason never quotes the board."""
-
-    verdict: Verdict
-    reason: str = ""
-
-
 _CHANGED, _KNOWN, _WAITING = map(Outcome, (Verdict.CHANGED, Verdict.KNOWN, Verdict.WAITING))
-
-
-def initial(version: str) -> bytes:
-    """Return the fixed bytes every document of a version begins with.
-
-    They are written with client id 0 and must never change: documents that begin with other bytes
-    lose their slides when they are merged. NeoBoard: `whiteboardDocumentMigrations`.
-    """
-    return base64.b64decode(_INITIAL[version])
 
 
 def merge(updates: Sequence[bytes]) -> bytes:
@@ -201,7 +161,10 @@ class Document:
         Raises:
             InvalidUpdate: it is none, or NeoBoard would refuse the document.
         """
-        reason = self._attempt(read_update(data))[1]
+        update = read_update(data)
+        if self._replica.store.size + update.size > self._max_bytes:
+            raise InvalidUpdate("the document would be too large")
+        reason = self._attempt(update)[1]
         content = {} if reason else self.content()
         self._replica.rollback()
         if reason:
@@ -327,13 +290,48 @@ class Document:
             return Outcome(Verdict.REFUSED, str(error))
         return self._merge_state(data, update)
 
+    def merged(self, data: bytes) -> tuple[Document, Outcome]:
+        """Merge a whole state like `merge_snapshot`, leaving this document as it is.
+
+        For another thread: who has this document may read it meanwhile, but not change it.
+
+        Returns:
+            The document with it, this very one if it brings nothing or is refused; the outcome.
+        """
+        if not self._foreign and self._holds(data):
+            return self, _KNOWN
+        other = self._copy()
+        outcome = other.merge_snapshot(data)
+        return (self if outcome.verdict is Verdict.REFUSED else other), outcome
+
+    def _holds(self, data: bytes) -> bool:
+        try:
+            update = read_update(data)
+        except InvalidUpdate:
+            return False
+        store = self._replica.store
+        return (
+            update.roots <= {self._version}
+            and self._certain
+            and not news(update, store.clocks)
+            and Cover(store.deletes()).holds(Cover(update.deletes))
+        )
+
+    def _copy(self) -> Document:
+        other = Document(default_version=self._version, max_bytes=self._max_bytes)
+        other._certain, other._foreign = self._certain, self._foreign
+        other._replica.integrate(read_update(self._whole()))
+        other._replica.commit()
+        other._waiting = self._waiting.copy()
+        return other
+
     def _merge_state(self, data: bytes, update: Structure) -> Outcome:
-        if len(update.roots) > 1 or not all(map(_VERSION.fullmatch, update.roots)):
+        if len(update.roots) > 1 or not all(map(VERSION.fullmatch, update.roots)):
             return Outcome(Verdict.REFUSED, "it is of no board")
         version = next(iter(update.roots), self._version)
-        if self._certain and (version < self._version or version not in _INITIAL):
+        if self._certain and (version < self._version or version not in VERSIONS):
             return Outcome(Verdict.REFUSED, "it is of another version")
-        if version not in _INITIAL:
+        if version not in VERSIONS:
             return self._keep_foreign(data)
         if self._full(update):
             return Outcome(Verdict.REFUSED, "the document would be too large")
@@ -389,7 +387,7 @@ def _begun(version: str) -> Replica:
 def _changes(state: bytes) -> bytes:
     """Return what a state adds to its initial bytes, whose ids all versions share."""
     found = read_update(state)
-    found.blocks.pop(_BEGINNING, None)
+    found.blocks.pop(BEGINNING, None)
     return write_update(found.blocks, found.deletes)
 
 

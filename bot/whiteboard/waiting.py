@@ -63,6 +63,14 @@ class WaitingRoom:
         """Whether anything waits, or was given up and has not come by another way."""
         return bool(self._all or self._given_up)
 
+    def copy(self) -> WaitingRoom:
+        """Return another one that keeps and has lost the same."""
+        other = WaitingRoom(self._max_bytes)
+        for one in self:
+            other.add(one)
+        other.lost, other._given_up = self.lost, dict(self._given_up)
+        return other
+
     def add(self, one: Waiting) -> None:
         """Keep an update that is not kept yet."""
         self._all[one.data] = one

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.whiteboard.document import Document, Outcome, Verdict, initial
+from bot.whiteboard.document import Document
 from bot.whiteboard.schema import check_document
+from bot.whiteboard.verdict import Outcome, Verdict
+from bot.whiteboard.versions import initial
 from tests.peers.yjs import Read, Step, Yjs
 from tests.stack.client.document import BoardDocument, Refused
 from tests.stack.client.recording import Recording, SentPacket

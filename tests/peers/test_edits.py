@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.whiteboard.comparison import alike
-from bot.whiteboard.document import Document, Verdict, initial
-from bot.whiteboard.edit import rewrite
+from bot.whiteboard.document import Document
+from bot.whiteboard.edit import MAX_PART, rewrite
 from bot.whiteboard.nwb import read_nwb
+from bot.whiteboard.verdict import Verdict
+from bot.whiteboard.versions import initial
 from tests.peers.test_documents import CLIENTS, STEPS, invalid
 from tests.peers.yjs import Step, Yjs
 from tests.unit.whiteboard.generated import boards
@@ -46,19 +48,21 @@ def test_a_rewritten_board_is_exactly_what_was_wanted(
     if version == "0":  # slides that stay, before and behind
         wanted = [*kept[:1], *wanted, *kept[1:]]
 
-    update = rewrite(document, wanted, client=client, new_id=new_ids("n"))
+    max_bytes = data.draw(st.sampled_from([1, 300, MAX_PART]))
+    ours = rewrite(document, wanted, client=client, new_id=new_ids("n"), max_bytes=max_bytes)
 
-    received = [base, *updates, *([update] if update else [])]
+    received = [base, *updates, *ours]
+    for number in range(len(ours)):  # every part by itself is something NeoBoard takes
+        assert not invalid(yjs.read(received[: len(received) - number], version), version)
     theirs = yjs.read(received, version)
     assert alike(theirs.content["slides"], wanted)
     assert not theirs.waiting
     assert not invalid(theirs, version)
-    if update:
-        assert document.apply([update])[0].verdict is Verdict.CHANGED
+    assert {one.verdict for one in document.apply(ours)} <= {Verdict.CHANGED}
     assert document.content() == theirs.content
     assert yjs.read([document.snapshot()], version).content == theirs.content
     # Who reads what we would write next time is told that nothing is left to do.
-    assert rewrite(document, wanted, client=client, new_id=new_ids("m")) == b""
+    assert rewrite(document, wanted, client=client, new_id=new_ids("m")) == []
 
 
 @ROOMY
@@ -74,11 +78,10 @@ def test_what_comes_late_or_is_missing_changes_nothing_of_it(
     document.apply([updates[number] for number in numbers if number not in missing])
     wanted = late.draw(boards(version))
 
-    update = rewrite(document, wanted, client=123, new_id=new_ids("n"))
-    if update:
-        document.apply([update])
-    there = [base, *(updates[one] for one in numbers if one not in missing), update]
-    reader = yjs.read([one for one in there if one], version)
+    ours = rewrite(document, wanted, client=123, new_id=new_ids("n"))
+    document.apply(ours)
+    there = [base, *(updates[one] for one in numbers if one not in missing), *ours]
+    reader = yjs.read(there, version)
     rest = [updates[number] for number in sorted(missing)]
     document.apply(rest)
     whole = yjs.read([reader.state, *rest], version)
@@ -94,7 +97,7 @@ def test_what_comes_late_or_is_missing_changes_nothing_of_it(
 def test_neoboards_own_file_on_a_board_of_yjs(yjs: Yjs) -> None:
     document = Document(initial("0"))
     slides: list[dict[str, Any]] = read_nwb(QUICKSTART.read_bytes(), new_ids("f")).slides
-    update = rewrite(document, slides, client=2**31 - 1, new_id=new_ids("n"))
-    theirs = yjs.read([initial("0"), update])
+    updates = rewrite(document, slides, client=2**31 - 1, new_id=new_ids("n"))
+    theirs = yjs.read([initial("0"), *updates])
     assert alike(theirs.content["slides"], slides)
-    assert len(update) < 60_000
+    assert len(updates) == 2

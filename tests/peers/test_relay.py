@@ -72,7 +72,7 @@ def relayed(channel: Channel, here: Relaying) -> list[bytes]:
     while not channel.inbox.empty():
         heard = channel.inbox.get_nowait()
         assert heard is not None
-        sender, payload = heard
+        sender, payload, _ = heard
         message = json.loads(payload)
         if sender == here.identity and message["type"].endswith(".document_update"):
             assert message["content"]["documentId"] == here.target.document_id

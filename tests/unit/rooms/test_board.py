@@ -206,6 +206,32 @@ async def test_a_snapshot_is_merged_recorded_and_noted() -> None:
     assert [type(event) for event in desk.told[2:]] == [SnapshotSeen]
 
 
+async def test_while_a_large_snapshot_is_merged_the_board_can_be_read_and_packets_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "IN_PLACE", 10)
+    desk, alice = Desk(), Person(7)
+    await desk.board.load()
+    desk.board.ingest([drawn(Person(8).add("before"))])
+    for number in range(150):
+        alice.add(f"e{number}")
+    merging = asyncio.create_task(desk.board.merge_snapshot(snapshot(alice.state())))
+    late, seen, before = Person(9).add("late"), 0, desk.board.document
+    await asyncio.sleep(0)
+    desk.board.ingest([drawn(late)])
+    while desk.board.document is before:
+        assert set(texts(before)) == {"before"}
+        assert desk.board.version == "0"
+        assert desk.board.diff(desk.board.state_vector())
+        seen += 1
+        await asyncio.sleep(0.005)
+    assert seen
+    assert await merging
+    assert len(texts(desk.board.document)) == 152
+    assert not await desk.board.merge_snapshot(snapshot(b"nonsense, and longer"))
+    assert len(texts(desk.board.document)) == 152
+
+
 async def test_a_snapshot_that_is_no_document_is_refused() -> None:
     desk = Desk()
     assert not await desk.board.merge_snapshot(snapshot(b"nonsense"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from random import Random
 
-from bot.whiteboard.document import initial
 from bot.whiteboard.item import ANY, ARRAY, DELETED, DOC, FORMAT, GC, MAP, STRING, TEXT, TYPE, Id
 from bot.whiteboard.lib0 import write_number, write_text
+from bot.whiteboard.versions import initial
 
 UNDEFINED, NULL, TRUE, ONE, X = b"\x7f", b"\x7e", b"\x78", b"\x7d\x01", b"\x77\x01x"
 """Values."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from pycrdt import Array, Doc, Map
 
-from bot.whiteboard.document import Document, initial
+from bot.whiteboard.document import Document
+from bot.whiteboard.versions import initial
 
 FIRST_SLIDE = "IN4h74suMiIAK4AVMAdl_"
 NOTHING_YET = b"\0"

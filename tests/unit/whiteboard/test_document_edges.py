@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.document import Document, Verdict, initial, merge
+from bot.whiteboard.document import Document, merge
 from bot.whiteboard.item import ANY, BINARY
+from bot.whiteboard.verdict import Verdict
+from bot.whiteboard.versions import initial
 from tests.unit.whiteboard.craft import any_content, item, text_value, update
 from tests.unit.whiteboard.people import Person, loaded, texts, verdicts
 

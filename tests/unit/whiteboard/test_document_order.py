@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycrdt import Doc, Map, merge_updates
 
-from bot.whiteboard.document import Document, Verdict, initial
+from bot.whiteboard.document import Document
 from bot.whiteboard.update import read_state_vector
+from bot.whiteboard.verdict import Verdict
+from bot.whiteboard.versions import initial
 from tests.unit.whiteboard.people import NOTHING_YET, Person, loaded, plain, texts, verdicts
 
 # pycrdt alone loses a key in 86 of the 120 orders of these (board.md, "pycrdt proof").

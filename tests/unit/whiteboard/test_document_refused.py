@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, Text, XmlFragment, merge_updates
 
 from bot.whiteboard import waiting as module
-from bot.whiteboard.document import Document, Verdict, initial
+from bot.whiteboard.document import Document
+from bot.whiteboard.verdict import Verdict
+from bot.whiteboard.versions import initial
 from tests.unit.whiteboard.people import Person, loaded, plain, shape, texts, verdicts
 
 

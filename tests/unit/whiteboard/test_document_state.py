@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pycrdt import Array, Map, merge_updates
+from pycrdt import Array, Doc, Map, merge_updates
 
-from bot.whiteboard.document import Document, Verdict, initial
+from bot.whiteboard.document import Document
+from bot.whiteboard.verdict import Verdict
+from bot.whiteboard.versions import initial
 from tests.unit.whiteboard.people import FIRST_SLIDE, NOTHING_YET, Person, loaded, texts, verdicts
 
 
@@ -228,3 +230,49 @@ def test_a_broken_snapshot_is_refused_or_leaves_a_valid_board(place: int, put: b
     outcome = document.merge_snapshot(state[:place] + put + state[place + len(put) :])
     assert document.content() == before or outcome.verdict is Verdict.CHANGED
     assert Document(document.encode()).content() == document.content()
+
+
+def test_merging_into_a_copy_leaves_the_document_as_it_is() -> None:
+    alice, bob = Person(7), Person(8)
+    document = Document()
+    first, lost, later = alice.add("a"), alice.add("lost"), alice.add("later")
+    document.apply([first, later])
+    before = document.encode(), document.waiting
+    bob.add("b")
+    other, outcome = document.merged(bob.state())
+    assert outcome.verdict is Verdict.CHANGED
+    assert (document.encode(), document.waiting) == before
+    assert set(texts(other)) == {"a", "b"}
+    assert other.waiting == 1
+    other.apply([lost])
+    assert set(texts(other)) == {"a", "b", "lost", "later"}
+    # What brings nothing, or nothing good, needs no copy.
+    same, outcome = other.merged(bob.state())
+    assert (same, outcome.verdict) == (other, Verdict.KNOWN)
+    for data in (b"nonsense", initial("1")[:-3]):
+        same, outcome = other.merged(data)
+        assert (same, outcome.verdict) == (other, Verdict.REFUSED)
+    # What it has lost before is lost in the copy too.
+    small = Document(max_bytes=len(first) + 400)
+    while not small.lost:
+        small.apply([alice.add(f"{small.lost}", text="x" * 300)])
+    assert small.merged(Person(9).state())[0].has_gap == small.has_gap
+
+
+def test_deletions_alone_are_merged_too() -> None:
+    alice = Person(7)
+    alice.add("a")
+    document = Document(alice.state())
+    alice.remove("a")
+    other, outcome = document.merged(alice.state())
+    assert outcome.verdict is Verdict.CHANGED
+    assert (set(texts(document)), set(texts(other))) == ({"a"}, set())
+
+
+def test_what_we_cannot_read_is_merged_too() -> None:
+    strange: Doc[Any] = Doc(client_id=4)
+    strange.get("7", type=Map)["slides"] = "other"
+    document = Document(bytes(strange.get_update()))
+    assert not document.supported
+    other, _ = document.merged(bytes(strange.get_update()))
+    assert not other.supported

@@ -8,13 +8,15 @@ import pytest
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.content import plain, values
-from bot.whiteboard.document import Document, Verdict, initial
+from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.item import ANY, BINARY, JSON, MAP, STRING, TYPE, XML_ELEMENT
 from bot.whiteboard.lib0 import number, pass_value, text, value, write_number, write_text
 from bot.whiteboard.replay import apply_entry
 from bot.whiteboard.schema import check_field
 from bot.whiteboard.update import read_state_vector, read_update, write_update
+from bot.whiteboard.verdict import Verdict
+from bot.whiteboard.versions import initial
 from tests.unit.whiteboard.craft import ONE, any_content, item, update
 
 

@@ -7,20 +7,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import InvalidUpdate
+from bot.whiteboard import edit as edits
 from bot.whiteboard.comparison import alike
-from bot.whiteboard.document import Document, Verdict, initial
+from bot.whiteboard.document import Document
 from bot.whiteboard.edit import locked, rewrite
+from bot.whiteboard.message import Update, encode
+from bot.whiteboard.verdict import Verdict
+from bot.whiteboard.versions import initial
 from tests.unit.whiteboard.generated import boards, new_ids
 from tests.unit.whiteboard.people import FIRST_SLIDE, Person, loaded, plain, shape, texts
 
 
-def edit(document: Document, wanted: list[dict[str, Any]], *, client: int = 77) -> bytes:
-    """Make a document look as wanted; return the update that did it."""
-    update = rewrite(document, wanted, client=client, new_id=new_ids(f"by-{client}"))
-    if update:
+def edit(
+    document: Document,
+    wanted: list[dict[str, Any]],
+    *,
+    client: int = 77,
+    max_bytes: int = edits.MAX_PART,
+) -> list[bytes]:
+    """Make a document look as wanted; return the updates that did it."""
+    before = document.content()
+    updates = rewrite(
+        document, wanted, client=client, new_id=new_ids(f"by-{client}"), max_bytes=max_bytes
+    )
+    for number, update in enumerate(updates):
+        assert document.content() == before or not number
+        before = document.content()
         assert document.apply([update])[0].verdict is Verdict.CHANGED
     assert alike(document.content()["slides"], wanted)
-    return update
+    return updates
 
 
 def slide(*names: str, **more: Any) -> dict[str, Any]:
@@ -39,11 +54,12 @@ def shown(document: Document) -> list[list[str]]:
 def test_any_board_becomes_any_other(version: str, data: st.DataObject) -> None:
     document = Document(initial(version), default_version=version)
     for client in (70, 30, 90):
-        edit(document, data.draw(boards(version)), client=client)
+        max_bytes = data.draw(st.sampled_from([1, 300, edits.MAX_PART]))
+        edit(document, data.draw(boards(version)), client=client, max_bytes=max_bytes)
     wanted = document.content()["slides"]
     assert alike(Document(document.encode()).content()["slides"], wanted)
     assert alike(loaded(document.encode(), version)["slides"], wanted)
-    assert rewrite(document, wanted, client=1, new_id=new_ids()) == b""
+    assert rewrite(document, wanted, client=1, new_id=new_ids()) == []
 
 
 def test_what_looks_as_wanted_keeps_its_ids_and_what_is_drawn_meanwhile() -> None:
@@ -53,7 +69,7 @@ def test_what_looks_as_wanted_keeps_its_ids_and_what_is_drawn_meanwhile() -> Non
     edit(document, [first, slide("b"), slide("c")])
     kept = [one["id"] for one in document.content()["slides"]]
 
-    update = edit(document, [first, slide("x"), slide("y"), slide("c")], client=78)
+    (update,) = edit(document, [first, slide("x"), slide("y"), slide("c")], client=78)
 
     now = [one["id"] for one in document.content()["slides"]]
     assert (now[0], now[-1]) == (FIRST_SLIDE, kept[-1])
@@ -87,9 +103,25 @@ def test_the_list_of_slides_is_cleaned_of_doubles_and_of_what_leads_nowhere() ->
 def test_one_client_may_go_on() -> None:
     document = Document(initial("0"))
     for name in "ab":
-        update = rewrite(document, [slide(name)], client=5, new_id=new_ids(name))
-        assert document.apply([update])[0].verdict is Verdict.CHANGED
+        updates = rewrite(document, [slide(name)], client=5, new_id=new_ids(name))
+        assert document.apply(updates)[0].verdict is Verdict.CHANGED
     assert shown(document) == [["b"]]
+
+
+def test_a_large_board_comes_in_packets_and_is_seen_when_the_last_is_there() -> None:
+    document = Document(initial("0"))
+    large = [slide(*(f"{letter * 900}{number}" for number in range(60))) for letter in "abc"]
+    updates = edit(document, large)
+    assert len(updates) == 6
+    assert all(len(update) <= edits.MAX_PART for update in updates)
+    for update in updates:
+        encode(Update("$" + "d" * 43, update))
+
+
+def test_what_does_not_fit_into_the_document_is_not_written() -> None:
+    document = Document(initial("0"), max_bytes=1000)
+    with pytest.raises(InvalidUpdate, match="too large"):
+        rewrite(document, [slide("a" * 900)], client=5, new_id=new_ids())
 
 
 def test_locked_slides_that_would_go_are_named() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from pycrdt import Map
 
-from bot.whiteboard.document import Document, Verdict
+from bot.whiteboard.document import Document
 from bot.whiteboard.schema import check_field
+from bot.whiteboard.verdict import Verdict
 from tests.unit.whiteboard.people import Person, verdicts
 
 

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from bot.whiteboard.document import Document, Verdict
+from bot.whiteboard.document import Document
 from bot.whiteboard.message import Update, decode
 from bot.whiteboard.nwb import export_nwb, images
+from bot.whiteboard.verdict import Verdict
 from tests.unit.whiteboard.people import loaded
 from tests.unit.whiteboard.recorded import exported, files_of, packets, snapshots
 

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from bot.errors import InvalidUpdate
 from bot.whiteboard import replica as module
 from bot.whiteboard.content import plain, whole
-from bot.whiteboard.document import Document, Verdict, initial
+from bot.whiteboard.document import Document
 from bot.whiteboard.item import ANY, ARRAY, DELETED, GC, MAP, SKIP, STRING, TYPE
 from bot.whiteboard.replica import Replica
 from bot.whiteboard.schema import check_document
 from bot.whiteboard.update import merge_updates, read_update, write_update
+from bot.whiteboard.verdict import Verdict
+from bot.whiteboard.versions import initial
 from tests.unit.whiteboard.craft import (
     ONE,
     TRUE,

@@ -1,0 +1,28 @@
+"""Versions of documents, and the bytes they begin with."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+VERSIONS = {
+    "0": "AQYAACcBATAGc2xpZGVzAScAAAAVSU40aDc0c3VNaUlBSzRBVk1BZGxfAScAAAEIZWxlbWVudHMB"
+    "JwAAAQplbGVtZW50SWRzACcBATAIc2xpZGVJZHMACAAABAF3FUlONGg3NHN1TWlJQUs0QVZNQWRsXwA=",
+    "1": "AQcAACcBATEGc2xpZGVzAScAAAAVSU40aDc0c3VNaUlBSzRBVk1BZGxfAScAAAEIZWxlbWVudHMB"
+    "JwAAAQplbGVtZW50SWRzACcBATEIc2xpZGVJZHMACAAABAF3FUlONGg3NHN1TWlJQUs0QVZNQWRsXycA"
+    "AAEPZnJhbWVFbGVtZW50SWRzAAA=",
+}
+"""Versions we know, with what their documents begin with."""
+VERSION = re.compile(r"0|[1-9][0-9]*")
+"""Versions there may be."""
+BEGINNING = 0
+"""The client id of the initial bytes."""
+
+
+def initial(version: str) -> bytes:
+    """Return the fixed bytes every document of a version begins with.
+
+    They are written with client id 0 and must never change: documents that begin with other bytes
+    lose their slides when they are merged. NeoBoard: `whiteboardDocumentMigrations`.
+    """
+    return base64.b64decode(VERSIONS[version])
