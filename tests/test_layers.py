@@ -142,9 +142,9 @@ def test_each_server_library_has_one_home(library: str) -> None:
             assert name_of(path).startswith(HOME[library]), f"{name_of(path)} imports {library}"
 
 
-def test_pycrdt_has_one_home() -> None:
-    users = {name_of(path) for path in MODULES if "pycrdt" in imports(path)}
-    assert all(name.startswith("bot.whiteboard.") for name in users)
+def test_pycrdt_is_for_tests() -> None:
+    """Hostile updates crash it or keep it busy for ever (bot/whiteboard/replica.py)."""
+    assert not [name_of(path) for path in MODULES if "pycrdt" in imports(path)]
 
 
 def test_every_part_is_in_the_table() -> None:

@@ -109,6 +109,8 @@ class Document:
         whole = self._whole()
         if self._foreign:
             whole = merge_updates([self._foreign, _changes(whole)])
+        if not len(self._waiting):
+            return whole
         waiting = merge_updates(one.data for one in self._waiting)
         if self._foreign or self._objection(read_update(waiting)) is None:
             return merge_updates([whole, waiting])
