@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from bot.board import Checkpoint
 from bot.errors import Refused, ServerError, Transient, UsageError
+from bot.services import Checkpoint
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind

@@ -20,7 +20,6 @@ import aiohttp
 from bot import __version__
 from bot.admission import DELAY_BY_REFRESH, Admission
 from bot.backoff import backoff
-from bot.board import Services
 from bot.config import Config
 from bot.control import Control
 from bot.errors import NotFound, ServerError, StoreError, Transient, UsageError
@@ -42,6 +41,7 @@ from bot.room import Room
 from bot.rtc import legacy
 from bot.rtc.membership import MEMBER_TYPE, Focus
 from bot.rtc.timing import Timing
+from bot.services import Services
 from bot.shared import Shared
 from bot.steering import Steering
 from bot.store.archive import Archive

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from bot import metrics
@@ -23,6 +22,7 @@ from bot.handlers.base import (
     Presented,
     SnapshotSeen,
 )
+from bot.services import Arrival, Services
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
@@ -38,91 +38,6 @@ CHECKPOINT_EVERY = 500
 """Accepted updates between two checkpoints: bounds what a start has to replay."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A message from a peer, attributed.
-
-    Attributes:
-        message: decoded.
-        sender: Matrix user id; None when no membership of the room has this LiveKit identity.
-        device: its device; None likewise.
-        ts: when it arrived, ms by the homeserver's clock.
-        raw: the packet as it came.
-    """
-
-    message: Message
-    sender: str | None
-    device: str | None
-    ts: int
-    raw: bytes
-
-
-class Checkpoint(Protocol):
-    """A document as the archive kept it."""
-
-    @property
-    def seq(self) -> int:
-        """The entry it reaches to."""
-
-    @property
-    def data(self) -> bytes:
-        """The whole document."""
-
-
-class Archive(Protocol):
-    """What a board reads from the archive."""
-
-    async def checkpoint(self, board_id: int, until_ts: int | None = None) -> Checkpoint | None:
-        """Return the latest checkpoint."""
-
-    async def save_checkpoint(self, board_id: int, seq: int, ts: int, data: bytes) -> None:
-        """Keep the whole document as it is after entry `seq`."""
-
-    def all_entries(
-        self,
-        board_id: int,
-        *,
-        after_seq: int = 0,
-        until_ts: int | None = None,
-        kinds: Collection[Kind] | None = None,
-    ) -> AsyncIterator[Entry]:
-        """Iterate over entries in order."""
-
-    async def has_snapshot(self, event_id: str) -> bool:
-        """Return whether this snapshot was merged before."""
-
-    async def saw_snapshot(
-        self, board_id: int, event_id: str, sender: str, ts: int, size: int
-    ) -> None:
-        """Remember a snapshot."""
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What boards and rooms share.
-
-    Attributes:
-        record: appends an entry without blocking; answers False when its buffer is full.
-        offer: hands an event to the lanes.
-        now_ts: ms by the homeserver's clock.
-        lacks: whether a board's recording lacks something, because the archive was full or gone.
-        committed: waits until everything recorded so far is on disk; False when that fails.
-        recording: whether anything is recorded at all.
-        cursors: whether cursors are recorded too.
-    """
-
-    archive: Archive
-    record: Callable[[Entry], bool]
-    offer: Callable[[Event], None]
-    lacks: Callable[[int], bool]
-    committed: Callable[[], Awaitable[bool]]
-    now_ts: Callable[[], int]
-    default_version: str
-    max_document: int
-    recording: bool = True
-    cursors: bool = True
 
 
 class Saving(Protocol):

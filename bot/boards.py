@@ -11,12 +11,13 @@ from typing import Any, Protocol
 
 from bot import metrics, saving, snapshots
 from bot.backoff import backoff
-from bot.board import Board, Services
+from bot.board import Board
 from bot.errors import InvalidSnapshot, ServerError, StoreError, Transient
 from bot.handlers.base import BoardFound, BoardGone, RecordingChanged
 from bot.repeating import Repeating
 from bot.roomstate import RoomState
 from bot.saving import Saving
+from bot.services import Services
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.keep import Pace
 from bot.whiteboard.message import Message, Update

@@ -12,8 +12,8 @@ from time import monotonic
 from typing import Protocol
 
 from bot import metrics
-from bot.board import Arrival
 from bot.errors import InvalidMessage
+from bot.services import Arrival
 from bot.whiteboard.message import Message, decode
 
 UNKNOWN_FOR = 4.0

@@ -16,7 +16,6 @@ from time import monotonic
 from typing import Any, Protocol
 
 from bot.admission import Claims, Places
-from bot.board import Arrival
 from bot.errors import Transient
 from bot.hearing import Hearing, Packet
 from bot.keeper import Homeserver, Keeper
@@ -25,6 +24,7 @@ from bot.roomstate import RoomState
 from bot.rtc import focus, legacy, own
 from bot.rtc.membership import WHITEBOARD, Focus, identity
 from bot.rtc.timing import Timing
+from bot.services import Arrival
 from bot.whiteboard.message import Message, Update, encode
 
 SWITCH_AFTER = 1.5

@@ -13,12 +13,12 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from bot import conversation, metrics
-from bot.board import Arrival
 from bot.boards import Boards
 from bot.commands.parser import Request, read_request
 from bot.errors import ServerError, StoreError
 from bot.roomstate import STATE_TYPES, RoomState
 from bot.rtc.membership import MEMBER_TYPE
+from bot.services import Arrival
 from bot.sessions import Sessions
 from bot.shared import Batch, Inbox, Shared
 from bot.whiteboard.board import BOARD_TYPE

@@ -16,12 +16,13 @@ from typing import Any, Protocol
 from bot import metrics
 from bot.attendance import Attendance
 from bot.backoff import backoff
-from bot.board import Arrival, Board, Services
+from bot.board import Board
 from bot.errors import InvalidMessage, ServerError, StoreError, UsageError
 from bot.handlers.base import Participant
 from bot.overview import SessionView, overview
 from bot.roomstate import RoomState
 from bot.rtc.session import next_change
+from bot.services import Arrival, Services
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.message import Message, Update
 

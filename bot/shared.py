@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bot import boards, conversation, snapshots
-from bot.board import Services
+from bot.services import Services
 from bot.sessions import Presence
 from bot.whiteboard.keep import Pace
 

@@ -14,7 +14,7 @@ MODULES = sorted(BOT.rglob("*.py"))
 CORE = {"bot", "bot.errors"}
 WHITEBOARD = {*CORE, "bot.whiteboard"}
 SHELL = {*WHITEBOARD, "bot.rtc", "bot.backoff", "bot.metrics", "bot.handlers.base"}
-ROOM = {*SHELL, "bot.commands", "bot.board", "bot.snapshots", "bot.roomstate"}
+ROOM = {*SHELL, "bot.commands", "bot.services", "bot.board", "bot.snapshots", "bot.roomstate"}
 STEERING = {
     "bot.orders",
     "bot.room",
@@ -42,9 +42,10 @@ ALLOWED: dict[str, set[str]] = {
     "bot.store": {*WHITEBOARD, "bot.store"},
     "bot.control": CORE,
     "bot.web": {*CORE, "bot.web", "bot.metrics"},
-    "bot.board": SHELL,
+    "bot.services": SHELL,
+    "bot.board": {*SHELL, "bot.services"},
     "bot.snapshots": SHELL,
-    "bot.saving": {*SHELL, "bot.board", "bot.snapshots"},
+    "bot.saving": {*SHELL, "bot.services", "bot.board", "bot.snapshots"},
     "bot.roomstate": {*SHELL, "bot.commands"},
     "bot.keeper": SHELL,
     "bot.admission": {*CORE, "bot.metrics"},
@@ -62,7 +63,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.shared": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards"},
     "bot.room": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards", "bot.shared"},
     "bot.host": {*ROOM, "bot.room", "bot.shared", "bot.invites"},
-    "bot.actions": {*WHITEBOARD, "bot.board"},
+    "bot.actions": {*WHITEBOARD, "bot.services"},
     "bot.naming": CORE,
     "bot.steering": {*ROOM, *STEERING, "bot.actions", "bot.web.server"},
     "bot.rewriting": {*WHITEBOARD, "bot.board", "bot.actions"},

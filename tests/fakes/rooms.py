@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
-from bot.board import Arrival, Board, Services
+from bot.board import Board
 from bot.errors import StoreError
 from bot.handlers.base import Event
+from bot.services import Arrival, Services
 from bot.store.rows import BoardRow, Checkpoint, RoomRow
 from bot.whiteboard.board import BOARD_TYPE, BoardKey
 from bot.whiteboard.entry import Entry, Kind

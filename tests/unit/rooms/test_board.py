@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from bot import board as module
-from bot.board import Arrival, Board
+from bot.board import Board
 from bot.errors import InvalidUpdate, StoreError, Transient, UsageError
 from bot.handlers.base import CursorMoved, DocumentUpdate, Event, Focused, Presented, SnapshotSeen
+from bot.services import Arrival
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal, Update

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from bot import changes
-from bot.board import Arrival, Board
+from bot.board import Board
 from bot.changes import Changed, Order, Place, Tools
 from bot.errors import InvalidNwb, Transient, UsageError
 from bot.handlers.base import Event
+from bot.services import Arrival
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.comparison import Counts, Difference
 from bot.whiteboard.document import Document, initial

@@ -7,8 +7,8 @@ from time import monotonic
 import pytest
 
 from bot import hearing, metrics
-from bot.board import Arrival
 from bot.hearing import Hearing
+from bot.services import Arrival
 from bot.whiteboard.message import FocusOn, encode
 from tests.fakes.rooms import ALICE, NOW
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from bot import metrics, sessions
-from bot.board import Arrival, Board
+from bot.board import Board
 from bot.errors import Transient, UsageError
 from bot.handlers.base import DocumentUpdate, Event, Focused, Participant, SessionChanged
 from bot.roomstate import RoomState
+from bot.services import Arrival
 from bot.sessions import Sessions
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.message import FocusOn, Message, Update
