@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.logs": CORE,
     "bot.handlers": {*WHITEBOARD, *SETTINGS, "bot.handlers", "bot.metrics", "bot.backoff"},
     "bot.matrix": {*CORE, "bot.matrix", "bot.backoff"},
-    "bot.livekit": {*CORE, "bot.livekit", "bot.backoff"},
+    "bot.livekit": {*CORE, "bot.livekit", "bot.backoff", "bot.metrics"},
     "bot.store": {*WHITEBOARD, "bot.store"},
     "bot.control": CORE,
     "bot.web": {*CORE, "bot.web", "bot.metrics"},

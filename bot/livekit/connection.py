@@ -26,6 +26,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import Protocol
 
+from bot import metrics
 from bot.backoff import backoff
 from bot.errors import AuthLost, ServerError, Transient, UsageError
 from bot.livekit import native
@@ -135,6 +136,7 @@ class Connection:
         self._published_at = float("-inf")
         self._keeping: asyncio.Task[None] | None = None
         self._closing = False
+        self._counted: State | None = None  # as what, in the metrics
 
     @property
     def connected(self) -> bool:
@@ -290,4 +292,9 @@ class Connection:
 
     def _enter(self, state: State, reason: str = "") -> None:
         self.state = state
+        if self._counted is not None:
+            metrics.CONNECTIONS.labels(self._counted.value).dec()
+        self._counted = None if state is State.CLOSED else state
+        if self._counted is not None:
+            metrics.CONNECTIONS.labels(state.value).inc()
         self._on_state(state, reason)
