@@ -26,6 +26,9 @@ from bot.services import Arrival, Services
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.message import Message, Update
 
+MAX_HELD = 1_000
+"""Messages kept for a board whose document is being loaded, each of up to 64 kB."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -106,6 +109,7 @@ class Sessions:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._attendance = Attendance(state.room_id, services.offer)
+        self._held: dict[BoardKey, list[Arrival]] = {}
         self._quiet_since: float | None = None
         self._one = asyncio.Lock()  # the Room's batches and its looks both call in
         self._keys = {"room": state.room_id}
@@ -251,18 +255,31 @@ class Sessions:
             boards[board.key] = board
             routed.setdefault(board.key, []).append(arrival)
         for key, mine in routed.items():
-            if boards[key].loaded:
+            if boards[key].loaded and key not in self._held:
                 boards[key].ingest(mine)
             else:
-                self._tasks.create_task(self._ingest_later(boards[key], mine))
+                self._hold(boards[key], mine)
 
-    async def _ingest_later(self, board: Board, arrivals: Sequence[Arrival]) -> None:
+    def _hold(self, board: Board, arrivals: Sequence[Arrival]) -> None:
+        """Keep messages, in order, until their board is loaded; not without a bound."""
+        held = self._held.setdefault(board.key, [])
+        if not held:
+            self._tasks.create_task(self._ingest_later(board, held))
+        for arrival in arrivals:
+            if len(held) < MAX_HELD:
+                held.append(arrival)
+            else:  # the document heals from the next snapshot
+                metrics.PACKETS.labels("too_many").inc()
+
+    async def _ingest_later(self, board: Board, held: Sequence[Arrival]) -> None:
         try:
             await board.load()
         except StoreError:
             _log.warning("messages are lost: their board could not be loaded", extra=self._keys)
         else:
-            board.ingest(arrivals)
+            board.ingest(held)
+        finally:
+            del self._held[board.key]
 
     def _board_for(self, arrival: Arrival) -> Board | None:
         """Only updates name their document; a signal belongs to the board its sender is on."""

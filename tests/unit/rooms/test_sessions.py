@@ -358,6 +358,27 @@ async def test_messages_for_a_board_that_is_not_loaded_wait_for_it() -> None:
         assert set(texts(here.boards["w1"].document)) == {"a", "b"}
 
 
+async def test_while_the_archive_hangs_messages_are_kept_in_order_and_not_without_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def dropped() -> float:
+        labels = {"reason": "too_many"}
+        return metrics.REGISTRY.get_sample_value("boardkeeper_packets_dropped_total", labels) or 0.0
+
+    monkeypatch.setattr(sessions, "MAX_HELD", 3)
+    async with place() as here:
+        before, alice = dropped(), Person(7)
+        here.archive.slow.add("checkpoint")
+        for name in "abcde":
+            here.sessions.deliver([drawn(alice.add(name))])
+        assert dropped() == before + 2
+        here.archive.go.set()
+        await until(lambda: len(here.archive.entries) == 3)
+        assert set(texts(here.boards["w1"].document)) == {"a", "b", "c"}
+        here.sessions.deliver([drawn(Person(8).add("later"))])
+        assert len(here.archive.entries) == 4
+
+
 async def test_messages_whose_board_cannot_be_loaded_cost_only_themselves(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
