@@ -168,10 +168,14 @@ class Boards:
         waits = backoff(random.random)
         while True:
             try:
-                return await self._archive.board_id(key, self._services.now_ts())
+                return await self._archive.board_id(key, self._noted_ts())
             except StoreError:
                 _log.warning("a board cannot be recorded yet", extra=self._keys)
                 await asyncio.sleep(next(waits))
+
+    def _noted_ts(self) -> int:
+        """Return the time to keep with what happens now: none while recording is paused (rule 8)."""
+        return 0 if self.paused else self._services.now_ts()
 
     async def _lose(self, board: Board) -> None:
         metrics.BOARDS.dec()
@@ -179,7 +183,7 @@ class Boards:
         await board.unload()
         now_ts = self._services.now_ts()
         try:
-            await self._archive.board_gone(board.board_id, now_ts)
+            await self._archive.board_gone(board.board_id, self._noted_ts())
         except StoreError:
             _log.warning("the end of a board could not be kept", extra=self._keys)
         self._services.offer(BoardGone(board.key, now_ts))

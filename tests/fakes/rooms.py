@@ -46,6 +46,7 @@ class MemoryArchive:
         self.checkpoints: dict[int, Checkpoint] = {}
         self.keys: dict[BoardKey, int] = {}
         self.gone: list[int] = []
+        self.times: list[int] = []  # of boards found and gone
         self.seen: dict[str, tuple[str, int]] = {}
         self.rooms: dict[str, RoomRow] = {}
         self.memberships: list[tuple[str, str]] = []
@@ -87,10 +88,12 @@ class MemoryArchive:
 
     async def board_id(self, key: BoardKey, ts: int) -> int:
         await self._do("board_id")
+        self.times.append(ts)
         return self.keys.setdefault(key, len(self.keys) + 1)
 
     async def board_gone(self, board_id: int, ts: int) -> None:
         await self._do("board_gone")
+        self.times.append(ts)
         self.gone.append(board_id)
 
     async def has_snapshot(self, event_id: str) -> bool:

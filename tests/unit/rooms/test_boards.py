@@ -420,6 +420,16 @@ async def test_a_board_that_cannot_be_read_again_resumes_later() -> None:
         await until(lambda: board.recording)
 
 
+async def test_paused_no_time_is_kept_of_boards_either() -> None:
+    async with room() as here:
+        await here.board()
+        await here.boards.pause()
+        await here.board(OTHER)
+        here.state.apply(board_event(content={}))
+        await here.boards.follow()
+        assert here.archive.times == [NOW, 0, 0]
+
+
 async def test_closing_writes_checkpoints() -> None:
     async with room() as here:
         board = await here.board()
