@@ -174,7 +174,7 @@ class Boards:
                 await asyncio.sleep(next(waits))
 
     def _noted_ts(self) -> int:
-        """Return the time to keep with what happens now: none while recording is paused (rule 8)."""
+        """Return the time to keep with what happens now: none while paused (rule 8)."""
         return 0 if self.paused else self._services.now_ts()
 
     async def _lose(self, board: Board) -> None:
