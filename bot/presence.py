@@ -130,7 +130,7 @@ class Presence:
         self._claims = Claims(setting.admission, home.room_id)
         self._keepers: dict[str, Keeper] = {}
         self._former: list[Keeper] = []  # those that gave way, and cancel what they had armed
-        self._keeper_tasks: list[asyncio.Task[None]] = []
+        self._keeper_tasks: dict[Keeper, asyncio.Task[None]] = {}
         self._link: _Link | None = None
         self._next: _Link | None = None
         self._unfocused = False  # whether it was said that there is none
@@ -232,7 +232,7 @@ class Presence:
                 for link in (self._link, self._next):
                     if link is not None:
                         await self._drop(link)
-                for task in self._keeper_tasks:
+                for task in self._keeper_tasks.values():
                     task.cancel()
         finally:
             self._claims.end()
@@ -375,6 +375,7 @@ class Presence:
         wanted = self._placed
         for whiteboard_id in wanted - self._keepers.keys():
             if self.connected:
+                self._retire()
                 self._announce(whiteboard_id)
         for whiteboard_id, keeper in self._keepers.items():
             if whiteboard_id not in wanted or not may_announce:
@@ -382,6 +383,17 @@ class Presence:
                     keeper.leave()
             elif self.connected:
                 keeper.join()
+
+    def _retire(self) -> None:
+        """Let go of boards that are left for good, so that their state keys are free again.
+
+        Only once sync has shown the leave too: a new Keeper would take it for somebody else's.
+        """
+        for whiteboard_id, keeper in list(self._keepers.items()):
+            shown = not self._home.state.under(keeper.state_key)
+            if whiteboard_id not in self._placed and self._has_left(whiteboard_id) and shown:
+                del self._keepers[whiteboard_id]
+                self._keeper_tasks.pop(keeper).cancel()
 
     def _announce(self, whiteboard_id: str) -> None:
         setting = self._setting
@@ -401,7 +413,7 @@ class Presence:
             changed=self._status_changed,
         )
         self._keepers[whiteboard_id] = keeper
-        self._keeper_tasks.append(self._tasks.create_task(keeper.run()))
+        self._keeper_tasks[keeper] = self._tasks.create_task(keeper.run())
 
     def _state_key(self, whiteboard_id: str) -> str:
         """The plain key for the first board, a suffixed one for more, or where it is not ours."""
