@@ -32,10 +32,16 @@ class Bot:
         folder: private; made when missing.
         login: the account.
         config: merged over the usual configuration, one level deep.
+        environment: added to ours, for the bot and its commands.
     """
 
     def __init__(
-        self, stack: Stack, folder: Path, login: Login, config: Mapping[str, Any] | None = None
+        self,
+        stack: Stack,
+        folder: Path,
+        login: Login,
+        config: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -44,6 +50,7 @@ class Bot:
         self.log = folder / "bot.log"
         self.user_id, self.device_id = login.user_id, DEVICE
         self.url = f"http://{HOST}:{free_port()}"
+        self.environment = environment or {}
         settings: dict[str, Any] = {
             "homeserver": {
                 "url": stack.homeserver_url,
@@ -68,6 +75,7 @@ class Bot:
                 command=[sys.executable, "-m", "bot", "run", "-c", str(self.config)],
                 folder=folder,
                 ready=lambda: answers(f"{self.url}/ready"),
+                environment=self.environment,
                 grace=15.0,
             )
         )
@@ -133,6 +141,7 @@ class Bot:
         done = subprocess.run(
             [sys.executable, "-m", "bot", name, "-c", str(self.config), *rest],
             cwd=ROOT,
+            env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
             timeout=30,
@@ -171,10 +180,14 @@ async def until(check: Callable[[], Any], seconds: float, what: str, bot: Bot | 
 
 @asynccontextmanager
 async def running_bot(
-    stack: Stack, folder: Path, name: str, config: Mapping[str, Any] | None = None
+    stack: Stack,
+    folder: Path,
+    name: str,
+    config: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Bot]:
     """Run a bot with an account of its own for the block; it is ended at its end."""
-    bot = Bot(stack, folder, await stack.user(name), config)
+    bot = Bot(stack, folder, await stack.user(name), config, environment)
     await bot.start()
     try:
         yield bot

@@ -113,11 +113,12 @@ async def meeting(
     link: Link | None = None,
     opened: bool = True,
     calls_allowed: bool = True,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Meeting]:
     """Alice with a board, the bot invited; both on the board if `opened`."""
     async with AsyncExitStack() as exits:
         bot = await exits.enter_async_context(
-            running_bot(stack, folder / "bot", name("bot"), config or QUICK)
+            running_bot(stack, folder / "bot", name("bot"), config or QUICK, environment)
         )
         alice = await exits.enter_async_context(
             person(stack, "alice", habits or Habits(announces=True), link)
