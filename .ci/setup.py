@@ -122,6 +122,13 @@ def steps() -> list[Step]:
             install=_install_browser,
             remedy="sudo apt-get install chromium",
         ),
+        Step(
+            "openssl",
+            "test",
+            done=lambda: shutil.which("openssl") is not None,
+            install=lambda progress: _apt(progress, "openssl"),
+            remedy="sudo apt-get install openssl",
+        ),
     ]
 
 

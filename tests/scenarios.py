@@ -18,7 +18,7 @@ LEFT_OUT = "left out: "
 _ROW = re.compile(r"\| ([CFHJMSX]\d\d) \| (.*) \| (.*) \|")
 
 
-def tests() -> Mapping[str, list[str]]:
+def proofs() -> Mapping[str, list[str]]:
     """Return the tests by the scenarios that they are marked with, as `path::name`."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
@@ -59,11 +59,11 @@ def cell(names: list[str]) -> str:
 
 def main() -> None:
     """Write the tests' names into the page; reasons for none are written by hand."""
-    proofs = tests()
+    found = proofs()
 
     def row(match: re.Match[str]) -> str:
         scenario, text, before = match.groups()
-        names = proofs.get(scenario)
+        names = found.get(scenario)
         return f"| {scenario} | {text} | {cell(names) if names else before} |"
 
     PAGE.write_text(_ROW.sub(row, PAGE.read_text()))

@@ -94,6 +94,8 @@ async def sfu_get(
             content = await _bounded(answer.content)
     except TimeoutError:
         raise Transient(f"the JWT service did not answer within {seconds:g} s") from None
+    except aiohttp.ClientSSLError:  # also a ValueError, as the next one
+        raise Transient("the certificate of the JWT service is not trusted") from None
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError):
         raise NotFound("the address of the JWT service is not valid") from None
     except (aiohttp.ClientError, OSError) as error:

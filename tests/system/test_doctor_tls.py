@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 from tests.stack.ports import HOST, free_port
 from tests.stack.stack import Stack
@@ -107,3 +111,40 @@ async def test_a_certificate_that_has_expired(stack: Stack, tmp_path: Path) -> N
     report = await behind(stack, tmp_path, pem, SSL_CERT_FILE=str(pem))
     assert report.code == 1
     assert report.has("✗ broken", "TLS", "certificate has expired", "→ renew the certificate")
+
+
+ASK = """
+import asyncio, sys
+import aiohttp
+from bot.errors import ServerError
+from bot.livekit.auth import sfu_get
+
+async def main():
+    async with aiohttp.ClientSession() as http:
+        try:
+            await sfu_get(http, sys.argv[1], "!r", {"access_token": "t"}, "DEV")
+        except ServerError as error:
+            print(type(error).__name__)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.scenario("J13")
+async def test_a_jwt_service_nobody_knows_is_not_talked_to_unless_configured(
+    stack: Stack, tmp_path: Path
+) -> None:
+    pem = certificate(tmp_path, "own")
+
+    async def asked(url: str, **environ: str) -> str:
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", ASK, url),
+            env={**os.environ, **environ},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        return (await program.communicate())[0].decode().strip()
+
+    # Any server does: what answers here is Synapse, which has no such endpoint.
+    async with encrypted(stack, pem) as url:
+        assert await asked(url) == "Transient"
+        assert await asked(url, SSL_CERT_FILE=str(pem)) == "NotFound"
