@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Protocol
 
-from bot import actions
-from bot.commands.parser import Command, Request, allowed
+from bot import actions, metrics
+from bot.commands.bucket import Bucket
+from bot.commands.parser import Command, Request, allowed, is_question
 from bot.commands.texts import say
 from bot.errors import ServerError, StoreError
 
@@ -41,6 +43,8 @@ class Conversation:
         languages: each sentence is said in each of them.
         prefix: what commands begin with.
         power: who may give them.
+        answers: how many more it gives now, whoever asks; what it says of itself is not counted.
+        turn: held while it answers, so that answers come in the order of the questions.
     """
 
     homeserver: Homeserver
@@ -48,6 +52,19 @@ class Conversation:
     languages: Sequence[str]
     prefix: str
     power: int
+    answers: Bucket = field(default_factory=Bucket)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def is_order(self, request: Request, power: int) -> bool:
+        """Return whether somebody with this power wants something changed and may have it."""
+        return allowed(request, power, self.power) and not is_question(request)
+
+    def may_answer(self) -> bool:
+        """Take one of the answers that are left; what finds none is counted."""
+        if self.answers.take(monotonic()):
+            return True
+        metrics.REFUSED_EVENTS.labels("command").inc()
+        return False
 
     async def say(self, name: str, **values: object) -> bool:
         """Say a sentence of `commands.texts`; a failure is logged, never raised.
@@ -76,14 +93,17 @@ class Conversation:
             # It holds until the next start: whoever asked has to know.
             await self.say("archive_failing")
 
+    async def answer_in_turn(self, request: Request, power: int, room: Acts) -> None:
+        """Answer after what was asked before."""
+        async with self.turn:
+            await self.answer(request, power, room)
+
     async def _obey(self, request: Request, room: Acts) -> None:
         match request.command:
             case Command.PAUSE:
-                if not await actions.pause(room):
-                    await self.say("unchanged")
+                await self._done(changed=await actions.pause(room))
             case Command.RESUME:
-                if not await actions.resume(room):
-                    await self.say("unchanged")
+                await self._done(changed=await actions.resume(room))
             case Command.LEAVE:
                 await actions.leave(room)
             case Command.STATUS:
@@ -96,3 +116,8 @@ class Conversation:
                 )
             case _:
                 await self.say("help")
+
+    async def _done(self, *, changed: bool) -> None:
+        """What has changed people have been told (rule 8); that nothing has is an answer."""
+        if not changed and self.may_answer():
+            await self.say("unchanged")

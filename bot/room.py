@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from bot import conversation, metrics
+from bot import conversation
 from bot.boards import Boards
 from bot.commands.parser import Request, read_request
 from bot.errors import ServerError, StoreError
@@ -66,7 +66,6 @@ class Room:
         self._due = False  # whether sessions are to be looked at without a batch
         self._said: set[str] = set()  # what is said once until it has changed
         self._met = False
-        self._talking: asyncio.Task[None] | None = None
         self._named = ("", "")  # as the archive has it
         self._acting = asyncio.Lock()  # people in the room and the operator may command at once
         self._keys = {"room": room_id}
@@ -245,7 +244,8 @@ class Room:
         kind = event.get("type")
         if kind == "m.room.message":
             request = read_request(event, self._shared.prefix)
-            if request is not None and request.sender != self._shared.own_user:
+            sent_away = self.ended.is_set()  # by an order in the same batch
+            if request and not sent_away and request.sender != self._shared.own_user:
                 await self._answer(request)
         elif kind == "m.room.redaction":
             await self._redact(event)
@@ -253,16 +253,12 @@ class Room:
             await self.boards.take(event)
 
     async def _answer(self, request: Request) -> None:
-        """Obey those who may command, in order; talk with the others beside, one at a time."""
-        power = self.state.power(request.sender)
-        talk = self._conversation.answer(request, power, self)
-        if power >= self._shared.power:
-            await talk
-        elif self._talking is None or self._talking.done():
-            self._talking = self._tasks.create_task(talk)
-        else:
-            talk.close()
-            metrics.REFUSED_EVENTS.labels("command").inc()
+        """Obey orders at once, every one; answer questions beside, in turn and not too often."""
+        talk, power = self._conversation, self.state.power(request.sender)
+        if talk.is_order(request, power):
+            await talk.answer(request, power, self)
+        elif talk.may_answer():
+            self._tasks.create_task(talk.answer_in_turn(request, power, self))
 
     async def _redact(self, event: Mapping[str, Any]) -> None:
         for key in self.state.redact(event):

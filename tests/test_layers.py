@@ -59,7 +59,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.overview": {*CORE, "bot.roomstate", "bot.rtc", "bot.whiteboard"},
     "bot.attendance": {*SHELL, "bot.overview"},
     "bot.sessions": {*ROOM, "bot.overview", "bot.attendance"},
-    "bot.conversation": {*CORE, "bot.commands", "bot.actions"},
+    "bot.conversation": {*CORE, "bot.commands", "bot.actions", "bot.metrics"},
     "bot.shared": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards"},
     "bot.room": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards", "bot.shared"},
     "bot.host": {*ROOM, "bot.room", "bot.shared", "bot.invites"},

@@ -80,4 +80,9 @@ def power_of(user_id: str, power_levels: Mapping[str, Any], creators: frozenset[
 
 def allowed(request: Request, power: int, needed: int) -> bool:
     """Return whether somebody with this power may give this command."""
-    return request.command is None or request.command in OPEN or power >= needed
+    return is_question(request) or power >= needed
+
+
+def is_question(request: Request) -> bool:
+    """Return whether nothing changes by it: the answer is all there is to it."""
+    return request.command is None or request.command in OPEN

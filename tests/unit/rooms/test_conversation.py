@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from bot.commands.bucket import BURST, EVERY
 from bot.commands.parser import Command, Request
 from bot.conversation import Conversation
 from bot.errors import Forbidden, StoreError
@@ -88,3 +91,55 @@ async def test_a_notice_that_cannot_be_sent_raises_nothing() -> None:
     talk = Conversation(server, ROOM, ("en",), "!board", 50)
     assert not await talk.say("help")
     assert await talk.say("help")
+
+
+async def test_answers_get_few_when_many_are_asked_for_but_every_order_is_obeyed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, acts = Server(), Acts()
+    acts.talk = talk = Conversation(server, ROOM, ("en",), "!board", 50)
+    monkeypatch.setattr("bot.conversation.monotonic", lambda: 7.0)
+    acts.changes = False
+    for _ in range(50):
+        await talk.answer(Request(ALICE, Command.PAUSE), 50, acts)
+    assert acts.did == ["pause"] * 50
+    assert len(server.notices) == BURST
+    assert not talk.may_answer()
+    acts.changes = True
+    await talk.answer(Request(ALICE, Command.RESUME), 50, acts)
+    assert server.notices[BURST:] == ["Recording goes on."]  # people always know whether it does
+    monkeypatch.setattr("bot.conversation.monotonic", lambda: 7.0 + EVERY)
+    assert [talk.may_answer() for _ in range(2)] == [True, False]
+
+
+async def test_answers_come_in_the_order_of_the_questions() -> None:
+    server, acts = Server(), Acts()
+    talk = Conversation(server, ROOM, ("en",), "!board", 50)
+    server.slow.add("send_notice")
+    asked = [Command.STATUS, Command.PAUSE, Command.HELP]
+    async with asyncio.TaskGroup() as tasks:
+        for command in asked:
+            tasks.create_task(talk.answer_in_turn(Request(ALICE, command), 0, acts))
+        await asyncio.sleep(0.001)
+        assert server.calls["send_notice"] == 1
+        server.go.set()
+    assert [notice.split()[0] for notice in server.notices] == ["I", "Only", "“!board"]
+    assert acts.did == []
+
+
+@pytest.mark.parametrize(
+    ("command", "power", "order"),
+    [
+        (Command.PAUSE, 50, True),
+        (Command.RESUME, 100, True),
+        (Command.LEAVE, 50, True),
+        (Command.LEAVE, 49, False),
+        (Command.STATUS, 100, False),
+        (None, 100, False),
+    ],
+)
+def test_an_order_is_what_changes_something_and_may(
+    command: Command | None, power: int, *, order: bool
+) -> None:
+    talk = Conversation(Server(), ROOM, ("en",), "!board", 50)
+    assert talk.is_order(Request(ALICE, command), power) is order
