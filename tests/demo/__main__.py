@@ -12,6 +12,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -31,48 +32,67 @@ SESSION = ROOT / "tests" / "data" / "neoboard-session" / "slides"
 FOLDER = ROOT / "build" / "demo"
 SPEED = 3.0
 LONGEST_PAUSE = 0.8
-"""Seconds: the recorded people thought longer."""
+"""Seconds, at this speed: the recorded people thought longer."""
 
 console = Console(highlight=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """How the demo is to be.
+
+    Attributes:
+        folder: for servers, bot and export; `servers` and `bot` in it are made anew.
+        speed: of the replay; pauses are shortened likewise.
+        keep: whether all of it is left running at the end.
+    """
+
+    folder: Path
+    speed: float
+    keep: bool
 
 
 def main() -> None:
     """Run the demo; Ctrl-C ends everything."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave all of it running at the end")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where everything goes")
+    parser.add_argument("--speed", type=float, default=SPEED, help="of the replay")
     options = parser.parse_args()
     with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(_until_interrupted(keep=options.keep))
+        asyncio.run(_until_interrupted(Demo(options.folder.resolve(), options.speed, options.keep)))
 
 
-async def _until_interrupted(*, keep: bool) -> None:
+async def _until_interrupted(demo: Demo) -> None:
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
-        await _demo(keep=keep)
+        await _run(demo)
     except asyncio.CancelledError:
         console.print("\nEnded: servers, bot and people are gone.")
         raise
 
 
-async def _demo(*, keep: bool) -> None:
-    shutil.rmtree(FOLDER, ignore_errors=True)
+async def _run(demo: Demo) -> None:
+    servers, bots = demo.folder / "servers", demo.folder / "bot"
+    for left in (servers, bots):
+        shutil.rmtree(left, ignore_errors=True)
     console.rule("[bold]boardkeeper: the main job, on real servers[/]", align="left")
     async with AsyncExitStack() as exits:
         with console.status("starting Synapse, livekit-server and the JWT service …"):
-            stack = await exits.enter_async_context(Stack.start(FOLDER / "servers"))
+            stack = await exits.enter_async_context(Stack.start(servers))
         console.print("✓ Synapse, livekit-server and the JWT service run", style="green")
         logins = {who: await stack.user(who) for who in ("alice", "bob")}
         with console.status("starting the bot …"):
-            bot = await exits.enter_async_context(running_bot(stack, FOLDER / "bot", "boardkeeper"))
+            bot = await exits.enter_async_context(running_bot(stack, bots, "boardkeeper"))
         console.print("✓ the bot runs (SQLite, one data folder)", style="green")
         people = await exits.enter_async_context(_people(stack, logins))
         board = await _meet(people, bot)
-        await _play(people, bot)
-        await _report(bot, board, keep=keep)
-        if keep:
+        await _play(people, bot, demo.speed)
+        await _report(bot, board, demo)
+        if demo.keep:
             _say_where(stack, bot, board, logins)
             await asyncio.Event().wait()
 
@@ -103,14 +123,15 @@ async def _meet(people: dict[str, NeoBoard], bot: Bot) -> Board:
     return board
 
 
-async def _play(people: dict[str, NeoBoard], bot: Bot) -> None:
+async def _play(people: dict[str, NeoBoard], bot: Bot, speed: float) -> None:
     with Live(View(bot), console=console, refresh_per_second=5):
-        await Replay(SESSION).play(people, speed=SPEED, longest_pause=LONGEST_PAUSE)
+        pause = LONGEST_PAUSE * SPEED / speed
+        await Replay(SESSION).play(people, speed=speed, longest_pause=pause)
         await asyncio.sleep(1.0)  # the last packets, the next commit
 
 
-async def _report(bot: Bot, board: Board, *, keep: bool) -> None:
-    output = FOLDER / "board.nwb"
+async def _report(bot: Bot, board: Board, demo: Demo) -> None:
+    output = demo.folder / "board.nwb"
     said = await asyncio.to_thread(bot.command, "export", board.room_id, "-o", str(output))
     what = said.strip().removeprefix(f"{output}: ")
     console.print(f"\n✓ exported as .nwb: {what}", style="green")
@@ -129,7 +150,7 @@ async def _report(bot: Bot, board: Board, *, keep: bool) -> None:
         f"\n  .venv/bin/boardkeeper export 1 -c {config} -o then.nwb --at '15s ago'"
         "\n  open board.nwb in NeoBoard (its menu: Import)"
     )
-    if not keep:
+    if not demo.keep:
         console.print("  make demo KEEP=1     everything stays up, with addresses and logins")
 
 
@@ -147,7 +168,7 @@ def _say_where(stack: Stack, bot: Bot, board: Board, logins: dict[str, Login]) -
 
 
 def _short(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 if __name__ == "__main__":
