@@ -5,7 +5,8 @@ account. Beyond what the limits carry every membership would flicker, so further
 another one is left, unless the operator has chosen longer intervals (`rtc.stretch`).
 
 Limits are read and probed at the start (`matrix.probe`), and learned: restarts that are refused
-again and again close admission at what stands. What is on is never put off.
+again and again close admission. What is on is never put off; should it be more than the rate
+carries, its intervals grow, as far as its delay allows.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf, log2
 from typing import Protocol
 
@@ -29,10 +30,12 @@ delay, and need their share of the restarts."""
 DELAY_BY_REFRESH = 3.6
 """Of the delay to the interval, when that is stretched: as 18 s to 5 s."""
 AGAIN_AND_AGAIN = 5
-"""Refused restarts within `WINDOW` that close admission; single ones happen when many join."""
+"""Refused restarts within `WINDOW` that mean something; single ones happen when many join."""
 WINDOW = 20.0
+UNTOLD = 1.0
+"""Seconds for one restart where the server refuses one and does not say when to come back."""
 CLOSED_FOR = 600.0
-"""Seconds after the last of them until more boards are tried again."""
+"""Seconds after the homeserver took no more delayed events until more boards are tried again."""
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +120,8 @@ class Admission:
         self._limits = Limits()
         self._on: set[Place] = set()
         self._waiting: dict[Place, None] = {}
-        self._refused: deque[float] = deque(maxlen=AGAIN_AND_AGAIN)
+        self._refused: deque[tuple[float, float]] = deque(maxlen=AGAIN_AND_AGAIN)
+        self._tried = False
         self._closed_at = inf
         self._closed_until = -inf
         self._show()
@@ -136,6 +140,8 @@ class Admission:
     def capacity(self) -> float:
         """How many boards may be on; infinite when nothing limits them."""
         most = capacity(self._limits, self._refresh, self._wished, stretch=self._stretch)
+        if self._tried:  # and found too much, whatever the operator thought
+            most = min(most, capacity(self._limits, self._refresh, None, stretch=self._stretch))
         return min(most, self._closed_at) if self._clock() < self._closed_until else most
 
     @property
@@ -151,9 +157,12 @@ class Admission:
     @property
     def refresh(self) -> float:
         """The interval (s) between two restarts of each membership."""
-        if not self._stretch:
+        if self._stretch:
+            return stretched(self._limits, self._refresh, len(self._on))
+        if len(self._on) <= boards_by_rate(self._limits, self._refresh):
             return self._refresh
-        return stretched(self._limits, self._refresh, len(self._on))
+        # More are on than the rate carries: it was learned too late, or a number was configured.
+        return max(self._refresh, len(self._on) / (self._limits.per_second * SHARE))
 
     def learned(self, limits: Limits) -> None:
         """Take what the homeserver allows."""
@@ -203,25 +212,44 @@ class Admission:
         if self.refresh != before:
             self._changed()
 
-    def restart_refused(self) -> None:
-        """Hear that a restart was one too many for the homeserver."""
+    def restart_refused(self, hint: float | None) -> None:
+        """Hear that a restart was one too many for the homeserver.
+
+        Args:
+            hint: seconds until another one fits, as exactly as it says; None when it does not.
+        """
         now = self._clock()
-        self._refused.append(now)
-        often = len(self._refused) == AGAIN_AND_AGAIN and now - self._refused[0] <= WINDOW
-        # What was probed stays: many that join at once are refused at first.
-        probed = boards_by_rate(self._limits, self._refresh)
-        if often and (probed == inf or len(self._on) > probed):
-            self._close("restarts are refused again and again: no further boards for now")
+        self._refused.append((now, UNTOLD if hint is None else hint))
+        if len(self._refused) == AGAIN_AND_AGAIN and now - self._refused[0][0] <= WINDOW:
+            longest = max(hint for _, hint in self._refused)
+            self._refused.clear()
+            self._slow_down(replace(self._limits, per_second=1 / max(longest, 0.001)))
+
+    def _slow_down(self, limits: Limits) -> None:
+        """Admit no more than the rate carries; what is on keeps its place, at longer intervals.
+
+        Else restarts would be refused at random, and one membership after the other would go.
+        Where no more are on than that, refusals mean nothing: many have joined at once.
+        """
+        slower = limits.per_second < self._limits.per_second
+        if slower and len(self._on) > boards_by_rate(limits, self._refresh):
+            self._limits = limits
+            self._tried = True
+            _log.warning(
+                "restarts are refused again and again: no further boards, longer intervals",
+                extra={"boards": len(self._on), "refresh": round(self.refresh, 1)},
+            )
+            self._show()
+            self._changed()
 
     def schedule_refused(self) -> None:
         """Hear that the homeserver holds as many delayed events of ours as it takes."""
-        self._close("the homeserver takes no more delayed events: no further boards for now")
-
-    def _close(self, why: str) -> None:
-        """Admit no more than there are, for a while."""
         now = self._clock()
         if now >= self._closed_until:
-            _log.warning(why, extra={"boards": len(self._on)})
+            _log.warning(
+                "the homeserver takes no more delayed events: no further boards for now",
+                extra={"boards": len(self._on)},
+            )
             self._closed_at = len(self._on)
         self._closed_until = now + CLOSED_FOR
         self._show()

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 class Homeserver(Protocol):
     """What is needed of it."""
 
-    restart_refused: Callable[[], None] | None
+    restart_refused: Callable[[float | None], None] | None
     schedule_refused: Callable[[], None] | None
 
     async def restart_delayed(self, delay_id: str) -> None:

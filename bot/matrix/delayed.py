@@ -7,7 +7,7 @@ its event: whoever knows it may send or cancel it; it never stands in a log or a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,12 +63,13 @@ class Delayed:
     They try once, except `delayed_support`: the keeper of a membership decides what comes next.
 
     Attributes:
-        restart_refused: told of each restart that was one too many for the homeserver.
+        restart_refused: told of each restart that was one too many for the homeserver, and how
+            many seconds it should wait, as exactly as the homeserver says.
         schedule_refused: told when it holds as many delayed events as it takes.
     """
 
     transport: Transport
-    restart_refused: Callable[[], None] | None = None
+    restart_refused: Callable[[float | None], None] | None = None
     schedule_refused: Callable[[], None] | None = None
     _action_in_body = False
 
@@ -115,15 +116,18 @@ class Delayed:
         """
         path = Path.v3.rooms[room_id].state[event_type][state_key]
         try:
-            with _telling(TooManyDelayed, self.schedule_refused):
-                reply = await self.transport.ask(
-                    "schedule state",
-                    Method.PUT,
-                    path,
-                    body=content,
-                    query={f"{_MSC}.delay": str(delay_ms)},
-                    seconds=timeout,
-                )
+            reply = await self.transport.ask(
+                "schedule state",
+                Method.PUT,
+                path,
+                body=content,
+                query={f"{_MSC}.delay": str(delay_ms)},
+                seconds=timeout,
+            )
+        except TooManyDelayed:
+            if self.schedule_refused is not None:
+                self.schedule_refused()
+            raise
         except (DelayTooLarge, Forbidden) as error:
             raise await self._explained(error, delay_ms, timeout) from None
         if "event_id" in reply:
@@ -151,8 +155,12 @@ class Delayed:
 
     async def restart_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:
         """Start a delayed event's time anew; NotFound when it was sent or cancelled."""
-        with _telling(RateLimited, self.restart_refused):
+        try:
             await self._manage(delay_id, "restart", timeout)
+        except RateLimited as error:
+            if self.restart_refused is not None:
+                self.restart_refused(error.exact)
+            raise
 
     async def send_delayed(self, delay_id: str, *, timeout: float = ONE_CALL) -> None:
         """Have a delayed event sent now; NotFound when it was sent or cancelled."""
@@ -192,17 +200,6 @@ class Delayed:
         await self.transport.ask(
             f"{action} delayed event", Method.POST, path, body=body, seconds=seconds
         )
-
-
-@contextlib.contextmanager
-def _telling(kind: type[ServerError], hear: Callable[[], None] | None) -> Iterator[None]:
-    """Tell somebody of an error of this kind on its way."""
-    try:
-        yield
-    except kind:
-        if hear is not None:
-            hear()
-        raise
 
 
 def _read(raw: Any) -> DelayedEvent | None:

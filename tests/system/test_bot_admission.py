@@ -21,11 +21,14 @@ from tests.stack.bot import Bot, until
 from tests.stack.client import events
 from tests.stack.client.events import MEMBER
 from tests.stack.stack import Options, Stack
+from tests.system.people import logged
 
 CARRIED = 4
 WATCHED = 20.0
 """Seconds: with one board too many, restarts would be refused from the first on."""
 LIMITED = Options(synapse={"rc_delayed_event_mgmt": {"per_second": 5, "burst_count": 5}})
+SLOWER = "restarts are refused again and again: no further boards, longer intervals"
+WAITS = "the homeserver's limits carry no more boards: this one has to wait"
 CONFIG: Mapping[str, Any] = {
     "rtc": {"refresh": "1s", "delay": "4s"},
     "presence": {"linger": "0s"},
@@ -134,4 +137,21 @@ async def test_stretched_intervals_carry_more(tmp_path: Path) -> None:
         await people.bot_on(2 * CARRIED, 40, bot)
         await asyncio.sleep(WATCHED)
         assert len(on(people)) == 2 * CARRIED
+        assert lost(people) == 0
+
+
+@pytest.mark.scenario("M48")
+async def test_a_limit_that_only_shows_in_the_long_run_slows_down_what_stands(
+    tmp_path: Path,
+) -> None:
+    """A burst that no probe finds: by then there are more boards than the rate carries."""
+    hidden = Options(synapse={"rc_delayed_event_mgmt": {"per_second": 1, "burst_count": 26}})
+    async with boards(tmp_path, 7, hidden, {**CONFIG, "rtc": {}}) as (people, bot):
+        await people.bot_on(7, 40, bot)
+        await until(lambda: logged(bot, SLOWER), 40, "admission stays open", bot)
+        await people.make_boards(bot, 1)
+        await people.enter()
+        await until(lambda: logged(bot, WAITS), 15, "the eighth is not refused", bot)
+        await asyncio.sleep(WATCHED)
+        assert len(on(people)) == 7
         assert lost(people) == 0

@@ -55,10 +55,12 @@ class Desk:
     def claim(self, *rooms: str) -> list[bool]:
         return [self.admission.claim(room, "w") for room in rooms]
 
-    def refuse(self, times: int = AGAIN_AND_AGAIN, every: float = 1.0) -> None:
+    def refuse(
+        self, times: int = AGAIN_AND_AGAIN, every: float = 1.0, hint: float | None = 1.0
+    ) -> None:
         for _ in range(times):
             self.now += every
-            self.admission.restart_refused()
+            self.admission.restart_refused(hint)
 
 
 @pytest.mark.parametrize(
@@ -115,27 +117,39 @@ def test_several_boards_of_a_room_count_each() -> None:
     assert desk.admission.claim("a", "4")
 
 
-def test_restarts_refused_again_and_again_close_admission_at_what_stands() -> None:
+def test_restarts_refused_again_and_again_close_admission_and_slow_down_what_stands() -> None:
     desk = Desk(EXEMPT)
-    desk.claim("a", "b")
-    desk.refuse(AGAIN_AND_AGAIN - 1)
-    assert desk.claim("c") == [True]
+    desk.claim(*"abcdefgh")
+    desk.refuse(AGAIN_AND_AGAIN - 1, hint=0.8)
+    assert (desk.admission.refresh, desk.changes) == (5, 0)
+    assert desk.claim("i") == [True]
     desk.refuse(1)
-    assert desk.claim("d") == [False]
-    desk.admission.release("a", "w")
-    assert desk.claim("d") == [True]
-    desk.now += CLOSED_FOR
-    assert desk.claim("e") == [True]
+    assert desk.claim("j") == [False]
+    assert desk.claim(*"abcdefghi") == [True] * 9
+    assert (round(desk.admission.refresh, 3), desk.changes) == (9 * 1.25, 1)
+    for room in "abcde":
+        desk.admission.release(room, "w")
+    assert (desk.admission.refresh, desk.changes) == (5, 6)
+    assert desk.claim("j") == [False]
+    desk.admission.release("f", "w")
+    assert desk.claim("j", "k") == [True, False]
 
 
-def test_it_stays_closed_as_long_as_restarts_are_refused() -> None:
+def test_what_is_learned_counts_more_than_the_operators_number() -> None:
+    desk = Desk(EXEMPT, wished=20)
+    desk.claim(*"abcdefgh")
+    desk.refuse(hint=None)
+    assert desk.admission.capacity == 4
+
+
+def test_it_is_learned_once() -> None:
     desk = Desk(EXEMPT)
-    desk.claim("a")
-    desk.refuse()
-    desk.now += CLOSED_FOR - 1
-    desk.refuse(every=0.1)
-    desk.now += 2
-    assert desk.claim("b") == [False]
+    desk.claim(*"abcdefgh")
+    desk.refuse(4 * AGAIN_AND_AGAIN)
+    assert desk.changes == 1
+    desk.refuse(hint=2.0)
+    assert desk.changes == 2
+    assert desk.admission.refresh == 20
 
 
 def test_single_refusals_mean_nothing() -> None:
@@ -152,11 +166,17 @@ def test_what_was_probed_is_believed_more_than_refusals_while_many_join() -> Non
     assert desk.claim("c", "d", "e") == [True, True, False]
 
 
-def test_too_many_delayed_events_close_admission() -> None:
+def test_too_many_delayed_events_close_admission_for_a_while() -> None:
     desk = Desk(Limits())
     desk.claim("a", "b")
     desk.admission.schedule_refused()
     assert desk.claim("c") == [False]
+    desk.now += CLOSED_FOR - 1
+    desk.admission.schedule_refused()
+    desk.now += 2
+    assert desk.claim("c") == [False]
+    desk.now += CLOSED_FOR
+    assert desk.claim("c") == [True]
 
 
 def test_stretched_intervals() -> None:

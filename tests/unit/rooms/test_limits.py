@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 
 import pytest
 
@@ -15,7 +14,7 @@ from bot.limits import PROBES, learn_limits
 class Server:
     """Answers restarts with errors, in turn; the last one stays."""
 
-    restart_refused: Callable[[], None] | None = None
+    restart_refused: Callable[[float | None], None] | None = None
     schedule_refused: Callable[[], None] | None = None
 
     def __init__(self, *errors: ServerError) -> None:
@@ -53,11 +52,11 @@ async def test_nothing_is_tried_where_the_operator_knows() -> None:
 async def test_refusals_from_now_on_are_heard() -> None:
     made, server = admission(), Server(NotFound("none"))
     await learn_limits(server, made, None, probe=True)
-    assert made.capacity == inf
     made.claim("a", "w")
+    made.claim("b", "w")
     assert server.restart_refused is not None
     for _ in range(5):
-        server.restart_refused()
+        server.restart_refused(10.0)
     assert made.capacity == 1
 
 
