@@ -12,6 +12,7 @@ import random
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from fnmatch import fnmatchcase
 from math import inf
 from time import monotonic
 
@@ -36,12 +37,13 @@ from bot.livekit.auth import Grant, api_key_grant, sfu_get
 from bot.livekit.connection import Connection, State
 from bot.matrix.client import Homeserver
 from bot.matrix.sync import Syncer
-from bot.presence import Presence, Setting
+from bot.presence import Presence
 from bot.room import Room
 from bot.rtc import legacy
 from bot.rtc.membership import MEMBER_TYPE, Focus
 from bot.rtc.timing import Timing
 from bot.services import Services
+from bot.setting import Setting
 from bot.shared import Shared
 from bot.steering import Steering
 from bot.store.archive import Archive
@@ -297,11 +299,21 @@ class App:
             delayed=lambda: self._delayed,
             own_foci=lambda: self._foci.current,
             configured_foci=[Focus(url) for url in config.rtc.foci],
+            allowed=self._allowed,
             timing=self._timing,
             sfu_grace=config.rtc.sfu_grace,
             now_ts=self._homeserver.server_ts,
             admission=self._admission,
         )
+
+    def _allowed(self, focus: Focus) -> bool:
+        """Whether to go to a LiveKit service; any member of a room may name one."""
+        if focus in self._foci.current or focus.service_url in self._config.rtc.foci:
+            return True
+        if self._config.livekit.auth == "api_key":
+            return False  # the key opens one server: elsewhere we would be announced, and not be
+        patterns = self._config.rtc.allowed_foci
+        return not patterns or any(fnmatchcase(focus.service_url, one) for one in patterns)
 
     def _timing(self) -> Timing:
         rtc, refresh = self._config.rtc, self._admission.refresh

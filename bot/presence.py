@@ -10,110 +10,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
-from bot.admission import Claims, Places
+from bot.admission import Claims
 from bot.errors import Transient
 from bot.hearing import Hearing, Packet
-from bot.keeper import Homeserver, Keeper
+from bot.keeper import Keeper
+from bot.links import Connection, Links
 from bot.newcomers import Newcomers
-from bot.roomstate import RoomState
 from bot.rtc import focus, legacy, own
 from bot.rtc.membership import WHITEBOARD, Focus, identity
-from bot.rtc.timing import Timing
-from bot.services import Arrival
+from bot.setting import Home, Setting
 from bot.whiteboard.message import Message, Update, encode
 
-SWITCH_AFTER = 1.5
-"""Seconds a different focus must stay the right one before we move: it may flap (F18)."""
 LEAVE_WITHIN = 0.9
 """Seconds the homeserver gets to take our leave; then the armed delayed leave has to do."""
 
 _log = logging.getLogger(__name__)
-
-
-class Connection(Protocol):
-    """One LiveKit room joined on one focus; reconnects by itself."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether it stands now."""
-
-    async def run(self) -> None:
-        """Connect, and reconnect, until closed."""
-
-    async def packets(self) -> Sequence[Packet]:
-        """Wait for packets and return them."""
-
-    async def publish(self, data: bytes, *, reliable: bool, to: Sequence[str] = ()) -> None:
-        """Send a packet."""
-
-    async def close(self) -> None:
-        """Disconnect."""
-
-
-class Home(Protocol):
-    """The Room a Presence is of."""
-
-    @property
-    def room_id(self) -> str:
-        """Its id."""
-
-    @property
-    def state(self) -> RoomState:
-        """What it says."""
-
-    def deliver(self, arrivals: Sequence[Arrival]) -> None:
-        """Take messages."""
-
-    def lacking(self, whiteboard_id: str) -> Message | None:
-        """Return what somebody lacks who has just come onto a board; None for nothing."""
-
-    def forbidden(self) -> None:
-        """Hear that announcing is refused."""
-
-    def full(self) -> None:
-        """Hear that a board has to wait until the homeserver's limits carry it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What all Presences share.
-
-    Attributes:
-        connect: makes a connection to a room on a focus; the callbacks are called when its state
-            changes, and when somebody comes (True) or goes.
-        delayed: whether the homeserver has delayed events.
-        own_foci: our homeserver's foci, newest known list.
-        configured_foci: the operator's, last resort.
-        timing: the durations of a new membership; each its own, so that not all renew at once.
-        sfu_grace: seconds a lost connection may take to come back before we withdraw.
-        admission: asked before a board is announced.
-    """
-
-    homeserver: Homeserver
-    own_user: str
-    own_device: str
-    connect: Callable[[str, str, Callable[[], None], Callable[[str, bool], None]], Connection]
-    delayed: Callable[[], bool]
-    own_foci: Callable[[], Sequence[Focus]]
-    configured_foci: Sequence[Focus]
-    timing: Callable[[], Timing]
-    sfu_grace: float
-    now_ts: Callable[[], int]
-    admission: Places
-
-
-@dataclass(slots=True)
-class _Link:
-    """A connection with its tasks."""
-
-    focus: Focus
-    connection: Connection
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
 class Presence:
@@ -131,22 +46,20 @@ class Presence:
         self._keepers: dict[str, Keeper] = {}
         self._former: list[Keeper] = []  # those that gave way, and cancel what they had armed
         self._keeper_tasks: dict[Keeper, asyncio.Task[None]] = {}
-        self._link: _Link | None = None
-        self._next: _Link | None = None
         self._unfocused = False  # whether it was said that there is none
-        self._switch_at: float | None = None
         self._lost_at: float | None = None
         self._hearing = Hearing(self._names, home.deliver, setting.now_ts)
         self._newcomers = Newcomers()
         self._identity = f"{setting.own_user}:{setting.own_device}"
         self._met: frozenset[str] = frozenset()
+        self._links: Links | None = None
         self._tasks: asyncio.TaskGroup
         self._keys = {"room": home.room_id}
 
     @property
     def connected(self) -> bool:
         """Whether a LiveKit connection stands."""
-        return self._link is not None and self._link.connection.connected
+        return self._links is not None and self._links.connected
 
     # -- what the Room says ------------------------------------------------------------------
 
@@ -203,9 +116,9 @@ class Presence:
         Raises:
             Transient: there is no connection, or the message is too large for it.
         """
-        if self._link is None:
+        if self._links is None:
             raise Transient("not connected")
-        await self._link.connection.publish(encode(message), reliable=isinstance(message, Update))
+        await self._links.publish(encode(message), reliable=isinstance(message, Update))
 
     async def close(self) -> None:
         """Withdraw the memberships, then disconnect."""
@@ -228,43 +141,36 @@ class Presence:
         """Take part until closed."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                await self._follow()
-                for link in (self._link, self._next):
-                    if link is not None:
-                        await self._drop(link)
+                self._links = Links(self._connect, self._received, self._tasks)
+                await self._follow(self._links)
+                await self._links.close()
                 for task in self._keeper_tasks.values():
                     task.cancel()
         finally:
             self._claims.end()
 
-    async def _follow(self) -> None:
+    async def _follow(self, links: Links) -> None:
         while not self._closing:
             self._wake.clear()
             self._follow_places()
-            self._follow_focus()
+            self._follow_focus(links)
             self._follow_connection()
             self._follow_boards()
             self._hearing.settle()
             self._meet_newcomers()
             try:
-                async with asyncio.timeout(self._next_look()):
+                async with asyncio.timeout(self._next_look(links)):
                     await self._wake.wait()
             except TimeoutError:
                 pass
 
-    def _next_look(self) -> float:
+    def _next_look(self, links: Links) -> float:
         """Return the seconds until something is due by itself."""
         now = monotonic()
-        due = [now + 30.0]
-        if self._switch_at is not None and self._next is None:
-            due.append(self._switch_at)
+        instants = (links.due, self._hearing.due, self._newcomers.due(self._hearing.names))
+        due = [now + 30.0, *(instant for instant in instants if instant is not None)]
         if self._lost_at is not None and not all(one.leaving for one in self._keepers.values()):
             due.append(self._lost_at + self._setting.sfu_grace)
-        if self._hearing.due is not None:
-            due.append(self._hearing.due)
-        newcomer = self._newcomers.due(self._hearing.names)
-        if newcomer is not None:
-            due.append(newcomer)
         return max(0.02, min(due) - now)
 
     # -- places ------------------------------------------------------------------------------
@@ -286,77 +192,42 @@ class Presence:
 
     def _foci(self) -> list[Focus]:
         setting = self._setting
-        return focus.choose(
+        foci = focus.choose(
             self._home.state.live(setting.now_ts()),
             self._identity,
             setting.own_foci(),
             setting.configured_foci,
         )
+        # Where the others are we may not be, and where we may be nobody is.
+        return foci if foci and setting.allowed(foci[0]) else []
 
-    def _follow_focus(self) -> None:
+    def _follow_focus(self, links: Links) -> None:
         """Connect where the session is."""
         if not self._home.state.may_announce():
             # Without a membership nobody could see us: then we do not listen either.
             self._home.forbidden()
-            self._disconnect()
+            links.disconnect()
             return
         if not (self._placed or self._withdrawing):
-            self._disconnect()  # likewise
+            links.disconnect()  # likewise
             return
         foci = self._foci()
-        if not foci and self._link is None:
+        if not foci and links.focus is None:
             if not self._unfocused:
-                _log.warning("no focus is known: nothing to connect to", extra=self._keys)
+                _log.warning("no focus is known that may be used", extra=self._keys)
             self._unfocused = True
             return
         self._unfocused = False
-        if self._link is None:
-            self._link = self._open(foci[0])
-        else:
-            self._move(self._link, foci[0] if foci else self._link.focus)
-
-    def _move(self, link: _Link, right: Focus) -> None:
-        """Change to another focus; its connection stands before the old one closes (F19)."""
-        if right == link.focus:
-            self._switch_at = None
-            self._give_up_next()
-        elif self._switch_at is None:
-            self._switch_at = monotonic() + SWITCH_AFTER
-        elif monotonic() >= self._switch_at and (self._next is None or self._next.focus != right):
-            self._give_up_next()
-            self._next = self._open(right)
-        if self._next is not None and self._next.connection.connected:
-            self._tasks.create_task(self._drop(link))
-            self._link, self._next, self._switch_at = self._next, None, None
+        right = foci[0] if foci else links.focus
+        assert right is not None
+        if links.follow(right):
             for keeper in self._keepers.values():
                 keeper.renew()
 
-    def _disconnect(self) -> None:
-        self._give_up_next()
-        if self._link is not None:
-            self._tasks.create_task(self._drop(self._link))
-        self._link = self._switch_at = None
-
-    def _give_up_next(self) -> None:
-        if self._next is not None:
-            self._tasks.create_task(self._drop(self._next))
-            self._next = None
-
-    def _open(self, where: Focus) -> _Link:
-        connection = self._setting.connect(
+    def _connect(self, where: Focus) -> Connection:
+        return self._setting.connect(
             self._home.room_id, where.service_url, self._wake.set, self._participant
         )
-        link = _Link(where, connection)
-        link.tasks += [
-            self._tasks.create_task(connection.run()),
-            self._tasks.create_task(self._receive(connection)),
-        ]
-        return link
-
-    async def _drop(self, link: _Link) -> None:
-        await link.connection.close()
-        for task in link.tasks:
-            task.cancel()
 
     # -- own memberships -----------------------------------------------------------------------
 
@@ -439,9 +310,8 @@ class Presence:
     def _preferred(self) -> list[Focus]:
         """Return the foci we name: the one in use first (QF4)."""
         foci = self._foci()
-        if self._link is not None:
-            return [self._link.focus, *(one for one in foci if one != self._link.focus)]
-        return foci
+        used = None if self._links is None else self._links.focus
+        return foci if used is None else [used, *(one for one in foci if one != used)]
 
     def _status_changed(self, status: own.Status) -> None:
         _log.info("own membership", extra={**self._keys, "status": status.value})
@@ -451,12 +321,10 @@ class Presence:
 
     # -- packets -------------------------------------------------------------------------------
 
-    async def _receive(self, connection: Connection) -> None:
-        while True:
-            self._hearing.take(await connection.packets())
-            if self._hearing.due is not None:
-                self._wake.set()
-            await asyncio.sleep(0)  # a flood on one board leaves the others their turn
+    def _received(self, packets: Sequence[Packet]) -> None:
+        self._hearing.take(packets)
+        if self._hearing.due is not None:
+            self._wake.set()
 
     # -- newcomers -----------------------------------------------------------------------------
 
@@ -486,9 +354,9 @@ class Presence:
         return [one.call_id for one in live if identity(one) == who]
 
     async def _send_to(self, who: str, message: Message) -> None:
-        if self._link is not None:
+        if self._links is not None:
             with contextlib.suppress(Transient):  # he gets it with the next snapshot
-                await self._link.connection.publish(encode(message), reliable=True, to=[who])
+                await self._links.publish(encode(message), reliable=True, to=[who])
 
     def _names(self) -> dict[str, tuple[str, str]]:
         """Return who is behind each LiveKit identity, as the room's memberships say (rule 4)."""

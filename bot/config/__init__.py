@@ -25,6 +25,7 @@ from bot.config.scalars import (
     Name,
     Size,
     SocketUrl,
+    UrlGlob,
     UserId,
     Word,
 )
@@ -112,6 +113,7 @@ class Rtc:
     max_boards: MaxBoards = 0
     stretch: bool = False
     foci: tuple[HttpUrl, ...] = ()
+    allowed_foci: tuple[UrlGlob, ...] = ()
 
     def problems(self) -> Iterator[Problem]:
         """Check that a restart has the time to succeed before the leave fires."""

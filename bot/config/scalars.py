@@ -159,6 +159,13 @@ def read_glob(text: str) -> str:
     return text
 
 
+def read_url_glob(text: str) -> str:
+    """Read a pattern for addresses; without the slash at its end, as addresses are kept."""
+    if not re.match(r"https?://", text) or re.search(r"\s", text):
+        raise ValueError("must be a pattern for addresses, such as https://*.example.org/*")
+    return text.rstrip("/")
+
+
 def read_word(text: str) -> str:
     """Read what a message begins with to be a command."""
     if not re.fullmatch(r"\S{1,30}", text):
@@ -200,6 +207,7 @@ UserId = Annotated[str, Reads(read_user_id)]
 DeviceId = Annotated[str, Reads(read_device_id)]
 
 Glob = Annotated[str, Reads(read_glob)]
+UrlGlob = Annotated[str, Reads(read_url_glob)]
 
 Word = Annotated[str, Reads(read_word)]
 

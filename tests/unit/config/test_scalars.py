@@ -118,6 +118,14 @@ def test_numbers_and_truth() -> None:
             read("yes")
 
 
+def test_patterns_for_addresses() -> None:
+    assert scalars.read_url_glob("https://*.example.org/*") == "https://*.example.org/*"
+    assert scalars.read_url_glob("http://sfu/") == "http://sfu"
+    for text in ("*", "ftp://a", "https://a b", ""):
+        with pytest.raises(ValueError, match="pattern for addresses"):
+            scalars.read_url_glob(text)
+
+
 def test_boards_at_the_most_are_a_number_or_auto() -> None:
     assert scalars.read_max_boards("auto") == 0
     assert scalars.read_max_boards("40") == 40

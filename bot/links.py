@@ -1,0 +1,154 @@
+"""Links: the LiveKit connections of one room; one, and two while the focus changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Protocol
+
+from bot.errors import Transient
+from bot.hearing import Packet
+from bot.rtc.membership import Focus
+
+SWITCH_AFTER = 1.5
+"""Seconds a different focus must stay the right one before we move: it may flap (F18)."""
+
+
+class Connection(Protocol):
+    """One LiveKit room joined on one focus; reconnects by itself."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it stands now."""
+
+    async def run(self) -> None:
+        """Connect, and reconnect, until closed."""
+
+    async def packets(self) -> Sequence[Packet]:
+        """Wait for packets and return them."""
+
+    async def publish(self, data: bytes, *, reliable: bool, to: Sequence[str] = ()) -> None:
+        """Send a packet."""
+
+    async def close(self) -> None:
+        """Disconnect."""
+
+
+@dataclass(slots=True)
+class _Link:
+    """A connection with its tasks."""
+
+    focus: Focus
+    connection: Connection
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class Links:
+    """Follows the focus of a room.
+
+    Args:
+        connect: makes a connection on a focus.
+        receive: takes packets.
+        tasks: the Presence's own group.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[Focus], Connection],
+        receive: Callable[[Sequence[Packet]], None],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._connect = connect
+        self._receive = receive
+        self._tasks = tasks
+        self._now: _Link | None = None
+        self._next: _Link | None = None
+        self._switch_at: float | None = None
+
+    @property
+    def focus(self) -> Focus | None:
+        """The focus in use, connected or not; None while there is none."""
+        return None if self._now is None else self._now.focus
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection stands."""
+        return self._now is not None and self._now.connection.connected
+
+    @property
+    def due(self) -> float | None:
+        """When (monotonic) to call `follow` again by time."""
+        return self._switch_at if self._next is None else None
+
+    def follow(self, right: Focus) -> bool:
+        """Be on a focus; the new connection stands before the old one closes (F19).
+
+        Returns:
+            Whether the focus in use has just changed from one to another.
+        """
+        if self._now is None:
+            self._now = self._open(right)
+            return False
+        if right == self._now.focus:
+            self._switch_at = None
+            self._give_up_next()
+        elif self._switch_at is None:
+            self._switch_at = monotonic() + SWITCH_AFTER
+        elif monotonic() >= self._switch_at and (self._next is None or self._next.focus != right):
+            self._give_up_next()
+            self._next = self._open(right)
+        if self._next is None or not self._next.connection.connected:
+            return False
+        self._tasks.create_task(self._drop(self._now))
+        self._now, self._next, self._switch_at = self._next, None, None
+        return True
+
+    def disconnect(self) -> None:
+        """Be on none."""
+        self._give_up_next()
+        if self._now is not None:
+            self._tasks.create_task(self._drop(self._now))
+        self._now = self._switch_at = None
+
+    async def publish(self, data: bytes, *, reliable: bool, to: Sequence[str] = ()) -> None:
+        """Send a packet.
+
+        Raises:
+            Transient: there is no connection.
+            UsageError: it is too large.
+        """
+        if self._now is None:
+            raise Transient("not connected")
+        await self._now.connection.publish(data, reliable=reliable, to=to)
+
+    async def close(self) -> None:
+        """Disconnect, and wait for it."""
+        for link in (self._now, self._next):
+            if link is not None:
+                await self._drop(link)
+
+    def _give_up_next(self) -> None:
+        if self._next is not None:
+            self._tasks.create_task(self._drop(self._next))
+            self._next = None
+
+    def _open(self, where: Focus) -> _Link:
+        connection = self._connect(where)
+        link = _Link(where, connection)
+        link.tasks += [
+            self._tasks.create_task(connection.run()),
+            self._tasks.create_task(self._listen(connection)),
+        ]
+        return link
+
+    async def _listen(self, connection: Connection) -> None:
+        while True:
+            self._receive(await connection.packets())
+            await asyncio.sleep(0)  # a flood on one board leaves the others their turn
+
+    async def _drop(self, link: _Link) -> None:
+        await link.connection.close()
+        for task in link.tasks:
+            task.cancel()
