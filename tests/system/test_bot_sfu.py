@@ -237,14 +237,14 @@ async def _without_any_focus(stack: Stack, tmp_path: Path) -> None:
     nowhere = {"homeserver": {"well_known": f"{stack.homeserver_url}/nowhere"}}
     async with meeting(stack, tmp_path, {**config, **nowhere}, opened=False) as here:
         await until(
-            lambda: logged(here.bot, "no focus is known: nothing to connect to"),
+            lambda: logged(here.bot, "no focus is known that may be used"),
             10,
             "not reported",
             here.bot,
         )
         await asyncio.sleep(3)
         assert await history(here) == []
-        assert len(logged(here.bot, "no focus is known: nothing to connect to")) == 1
+        assert len(logged(here.bot, "no focus is known that may be used")) == 1
     foci = {"rtc": {**QUICK["rtc"], "foci": [stack.jwt_url]}}
     async with meeting(
         stack, tmp_path / "with", {**config, **nowhere, **foci}, opened=False
@@ -259,3 +259,19 @@ def _token(stack: Stack, here: Meeting) -> str:
     token = api.AccessToken(stack.livekit_key, stack.livekit_secret)
     identity = f"{here.bot.user_id}:{here.bot.device_id}"
     return token.with_identity(identity).with_grants(grants).to_jwt()
+
+
+async def test_a_member_sends_it_nowhere_that_is_not_allowed(stack: Stack, tmp_path: Path) -> None:
+    config = {**QUICK, "rtc": {**QUICK["rtc"], "allowed_foci": ["https://*.example.org/*"]}}
+    async with (
+        another_sfu(stack, tmp_path / "sfu") as other,
+        meeting(stack, tmp_path, config, opened=False) as here,
+    ):
+        await says(here, "OLD", other.jwt_url, 1 * HOUR_MS)
+        text = "no focus is known that may be used"
+        await until(lambda: logged(here.bot, text), 10, "not reported", here.bot)
+        await asyncio.sleep(2)
+        assert (states(here), await history(here)) == ([], [])
+        await says(here, "OLD", "", 0)
+        await says(here, "OTHER", stack.jwt_url, 1 * HOUR_MS)  # the homeserver's own always is
+        await here.announced()

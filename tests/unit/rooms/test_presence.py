@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bot.hearing import Packet
-from bot.presence import Presence, Setting
+from bot.presence import Presence
 from bot.roomstate import RoomState
 from bot.rtc.membership import Focus
 from bot.rtc.timing import Timing
 from bot.services import Arrival
+from bot.setting import Setting
 from bot.whiteboard.message import Message
 from tests.fakes.rooms import BOT, DEVICE, NOW, ROOM, Server, member, off_board, on_board, until
 
@@ -93,6 +94,7 @@ class World:
             connect=self._connect,
             delayed=lambda: True,
             own_foci=lambda: self.foci,
+            allowed=lambda _: True,
             configured_foci=[],
             timing=Timing,
             sfu_grace=10.0,
