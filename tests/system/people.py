@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -70,12 +71,10 @@ class Meeting:
     async def said(self) -> list[str]:
         """Return what the bot has written into the room, oldest first."""
         path = f"/_matrix/client/v3/rooms/{quote(self.board.room_id)}/messages"
-        found = await self.alice.user.request("GET", path, query={"dir": "b", "limit": "100"})
-        return [
-            event["content"].get("body", "")
-            for event in reversed(found["chunk"])
-            if event["sender"] == self.bot.user_id and event["type"] == "m.room.message"
-        ]
+        only = {"senders": [self.bot.user_id], "types": ["m.room.message"]}
+        query = {"dir": "b", "limit": "100", "filter": json.dumps(only)}
+        found = await self.alice.user.request("GET", path, query=query)
+        return [event["content"].get("body", "") for event in reversed(found["chunk"])]
 
     async def recorded(self, count: int, within: float = 10) -> None:
         """Wait until the archive holds so many entries of this board."""

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import itertools
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -204,3 +205,43 @@ async def test_every_packet_is_an_entry_and_the_next_snapshot_fills_the_gaps(
         # The SFU loses nothing by itself, and the bot keeps what a plain participant gets.
         passed = Counter(one for one in heard[before_heard:] if one[0] != here.bot.user_id)
         assert Counter(recorded(here)[before:]) == passed
+
+
+async def test_a_flood_of_questions_gets_few_answers_and_holds_up_no_order(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with meeting(stack, tmp_path) as here, person(stack, "bob") as bob:
+        await here.alice.user.membership(here.board.room_id, "invite", bob.user_id)
+        await bob.join(here.board)
+        bob.board = here.board
+        await until(here.said, 10, "no greeting", here.bot)
+        begun = time.monotonic()
+
+        async def flood() -> None:
+            await asyncio.gather(
+                *(bob.say(f"!board {what}") for what in ("help", "status") * 25),
+                *(here.alice.say("!board status") for _ in range(50)),
+            )
+
+        async def unanswered() -> float:
+            return (await here.bot.metrics())['boardkeeper_refused_events_total{what="command"}']
+
+        await flood()
+        await here.alice.say("!board pause")
+        await until(lambda: logged(here.bot, "recording paused"), 10, "not paused", here.bot)
+
+        async def all_handled() -> bool:
+            answers = len(await here.said()) - 2  # the greeting, and that it is paused
+            return answers + await unanswered() == 100
+
+        await until(all_handled, 20, "questions are neither answered nor dropped", here.bot)
+        # Five at once, and one more per 10 s.
+        assert 5 <= 100 - await unanswered() <= 6 + (time.monotonic() - begun) / 10
+
+        flooding = asyncio.create_task(flood())
+        await asyncio.sleep(0)
+        await here.alice.say("!board resume")
+        await until(lambda: logged(here.bot, "recording resumed"), 10, "not resumed", here.bot)
+        await here.alice.say("!board leave")
+        await here.gone()
+        await flooding
