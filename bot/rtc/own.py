@@ -200,7 +200,10 @@ class OwnMembership:
         """Take what sync shows under our key, in the order of the room.
 
         A clearing counts only when it replaces the very event we know of: an older leave of ours,
-        or whatever comes while our join is under way, means nothing.
+        or whatever comes while our join is under way, means nothing. One that comes after that
+        event all the same was sent beside it (an overdue leave, as Synapse starts again): the
+        room's state is ours, but who reads events in their order takes us for gone. So we say
+        again that we are there.
         """
         self._shown = replace(shown, replaces=shown.replaces or self._shown_id)
         if shown.created_ts is not None:
@@ -283,6 +286,8 @@ class OwnMembership:
                 known.created_ts = shown.created_ts
         elif shown.replaces == known.event_id:
             self._cleared(shown, now)
+        elif self._shown_id == known.event_id:
+            known.renew_at = min(known.renew_at, now)
 
     def _cleared(self, shown: Shown, now: float) -> None:
         """Our membership was taken out of the room (2.6)."""

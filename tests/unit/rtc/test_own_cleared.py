@@ -138,3 +138,20 @@ def test_cleared_while_leaving_then_wanted_again() -> None:
     run.show()
     run.join().rest()
     assert run.names() == ["CancelDelayed", "ScheduleLeave", "SendJoin", "Restart"]
+
+
+@pytest.mark.scenario("M51")
+def test_an_overdue_leave_sent_beside_our_join_has_us_say_again_that_we_are_there() -> None:
+    run = joined()
+    run.rest(2)
+    run.forget()
+    run.own.own_state(Shown("$late", True, None, "syd_older", replaces="$older"), run.server.now)
+    run.rest(1)
+    assert run.names() == [
+        "Restart",
+        "SendJoin",
+        "Restart",
+    ]  # no membership without a leave behind it
+    assert run.all(SendJoin)[-1].created_ts is not None
+    run.forget().rest(4)
+    assert run.names() == ["Restart"]
