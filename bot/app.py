@@ -12,17 +12,18 @@ import random
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from fnmatch import fnmatchcase
 from math import inf
 from time import monotonic
 
 import aiohttp
 
 from bot import __version__
+from bot.account import Positions, make_homeserver
 from bot.admission import DELAY_BY_REFRESH, Admission
 from bot.backoff import backoff
 from bot.config import Config
 from bot.control import Control
+from bot.entrance import Entrance
 from bot.errors import NotFound, ServerError, StoreError, Transient, UsageError
 from bot.foci import Foci
 from bot.handlers.base import Handler
@@ -33,8 +34,6 @@ from bot.host import Context, Host
 from bot.invites import Policy
 from bot.limits import learn_limits
 from bot.livekit import lean
-from bot.livekit.auth import Grant, api_key_grant, sfu_get
-from bot.livekit.connection import Connection, State
 from bot.matrix.client import Homeserver
 from bot.matrix.sync import Syncer
 from bot.presence import Presence
@@ -93,6 +92,7 @@ class App:
         self._recording = False
         self._homeserver: Homeserver
         self._foci: Foci
+        self._entrance: Entrance
         self._archive: Archive
         self._recorder: Recorder
         self._http: aiohttp.ClientSession
@@ -121,7 +121,7 @@ class App:
             )
             self._http = await stack.enter_async_context(aiohttp.ClientSession())
             self._recorder = Recorder(self._archive, on_commit=self._committed)
-            self._syncer = Syncer(self._homeserver, _Positions(self._archive))
+            self._syncer = Syncer(self._homeserver, Positions(self._archive))
             listen = (config.web.listen.host, config.web.listen.port)
             await stack.enter_async_context(Web(listen, self._components))
             await stack.enter_async_context(Control(config.data.folder, self._steering().answer))
@@ -166,6 +166,9 @@ class App:
                     self._config.homeserver.well_known,
                     clock=monotonic,
                     changed=self._foci_changed,
+                )
+                self._entrance = Entrance(
+                    self._config, self._homeserver, self._http, lambda: self._foci.current
                 )
                 await self._foci.read()
                 tasks.create_task(self._foci.poll())
@@ -295,25 +298,16 @@ class App:
             homeserver=self._homeserver,
             own_user=config.homeserver.user_id,
             own_device=self._homeserver.device_id,
-            connect=self._connect,
+            connect=self._entrance.connect,
             delayed=lambda: self._delayed,
             own_foci=lambda: self._foci.current,
             configured_foci=[Focus(url) for url in config.rtc.foci],
-            allowed=self._allowed,
+            allowed=self._entrance.allowed,
             timing=self._timing,
             sfu_grace=config.rtc.sfu_grace,
             now_ts=self._homeserver.server_ts,
             admission=self._admission,
         )
-
-    def _allowed(self, focus: Focus) -> bool:
-        """Whether to go to a LiveKit service; any member of a room may name one."""
-        if focus in self._foci.current or focus.service_url in self._config.rtc.foci:
-            return True
-        if self._config.livekit.auth == "api_key":
-            return False  # the key opens one server: elsewhere we would be announced, and not be
-        patterns = self._config.rtc.allowed_foci
-        return not patterns or any(fnmatchcase(focus.service_url, one) for one in patterns)
 
     def _timing(self) -> Timing:
         rtc, refresh = self._config.rtc, self._admission.refresh
@@ -323,47 +317,6 @@ class App:
             delay=max(min(delay, self._max_delay), refresh + 3.0),
             expires=rtc.expires,
             renew=rtc.expires * random.uniform(0.67, 0.82),  # noqa: S311 - spreads load, hides nothing
-        )
-
-    def _connect(
-        self,
-        room_id: str,
-        service_url: str,
-        changed: Callable[[], None],
-        participant: Callable[[str, bool], None],
-    ) -> Connection:
-        def entered(state: State, why: str) -> None:
-            _log.info("livekit", extra={"room": room_id, "state": state.value, "why": why})
-            changed()
-
-        return Connection(
-            lambda: self._grant(room_id, service_url),
-            on_state=entered,
-            on_participant=participant,
-            attributes={"boardkeeper": __version__},
-        )
-
-    async def _grant(self, room_id: str, service_url: str) -> Grant:
-        """Get leave to join the LiveKit room; a fresh token at every (re)connection."""
-        livekit, homeserver = self._config.livekit, self._config.homeserver
-        if livekit.auth == "api_key":
-            assert livekit.url is not None
-            assert livekit.api_key is not None
-            assert livekit.api_secret is not None
-            return api_key_grant(
-                livekit.api_key,
-                livekit.api_secret.reveal(),
-                livekit.url,
-                room_id,
-                homeserver.user_id,
-                self._homeserver.device_id,
-            )
-        return await sfu_get(
-            self._http,
-            service_url,
-            room_id,
-            await self._homeserver.openid_token(),
-            self._homeserver.device_id,
         )
 
     def _foci_changed(self) -> None:
@@ -421,25 +374,6 @@ class App:
         }
 
 
-class _Positions:
-    """Keeps the sync position where it can be kept: a full disk must not end the sync.
-
-    A position that is not kept only means that the next start sees some events again.
-    """
-
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
-
-    async def get(self, name: str) -> str | None:
-        return await self._archive.get(name)
-
-    async def set(self, name: str, value: str) -> None:
-        try:
-            await self._archive.set(name, value)
-        except StoreError:
-            _log.warning("the sync position could not be kept")
-
-
 async def _end(name: str, handler: Handler) -> None:
     """Stop a handler; what it does wrong keeps nobody else from ending."""
     try:
@@ -455,23 +389,3 @@ def _pace(config: Config) -> Pace | None:
     if config.boards.mode == "observe":
         return None
     return Pace(grace=config.boards.save_after, offset=random.uniform(0.0, 2.0))  # noqa: S311
-
-
-def make_homeserver(config: Config, archive: Archive, token: str | None = None) -> Homeserver:
-    """Return the client for the configured account.
-
-    Args:
-        config: names the account.
-        archive: keeps its token.
-        token: log in with this one only.
-    """
-    account = config.homeserver
-    configured = account.access_token.reveal() if account.access_token else None
-    return Homeserver(
-        account.url,
-        account.user_id,
-        account.device_id,
-        access_token=configured or token,
-        password=account.password.reveal() if account.password and not token else None,
-        tokens=archive,
-    )

@@ -90,6 +90,8 @@ ALLOWED: dict[str, set[str]] = {
     "bot.changes": {*WHITEBOARD, "bot.snapshots", "bot.actions", "bot.rewriting"},
     "bot.orders": {*ROOM, "bot.actions", "bot.changes", "bot.rewriting", "bot.room"},
     "bot.app": {"*"},
+    "bot.account": {"*"},
+    "bot.entrance": {"*"},
     "bot.cli": {"*"},
     "bot.__main__": {"*"},
 }

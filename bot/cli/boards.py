@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bot import actions
-from bot.app import make_homeserver
+from bot.account import make_homeserver
 from bot.cli import output
 from bot.cli.output import count
 from bot.config import Config

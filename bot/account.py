@@ -1,0 +1,53 @@
+"""Our account as the configuration names it: the client, and how far its sync has come."""
+
+from __future__ import annotations
+
+import logging
+
+from bot.config import Config
+from bot.errors import StoreError
+from bot.matrix.client import Homeserver
+from bot.store.archive import Archive
+
+_log = logging.getLogger(__name__)
+
+
+class Positions:
+    """Keeps the sync position where it can be kept: a full disk must not end the sync.
+
+    A position that is not kept only means that the next start sees some events again.
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    async def get(self, name: str) -> str | None:
+        """Return what was kept."""
+        return await self._archive.get(name)
+
+    async def set(self, name: str, value: str) -> None:
+        """Keep it if possible."""
+        try:
+            await self._archive.set(name, value)
+        except StoreError:
+            _log.warning("the sync position could not be kept")
+
+
+def make_homeserver(config: Config, archive: Archive, token: str | None = None) -> Homeserver:
+    """Return the client for the configured account.
+
+    Args:
+        config: names the account.
+        archive: keeps its token.
+        token: log in with this one only.
+    """
+    account = config.homeserver
+    configured = account.access_token.reveal() if account.access_token else None
+    return Homeserver(
+        account.url,
+        account.user_id,
+        account.device_id,
+        access_token=configured or token,
+        password=account.password.reveal() if account.password and not token else None,
+        tokens=archive,
+    )
