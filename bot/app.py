@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from math import inf
 from time import monotonic
@@ -24,7 +24,7 @@ from bot.backoff import backoff
 from bot.config import Config
 from bot.control import Control
 from bot.entrance import Entrance
-from bot.errors import NotFound, ServerError, StoreError, Transient, UsageError
+from bot.errors import NotFound, ServerError, Transient, UsageError
 from bot.foci import Foci
 from bot.handlers.base import Handler
 from bot.handlers.lanes import Lanes
