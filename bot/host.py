@@ -26,6 +26,9 @@ from bot.whiteboard.board import BoardKey
 
 INBOX = 256
 """Batches a room may be behind; then sync waits for it."""
+SETTLE = 2.0
+"""Seconds before an invite from another server is answered: that server knows of it only when ours
+has taken it. A decline sent at once (0.02 s) was refused there with 403, and never seen."""
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +76,10 @@ class _Slot:
         for item in rest[begins:]:
             self.inbox.put_nowait(item)
         return bool(again)
+
+
+def _server(user_id: str) -> str:
+    return user_id.partition(":")[2]
 
 
 def _is_whole(batch: Any) -> bool:
@@ -191,6 +198,8 @@ class Host:
     async def _send_answer(self, invite: Invite, refusal: str | None) -> None:
         keys = {"room": invite.room_id, "inviter": invite.sender}
         waits = backoff(random.random)
+        if _server(invite.sender) != _server(self._shared.own_user):
+            await asyncio.sleep(SETTLE)
         for _ in range(5):
             try:
                 if refusal is None:

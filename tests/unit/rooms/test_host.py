@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ WHOLE = (POWER, member(BOT), member(ALICE))
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "backoff", lambda *_: iter([0.001] * 999))
+    monkeypatch.setattr(module, "SETTLE", 0.05)
 
 
 class Hotel:
@@ -59,6 +61,17 @@ async def test_an_invite_is_accepted_or_declined() -> None:
         assert here.server.left[0][0] == ROOM
         await (await here.says(kind="invite"))  # by nobody
         assert len(here.server.joined) == 1
+
+
+async def test_an_invite_from_another_server_is_answered_when_that_server_knows_of_it() -> None:
+    async with hotel() as here:
+        began = monotonic()
+        await (await here.says(INVITED, kind="invite"))
+        assert monotonic() - began < module.SETTLE
+        began = monotonic()
+        await (await here.says({**INVITED, "sender": "@x:there"}, kind="invite"))
+        assert monotonic() - began >= module.SETTLE
+        assert len(here.server.left) == 1
 
 
 async def test_invites_on_their_way_count_as_rooms() -> None:
