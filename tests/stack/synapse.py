@@ -95,8 +95,9 @@ def _config(settings: SynapseSettings) -> dict[str, Any]:
                 "bind_addresses": [HOST],
                 "type": "http",
                 "x_forwarded": False,
-                # `openid` is the one federation endpoint that the JWT service asks.
-                "resources": [{"names": ["client", "openid"]}],
+                # The JWT service asks one federation endpoint, `openid`, that needs no server name.
+                # The rest is closed below, unless a test opens it.
+                "resources": [{"names": ["client", "federation"]}],
             }
         ],
         "database": {"name": "sqlite3", "args": {"database": str(folder / "homeserver.db")}},

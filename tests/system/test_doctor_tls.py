@@ -53,11 +53,12 @@ def expired(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def encrypted(stack: Stack, pem: Path) -> AsyncIterator[str]:
+async def encrypted(stack: Stack, pem: Path, port: int = 0) -> AsyncIterator[str]:
     """The homeserver behind TLS; yields its address."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pem)
     tasks = set()
+    open_here: list[asyncio.StreamWriter] = []
 
     async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with suppress(OSError):
@@ -68,10 +69,11 @@ async def encrypted(stack: Stack, pem: Path) -> AsyncIterator[str]:
 
     async def serve(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         inner = await asyncio.open_connection(HOST, stack.proxies.synapse.port)
+        open_here.extend((target, inner[1]))
         tasks.add(asyncio.create_task(copy(source, inner[1])))
         tasks.add(asyncio.create_task(copy(inner[0], target)))
 
-    port = free_port()
+    port = port or free_port()
     server = await asyncio.start_server(serve, HOST, port, ssl=context)
     try:
         yield f"https://{HOST}:{port}"
@@ -80,6 +82,9 @@ async def encrypted(stack: Stack, pem: Path) -> AsyncIterator[str]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in open_here:  # servers keep connections for the next request
+            writer.transport.abort()
+        await asyncio.sleep(0.1)
 
 
 async def behind(stack: Stack, folder: Path, pem: Path, **environ: str) -> Report:
