@@ -39,9 +39,10 @@ chaos: ## kill the bot (-9) KILLS=200 times on 10 boards, SEED=n; writes build/k
 	@$(SETUP) demo
 	$(VENV)/python -m tests.chaos kills $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
 
-soak: ## 4 boards under Synapse's limits, 60 without, servers restarting; writes build/soak.json
+soak: ## 4 boards under Synapse's limits, 60 without, servers restarting; then each fault 20 times
 	@$(SETUP) demo
 	$(VENV)/python -m tests.chaos soak
+	$(VENV)/python -m tests.chaos recovery
 
 stack-up: ## Synapse, LiveKit and the JWT service on loopback, with logins to try
 	@$(SETUP) demo
