@@ -41,21 +41,26 @@ async def replayed(
         return Counter({who.user_id: sum(who.outbox.sent.values()) for who in (here.alice, bob)})
 
 
+async def all_recorded(here: Meeting, sent: Counter[str]) -> None:
+    """Wait until the archive holds an entry for each packet, and no more."""
+
+    def recorded() -> dict[str, int]:
+        """Packets per sender: what came over the data channel, not by the room."""
+        return {
+            sender: here.entries(sender=sender) - here.entries(sender=sender, kind="snapshot")
+            for sender in sent
+        }
+
+    await until(lambda: recorded() == dict(sent), 20, f"not all packets: {sent}", here.bot)
+
+
 async def test_slides_without_loss_export_equals_the_real_clients(
     stack: Stack, tmp_path: Path
 ) -> None:
     replay = Replay(SESSIONS / "slides")
     async with meeting(stack, tmp_path, habits=QUIET) as here:
         sent = await replayed(here, replay, until_ts=SLIDES_EXPORTED)
-
-        def recorded() -> dict[str, int]:
-            """Packets per sender: what came over the data channel, not by the room."""
-            return {
-                sender: here.entries(sender=sender) - here.entries(sender=sender, kind="snapshot")
-                for sender in sent
-            }
-
-        await until(lambda: recorded() == dict(sent), 10, f"not all packets: {sent}", here.bot)
+        await all_recorded(here, sent)
         export = await here.bot.export(here.board.room_id)
         assert comparable(export) == comparable(replay.recording.export)
         assert here.entries(kind="refused") == 0
@@ -93,8 +98,7 @@ async def test_infinite_canvas_export_equals_the_real_clients(stack: Stack, tmp_
     replay = Replay(SESSIONS / "infinite")
     habits = Habits(version="1", saves=False, announces=True)
     async with meeting(stack, tmp_path, habits=habits) as here:
-        await replayed(here, replay, until_ts=INFINITE_EXPORTED)
-        await asyncio.sleep(1)
+        await all_recorded(here, await replayed(here, replay, until_ts=INFINITE_EXPORTED))
         export = await here.bot.export(here.board.room_id)
         assert export["version"] == "net.nordeck.whiteboard@v2"
         assert comparable(export) == comparable(replay.recording.export)
