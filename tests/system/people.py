@@ -44,6 +44,16 @@ class Meeting:
                 return dict(event)
         return None
 
+    async def history(self) -> list[dict[str, Any]]:
+        """Return all that ever stood under the bot's key, oldest first."""
+        path = f"/_matrix/client/v3/rooms/{quote(self.board.room_id)}/messages"
+        about = json.dumps({"types": [MEMBER]})
+        found = await self.alice.user.request(
+            "GET", path, query={"dir": "b", "limit": "100", "filter": about}
+        )
+        events = [one for one in found["chunk"] if one.get("state_key") == self.bot.state_key]
+        return list(reversed(events))
+
     async def announced(self, within: float = 15) -> None:
         """Wait until the bot is a member of the session."""
         await until(self.membership, within, "the bot is not announced", self.bot)

@@ -35,6 +35,15 @@ async def saved_by_bot(here: Meeting) -> int:
     return complete
 
 
+async def saved(here: Meeting, within: float) -> None:
+    """Wait until the bot has written a snapshot."""
+
+    async def check() -> bool:
+        return await saved_by_bot(here) == 1
+
+    await until(check, within, "the bot has not saved", here.bot)
+
+
 def drawn(who: NeoBoard) -> list[str]:
     """Return the ids of what somebody sees on the first slide."""
     return [one["id"] for one in who.document.content()["slides"][0]["elements"]]
@@ -60,12 +69,8 @@ async def test_an_author_who_dies_after_a_stroke_loses_nothing(
         element = await here.alice.draw(elements.shape())
         await here.recorded(1)
         await here.alice.kill()
-
-        async def saved() -> bool:
-            return await saved_by_bot(here) == 1
-
         # The homeserver notices his death; then nobody is left, and the bot does not wait.
-        await until(saved, 20, "the bot has not saved", here.bot)
+        await saved(here, within=20)
         assert await newcomer_sees(here, stack, element)
         assert await saved_by_bot(here) == 1
 
@@ -82,10 +87,10 @@ async def test_what_the_author_saves_himself_the_bot_leaves_to_him(
 
         assert await unsaved() == 1
 
-        async def saved() -> bool:
+        async def all_saved() -> bool:
             return await unsaved() == 0
 
-        await until(saved, 12, "the author has not saved", here.bot)
+        await until(all_saved, 12, "the author has not saved", here.bot)
         assert await saved_by_bot(here) == 0
 
 
@@ -98,11 +103,7 @@ async def test_killed_before_it_could_save_the_bot_does_so_at_its_next_start(
         await here.bot.kill()
         await here.alice.kill()
         await here.bot.start()
-
-        async def saved() -> bool:
-            return await saved_by_bot(here) == 1
-
-        await until(saved, 30, "the bot has not saved", here.bot)
+        await saved(here, within=30)
         assert await newcomer_sees(here, stack, element)
 
 

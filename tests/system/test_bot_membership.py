@@ -25,17 +25,6 @@ DELAYED = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
 V3 = "/_matrix/client/v3"
 
 
-async def history(here: Meeting) -> list[dict[str, Any]]:
-    """Return all that ever stood under the bot's key, oldest first."""
-    path = f"{V3}/rooms/{quote(here.board.room_id)}/messages"
-    about = json.dumps({"types": [MEMBER]})
-    found = await here.alice.user.request(
-        "GET", path, query={"dir": "b", "limit": "100", "filter": about}
-    )
-    events = [event for event in found["chunk"] if event.get("state_key") == here.bot.state_key]
-    return list(reversed(events))
-
-
 async def account(here: Meeting) -> Login:
     """Return another login of the bot's account."""
     return await here.stack.user(here.bot.user_id[1:].partition(":")[0])
@@ -52,7 +41,7 @@ async def rejoined(here: Meeting, before: int) -> dict[str, Any]:
     """Wait until another membership stands than the first so many events; return its event."""
 
     async def check() -> dict[str, Any] | None:
-        events = await history(here)
+        events = await here.history()
         return events[-1] if len(events) > before and events[-1]["content"] else None
 
     found: dict[str, Any] = await until(check, 30, "it has not joined again", here.bot)
@@ -62,14 +51,14 @@ async def rejoined(here: Meeting, before: int) -> dict[str, Any]:
 @pytest.mark.scenario("M50")
 async def test_synapse_down_for_ten_seconds_nobody_notices(stack: Stack, tmp_path: Path) -> None:
     async with meeting(stack, tmp_path, ORDINARY) as here:
-        [joined] = await history(here)
+        [joined] = await here.history()
         await stack.synapse.kill()
         await asyncio.sleep(10)
         await stack.synapse.start()
         for _ in range(22):  # longer than the delay
             assert await here.membership()
             await asyncio.sleep(1)
-        assert [one["event_id"] for one in await history(here)] == [joined["event_id"]]
+        assert [one["event_id"] for one in await here.history()] == [joined["event_id"]]
         assert not [one for one in here.bot.events() if "probably cleared" in one["msg"]]
 
 
@@ -85,12 +74,12 @@ async def test_synapse_down_for_longer_than_the_delay(stack: Stack, tmp_path: Pa
         await asyncio.sleep(8)
         await stack.synapse.start()
         await rejoined(here, 2)
-        first, cleared, second = await history(here)
+        first, cleared, second = await here.history()
         assert (first["content"]["call_id"], cleared["content"]) == (here.board.whiteboard_id, {})
         assert killed + 2500 < cleared["origin_server_ts"] < killed + 4200
         assert "created_ts" not in second["content"]
         await asyncio.sleep(5)
-        assert len(await history(here)) == 3
+        assert len(await here.history()) == 3
         # In what is recorded: two stays of ours in one session, which PHONE has kept alive.
         kept = query(
             here.bot.data,
@@ -134,7 +123,7 @@ async def test_cleared_by_somebody_it_comes_back_three_times_a_minute(
         await until(lambda: logged(here.bot, text), 10, "not reported", here.bot)
         await asyncio.sleep(6)
         assert not await here.membership()
-        assert len(await history(here)) == 8
+        assert len(await here.history()) == 8
         assert await delayed(here, await account(here)) == []
 
 
@@ -157,7 +146,7 @@ async def test_its_own_leave_and_that_of_a_twin_are_told_apart(
         [told] = await until(lambda: logged(here.bot, text), 10, "not told", here.bot)
         assert told["level"].lower() == "error"
         await asyncio.sleep(6)
-        assert len(await history(here)) == 4
+        assert len(await here.history()) == 4
         assert await delayed(here, twin) == []
 
 
@@ -171,7 +160,7 @@ async def test_others_come_and_go_and_it_says_nothing(stack: Stack, tmp_path: Pa
             await bob.leave()
         await bob.user.membership(here.board.room_id, "leave")
         await asyncio.sleep(2)
-        assert len(await history(here)) == 1
+        assert len(await here.history()) == 1
         assert (await here.bot.metrics())["boardkeeper_memberships"] == 1
 
 
@@ -243,7 +232,7 @@ async def test_a_homeserver_that_takes_short_delays_only(tmp_path: Path) -> None
             [one] = await delayed(here, login)
             assert one["delay_ms"] == 3500
             await asyncio.sleep(6)
-            assert len(await history(here)) == 1
+            assert len(await here.history()) == 1
 
 
 @pytest.mark.scenario("M44")

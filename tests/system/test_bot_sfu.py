@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import pytest
 from livekit import api, rtc
@@ -29,17 +27,6 @@ from tests.system.people import QUICK, Meeting, logged, meeting
 
 HOUR_MS = 3_600_000
 SHORT = {"rtc": {"refresh": "1s", "delay": "4s", "sfu_grace": "3s"}}
-
-
-async def history(here: Meeting) -> list[dict[str, Any]]:
-    """Return all that ever stood under the bot's key, oldest first."""
-    path = f"/_matrix/client/v3/rooms/{quote(here.board.room_id)}/messages"
-    about = json.dumps({"types": [MEMBER]})
-    found = await here.alice.user.request(
-        "GET", path, query={"dir": "b", "limit": "100", "filter": about}
-    )
-    events = [event for event in found["chunk"] if event.get("state_key") == here.bot.state_key]
-    return list(reversed(events))
 
 
 def states(here: Meeting) -> list[str]:
@@ -62,7 +49,7 @@ async def test_a_short_loss_of_the_sfu_changes_nothing_in_the_room(
         await stack.livekit.start()
         await until(lambda: states(here)[-1] == "connected", 20, "not connected again", here.bot)
         await asyncio.sleep(5)  # longer than the delay: it was restarted all the time
-        assert len(await history(here)) == 1
+        assert len(await here.history()) == 1
 
 
 @pytest.mark.scenario("C03", "C05")
@@ -73,12 +60,12 @@ async def test_a_long_loss_clears_the_membership_until_it_is_back(
         await stack.livekit.kill()
         lost = time.time() * 1000
         await here.gone(within=20)
-        cleared = (await history(here))[-1]
+        cleared = (await here.history())[-1]
         # The SDK gets 5 s to repair it itself, then the grace counts from the first loss.
         assert cleared["origin_server_ts"] - lost < 10_000
         await stack.livekit.start()
         await here.announced(within=40)
-        events = await history(here)
+        events = await here.history()
         assert [bool(event["content"]) for event in events] == [True, False, True]
         assert "created_ts" not in events[-1]["content"]
         await asyncio.sleep(5)
@@ -120,7 +107,7 @@ async def test_both_lost_the_room_is_true_again_at_once(stack: Stack, tmp_path: 
         await stack.proxies.synapse.restore()
         await stack.livekit.start()
         await here.announced(within=60)
-        left = [event for event in await history(here) if not event["content"]]
+        left = [event for event in await here.history() if not event["content"]]
         assert left
         assert left[0]["origin_server_ts"] <= cut + 4000 + 500
 
@@ -195,7 +182,7 @@ async def test_the_oldest_members_focus_is_followed(stack: Stack, tmp_path: Path
             await says(here, "OLD", other.jwt_url, 4 * HOUR_MS)
             await says(here, "OLD", other.jwt_url, 1 * HOUR_MS)
         await asyncio.sleep(3)
-        assert len(await history(here)) == 1
+        assert len(await here.history()) == 1
         assert states(here) == ["connecting", "connected"]
 
         await says(here, "OLD", "", 0)
@@ -203,7 +190,7 @@ async def test_the_oldest_members_focus_is_followed(stack: Stack, tmp_path: Path
         await until(lambda: states(here)[-1] == "closed", 5, "the old one stays", here.bot)
         # The new connection stood before the old one was closed.
         assert states(here) == ["connecting", "connected", "connecting", "connected", "closed"]
-        first, second = await history(here)
+        first, second = await here.history()
         assert second["content"]["created_ts"] == first["origin_server_ts"]
 
 
@@ -217,7 +204,7 @@ async def test_a_focus_that_cannot_be_reached_is_no_reason_to_leave(
         await until(lambda: "lost" in states(here), 20, "it does not try", here.bot)
         await asyncio.sleep(3)
         assert await focus(here) == stack.jwt_url
-        assert len(await history(here)) == 1
+        assert len(await here.history()) == 1
         await here.alice.draw(elements.shape())
         await here.recorded(1)
 
@@ -243,7 +230,7 @@ async def _without_any_focus(stack: Stack, tmp_path: Path) -> None:
             here.bot,
         )
         await asyncio.sleep(3)
-        assert await history(here) == []
+        assert await here.history() == []
         assert len(logged(here.bot, "no focus is known that may be used")) == 1
     foci = {"rtc": {**QUICK["rtc"], "foci": [stack.jwt_url]}}
     async with meeting(
@@ -271,7 +258,7 @@ async def test_a_member_sends_it_nowhere_that_is_not_allowed(stack: Stack, tmp_p
         text = "no focus is known that may be used"
         await until(lambda: logged(here.bot, text), 10, "not reported", here.bot)
         await asyncio.sleep(2)
-        assert (states(here), await history(here)) == ([], [])
+        assert (states(here), await here.history()) == ([], [])
         await says(here, "OLD", "", 0)
         await says(here, "OTHER", stack.jwt_url, 1 * HOUR_MS)  # the homeserver's own always is
         await here.announced()
