@@ -18,6 +18,7 @@ from tests.stack.client import events
 from tests.stack.client.events import MEMBER, Board
 from tests.stack.client.matrix import UNREACHABLE, V3, MatrixUser
 from tests.stack.client.room import create_board
+from tests.stack.processes import StackError
 from tests.stack.stack import Login, Stack
 
 _DAY_MS = 86_400_000
@@ -89,6 +90,28 @@ class Crew:
     async def bot_on(self, count: int, seconds: float, bot: Bot) -> None:
         """Wait until the bot is on so many boards."""
         await until(lambda: self.present() == count, seconds, f"not on {count} boards", bot)
+
+    async def bot_gone(self, seconds: float, bot: Bot) -> None:
+        """Wait until the bot is on no board.
+
+        Raises:
+            StackError: it still is; the text says what was seen of it, and what the state is.
+        """
+        try:
+            await self.bot_on(0, seconds, bot)
+        except StackError as error:
+            now, lines = time.time(), []
+            for room_id, marks in self.marks.items():
+                if marks and marks[-1].joined:
+                    state = [
+                        (bool(event["content"]), event["origin_server_ts"] / 1000 - now)
+                        for event in await self.user.state(room_id)
+                        if event["type"] == MEMBER and event["state_key"].startswith(self.bot_key)
+                    ]
+                    seen = [(mark.joined, round(mark.ts - now, 2)) for mark in marks[-5:]]
+                    lines.append(f"{room_id}: seen {seen}, state {state}")
+            waiting = delayed_by_room(self.stack, bot.user_id)
+            raise StackError("\n".join([str(error), *lines, f"delayed: {waiting}"])) from None
 
     async def caught_up(self) -> None:
         """Wait until all that has happened so far was seen."""

@@ -33,6 +33,8 @@ CONFIG = {
     "invites": {"per_minute": 1000},
     "log": {"format": "json"},
 }
+CATCH_UP = 10.0
+"""Seconds that whoever watches may be behind; whether it took too long is judged by the events."""
 MOMENTS = {"start": 0.2, "join": 0.15, "refresh": 0.25, "switch": 0.2, "leave": 0.2}
 """How often each is chosen."""
 STAYS_DEAD = 0.25
@@ -149,7 +151,7 @@ class Chaos:
     async def _pause(self) -> None:
         if self.rng.random() < self.stays_dead:
             self.stayed_dead += 1
-            await self.crew.bot_on(0, DELAY + 3, self.bot)
+            await self.crew.bot_gone(DELAY + CATCH_UP, self.bot)
         else:
             await asyncio.sleep(self.rng.uniform(0, 0.5))
 
