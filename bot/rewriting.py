@@ -1,0 +1,210 @@
+"""Rewriting a board of a running bot: what speaks against it, what it would change, doing it.
+
+Updates of our own (`whiteboard.edit`): live to who is there, recorded, and saved as a snapshot.
+It can be asked first what it would do, and is undone by restoring the instant before it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from bot.actions import Archive
+from bot.board import Board
+from bot.errors import UsageError
+from bot.whiteboard.board import BoardKey
+from bot.whiteboard.comparison import Difference, alike, difference
+from bot.whiteboard.document import Document
+from bot.whiteboard.edit import locked, rewrite
+from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
+
+Slides = list[dict[str, Any]]
+
+
+class Homeserver(Protocol):
+    """The calls needed here."""
+
+    def relations(
+        self, room_id: str, event_id: str, event_type: str
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Iterate over the events that refer to an event, newest first."""
+
+    async def send_event(self, room_id: str, event_type: str, content: Mapping[str, Any]) -> str:
+        """Send a room event."""
+
+    async def upload(self, data: bytes, mime: str) -> str:
+        """Store a file; return its mxc address."""
+
+
+class State(Protocol):
+    """What the room says."""
+
+    @property
+    def power_levels(self) -> Mapping[str, Any]:
+        """Who may do what."""
+
+    def power(self, user: str) -> int:
+        """Return a user's power."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A board with its room, loaded and up to the room's newest snapshot.
+
+    Attributes:
+        board: the board.
+        state: what its room says.
+        writes: whether the bot writes to boards at all.
+    """
+
+    board: Board
+    state: State
+    writes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What changes need of the bot.
+
+    Attributes:
+        archive: to read from.
+        homeserver: takes events and images.
+        place: holds a board ready while something is done with it.
+        empty: makes a fresh document of the configured version and size.
+        now_ts: ms by the homeserver's clock.
+        own_user: the bot's user id.
+    """
+
+    archive: Archive
+    homeserver: Homeserver
+    place: Callable[[BoardKey], AbstractAsyncContextManager[Place]]
+    empty: Callable[[], Document]
+    now_ts: Callable[[], int]
+    own_user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How something is to be done.
+
+    Attributes:
+        forced: also where slides are locked, or strokes are known to be missing.
+        dry: only say what would change.
+    """
+
+    forced: bool = False
+    dry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What was done, or would be.
+
+    Attributes:
+        difference: what is, or would be, other than before.
+        anything: whether anything is: slides may also just come in another order.
+        undo_ts: the instant to restore in order to undo it (ms); None when nothing was written or
+            recording is paused.
+        missing_images: how many images the file names but does not hold.
+    """
+
+    difference: Difference
+    anything: bool
+    undo_ts: int | None = None
+    missing_images: int = 0
+
+
+def new_id() -> str:
+    """Return an id as NeoBoard makes them: 21 characters, 126 random bits."""
+    return secrets.token_urlsafe(16)[:21]
+
+
+def check_power(tools: Tools, place: Place) -> None:
+    """See that the bot writes to boards, and that the room lets it save them.
+
+    Raises:
+        UsageError: not so; the text says what to change.
+    """
+    if not place.writes:
+        raise UsageError("boards.mode is observe: the bot writes to no board.")
+    levels = place.state.power_levels
+    needed = max(_needed(levels, kind) for kind in (SNAPSHOT_TYPE, CHUNK_TYPE))
+    if place.state.power(tools.own_user) < needed:
+        raise UsageError(
+            f"The room does not let the bot save boards: give {tools.own_user} power level"
+            f" {needed}."
+        )
+
+
+def _needed(levels: Mapping[str, Any], event_type: str) -> int:
+    events = levels.get("events")
+    level = events.get(event_type) if isinstance(events, Mapping) else None
+    if not isinstance(level, int):
+        level = levels.get("events_default", 0)
+    return level if isinstance(level, int) else 0
+
+
+def check_version(place: Place, source: Document | str) -> None:
+    """See that what comes onto a board is of its version: slides, or an infinite canvas.
+
+    Args:
+        place: the board.
+        source: where it comes from, or the version of that.
+
+    Raises:
+        UsageError: not so.
+    """
+    document = place.board.document
+    for one in (document, source):
+        if isinstance(one, Document) and not one.supported:
+            raise UsageError("The board is of a newer NeoBoard than this bot knows.")
+    version = source.root.name if isinstance(source, Document) else source
+    if version != document.root.name:
+        raise UsageError(
+            "One is a board with slides, the other an infinite canvas: NeoBoard itself can turn"
+            " the one into the other."
+        )
+
+
+def plan(tools: Tools, place: Place, wanted: Slides, order: Order) -> Changed:
+    """Say what would change.
+
+    Raises:
+        UsageError: something speaks against it.
+    """
+    check_power(tools, place)
+    document = place.board.document
+    slides = document.content()["slides"]
+    if not order.forced:
+        if document.has_gap:
+            raise UsageError(
+                "On this board strokes are missing that nobody has sent again: they might get lost"
+                " for good. Try later, or add --force."
+            )
+        if numbers := locked(document, wanted):
+            said = ", ".join(map(str, numbers))
+            raise UsageError(f"Locked slides would change ({said}). Unlock them, or add --force.")
+    return Changed(difference(slides, wanted), anything=not alike(slides, wanted))
+
+
+async def write(tools: Tools, place: Place, wanted: Slides, order: Order) -> Changed:
+    """Make a board look as wanted, unless it does or this is only asked.
+
+    Raises:
+        UsageError: something speaks against it.
+        InvalidUpdate: NeoBoard would not accept the board; nothing is written.
+        Transient: the board is not loaded completely.
+    """
+    result = plan(tools, place, wanted, order)
+    if order.dry or not result.anything:
+        return result
+    # Never 0, by which every document begins.
+    client = 1 + secrets.randbelow(2**31 - 1)
+    updates = rewrite(place.board.document, wanted, client=client, new_id=new_id)
+    before = tools.now_ts() - 1 if place.board.recording else None
+    for update in updates:
+        await place.board.change(update)
+    return replace(result, undo_ts=before)
