@@ -36,6 +36,7 @@ from bot.limits import learn_limits
 from bot.livekit import lean
 from bot.matrix.client import Homeserver
 from bot.matrix.sync import Syncer
+from bot.orders import Orders, sweep
 from bot.presence import Presence
 from bot.room import Room
 from bot.rtc import legacy
@@ -47,6 +48,7 @@ from bot.shared import Shared
 from bot.steering import Steering
 from bot.store.archive import Archive
 from bot.web.server import Component, Web
+from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry
 from bot.whiteboard.keep import Pace
 
@@ -124,6 +126,7 @@ class App:
             self._syncer = Syncer(self._homeserver, Positions(self._archive))
             listen = (config.web.listen.host, config.web.listen.port)
             await stack.enter_async_context(Web(listen, self._components))
+            sweep(config.data.folder)
             await stack.enter_async_context(Control(config.data.folder, self._steering().answer))
             await self._work(handlers, record)
         _log.info("boardkeeper has ended")
@@ -252,8 +255,23 @@ class App:
             self._admission,
             components=self._components,
             open=self._open,
+            orders=self._orders(),
             flush=self._recorder.flush,
             busy=lambda: self._lanes.busy if self._lanes else 0,
+        )
+
+    def _orders(self) -> Orders:
+        config = self._config
+        return Orders(
+            lambda: self._host,
+            self._archive,
+            self._homeserver,
+            empty=lambda: Document(
+                default_version=config.boards.default_root, max_bytes=config.boards.max_document
+            ),
+            now_ts=self._homeserver.server_ts,
+            own_user=config.homeserver.user_id,
+            folder=config.data.folder,
         )
 
     def _policy(self) -> Policy:

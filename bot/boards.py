@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, Protocol
 
@@ -97,6 +99,7 @@ class Boards:
             tasks=tasks,
         )
         self._finding: set[BoardKey] = set()
+        self._held: Counter[BoardKey] = Counter()
         self._people: Mapping[BoardKey, int] = {}
         self._ended = False
         self._keys = {"room": state.room_id}
@@ -267,9 +270,27 @@ class Boards:
         update = None if board is None else self.saving.lacking(board)
         return None if board is None or update is None else Update(board.key.document_id, update)
 
+    @asynccontextmanager
+    async def held(self, board: Board) -> AsyncIterator[None]:
+        """Keep a board in memory, up to the room's newest snapshot, while something is done to it.
+
+        Raises:
+            ServerError: the room's snapshots cannot be read, or are all broken.
+            StoreError: the archive cannot be read.
+        """
+        self._held[board.key] += 1
+        try:
+            if not await self._ready(board):
+                raise Transient("the room has only broken snapshots of this board")
+            yield
+        finally:
+            self._held[board.key] -= 1
+            await self.release(board)
+
     async def release(self, board: Board) -> None:
         """Free the document of a board nobody is on."""
-        if board.key.whiteboard_id not in self._wanted() and not board.pinned:
+        needed = board.pinned or self._held[board.key]
+        if board.key.whiteboard_id not in self._wanted() and not needed:
             await board.unload()
 
     # -- recording -----------------------------------------------------------------------------

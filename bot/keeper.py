@@ -20,6 +20,9 @@ from bot.rtc.membership import MEMBER_TYPE
 from bot.rtc.own import OwnMembership, Status
 from bot.rtc.timing import Timing
 
+JOIN_LANDS_WITHIN = 0.4
+"""Seconds for a membership on its way to be answered before the leave is sent after it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -130,6 +133,7 @@ class Keeper:
         self._wake = asyncio.Event()
         self._rested = asyncio.Event()
         self._asking: asyncio.Timeout | None = None
+        self._joining = False
         self._wanted = self._lacking = False
 
     def join(self) -> None:
@@ -144,11 +148,17 @@ class Keeper:
         return not self._wanted
 
     def leave(self) -> None:
-        """Withdraw it; an action in flight is abandoned, as it may hang."""
+        """Withdraw it; an action in flight is abandoned, as it may hang.
+
+        A membership on its way gets a moment: abandoned, it might come into the room after the
+        leave, with nothing behind it that would ever take it out.
+        """
         self._wanted = False
         self.machine.leave(monotonic())
         if self._asking is not None and not self._asking.expired():
-            self._asking.reschedule(asyncio.get_running_loop().time())
+            now = asyncio.get_running_loop().time()
+            latest = now + (JOIN_LANDS_WITHIN if self._joining else 0.0)
+            self._asking.reschedule(min(latest, self._asking.when() or latest))
         self._wake.set()
 
     def give_way(self) -> None:
@@ -248,6 +258,7 @@ class Keeper:
     async def _carry_out(self, action: actions.Action) -> actions.Outcome:
         try:
             # The shell has the same bound; this one also ends a hanging name look-up or TLS.
+            self._joining = isinstance(action, actions.SendJoin)
             async with asyncio.timeout(action.timeout) as self._asking:
                 return await self._ask(action)
         except (ServerError, TimeoutError) as error:

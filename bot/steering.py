@@ -4,6 +4,7 @@
     sessions {room}         who is on which board of a room, until when
     pause, resume {room}    as `!board pause` in the room, which hears of it
     leave {room}            as `!board leave`
+    restore, import, clone, snapshot {board …}    see `orders`
     drain {on}              leave all boards and begin no more; or take part again
 
 A drained bot stays in its rooms, follows them and saves what is not saved; invites wait.
@@ -25,6 +26,7 @@ from bot.admission import Admission
 from bot.errors import ServerError, UsageError
 from bot.host import Host
 from bot.naming import RoomNames, find_room
+from bot.orders import Orders
 from bot.overview import SessionView
 from bot.room import Room
 from bot.web.server import Component
@@ -65,6 +67,7 @@ class Steering:
         admission: counts places.
         components: as `/ready` shows them.
         open: cleared while the bot is drained.
+        orders: does to boards what is ordered.
         flush: waits until all entries are on disk.
         busy: how many handlers' lanes have something to do.
     """
@@ -78,6 +81,7 @@ class Steering:
         *,
         components: Callable[[], Mapping[str, Component]],
         open: asyncio.Event,  # noqa: A002 - as Shared calls it
+        orders: Orders,
         flush: Callable[[], Awaitable[None]],
         busy: Callable[[], int],
     ) -> None:
@@ -87,6 +91,7 @@ class Steering:
         self._admission = admission
         self._components = components
         self._open = open
+        self._orders = orders
         self._flush = flush
         self._busy = busy
         self._since_ts = int(time.time() * 1000)
@@ -104,6 +109,8 @@ class Steering:
                 return self._sessions(self._room(text))
             case {"command": "pause" | "resume" | "leave" as command, "room": str(text)}:
                 return await self._tell(self._room(text), command)
+            case {"command": "restore" | "import" | "clone" | "snapshot"}:
+                return await self._orders.answer(request)
             case {"command": "drain", "on": bool(on)}:
                 return await (self._drain() if on else self._take_part())
             case _:

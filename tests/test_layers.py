@@ -88,7 +88,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "bot.setup": {*SETTINGS, "bot.matrix.admin"},
     "bot.changes": {*WHITEBOARD, "bot.snapshots", "bot.actions", "bot.rewriting"},
-    "bot.orders": {*ROOM, "bot.actions", "bot.changes", "bot.rewriting", "bot.room"},
+    "bot.orders": {*ROOM, "bot.actions", "bot.changes", "bot.rewriting", "bot.host"},
     "bot.app": {"*"},
     "bot.account": {"*"},
     "bot.entrance": {"*"},

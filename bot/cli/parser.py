@@ -8,6 +8,7 @@ from pathlib import Path
 from bot import __version__, setup
 from bot.doctor import command as doctor
 
+_BOARD = "number, whiteboard id or room id"
 _ROOM = "room id, alias or name, or the number or id of one of its boards"
 
 
@@ -38,13 +39,15 @@ def make() -> argparse.ArgumentParser:
     commands.add_parser("run", parents=[config], help="run the bot until it is told to end")
     commands.add_parser("boards", parents=[config, as_json], help="list the boards in the archive")
     export = commands.add_parser("export", parents=[config], help="export a board as .nwb")
-    export.add_argument("board", metavar="BOARD", help="number, whiteboard id or room id")
+    export.add_argument("board", metavar="BOARD", help=_BOARD)
     export.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.nwb")
     export.add_argument(
         "--at", metavar="TIME", help="as it was then: 2026-11-20 14:05, 10m ago (default: now)"
     )
+
     doctor.add(commands, config)
     setup.add(commands)
+    _add_changes(commands, config)
 
     commands.add_parser(
         "status", parents=[config, as_json], help="say how the running bot is (exit code 1: none)"
@@ -66,3 +69,37 @@ def make() -> argparse.ArgumentParser:
     )
     drain.add_argument("--off", action="store_true", help="take part again")
     return parser
+
+
+def _add_changes(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], config: argparse.ArgumentParser
+) -> None:
+    """Add what changes boards."""
+    board = argparse.ArgumentParser(add_help=False)
+    board.add_argument("board", metavar="BOARD", help=_BOARD)
+    how = argparse.ArgumentParser(add_help=False)
+    how.add_argument("--dry-run", action="store_true", help="only say what would change")
+    how.add_argument(
+        "--force", action="store_true", help="also locked slides, and where strokes are missing"
+    )
+    restore = commands.add_parser(
+        "restore", parents=[config, board, how], help="make a board look as it did"
+    )
+    then = restore.add_mutually_exclusive_group(required=True)
+    then.add_argument("--at", metavar="TIME", help="2026-11-20 14:05, 10m ago")
+    then.add_argument("--snapshot", metavar="ID", help="event id of a snapshot in the room")
+    restore.add_argument(
+        "--slide", type=int, metavar="N", help="only this one, counted as it was then"
+    )
+    load = commands.add_parser(
+        "import", parents=[config, board, how], help="put the slides of a .nwb file on a board"
+    )
+    load.add_argument("file", type=Path, metavar="FILE.nwb")
+    load.add_argument("--append", action="store_true", help="behind the slides that are there")
+    clone = commands.add_parser(
+        "clone", parents=[config, board, how], help="make another board look as this one"
+    )
+    clone.add_argument("target", metavar="TARGET", help="the board to change")
+    commands.add_parser(
+        "snapshot", parents=[config, board], help="write a board to its room as a snapshot now"
+    )

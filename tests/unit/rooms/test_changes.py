@@ -11,15 +11,16 @@ import pytest
 
 from bot import changes
 from bot.board import Board
-from bot.changes import Changed, Order, Place, Tools
 from bot.errors import InvalidNwb, Transient, UsageError
 from bot.handlers.base import Event
+from bot.rewriting import Changed, Order, Place, Tools, new_id
 from bot.services import Arrival
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.comparison import Counts, Difference
-from bot.whiteboard.document import Document, initial
+from bot.whiteboard.document import Document
 from bot.whiteboard.message import Message, Update
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
+from bot.whiteboard.versions import initial
 from tests.fakes.rooms import ALICE, BOT, KEY, OTHER, MemoryArchive, Server, services
 from tests.unit.whiteboard.people import Person, loaded, plain, shape
 
@@ -307,6 +308,8 @@ async def test_a_board_of_an_unknown_version_is_left_alone(desk: Desk) -> None:
     desk.boards[OTHER].document.merge_snapshot(b"\x01\x01\x01\x00\x27\x01\x01\x39\x01\x61\x01\x00")
     with pytest.raises(UsageError, match="newer NeoBoard"):
         await changes.import_nwb(desk.tools, OTHER, nwb(["x"]), append=False, order=DRY)
+    with pytest.raises(UsageError, match="newer NeoBoard"):
+        await changes.clone(desk.tools, OTHER, KEY, FORCED)
 
 
 async def test_a_board_is_cloned_with_its_locks(desk: Desk) -> None:
@@ -333,6 +336,6 @@ async def test_a_snapshot_is_written_when_told(desk: Desk) -> None:
 
 
 def test_ids_look_as_neoboards() -> None:
-    ids = {changes.new_id() for _ in range(100)}
+    ids = {new_id() for _ in range(100)}
     assert len(ids) == 100
     assert {len(one) for one in ids} == {21}
