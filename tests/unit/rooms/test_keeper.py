@@ -72,6 +72,22 @@ async def test_a_request_that_hangs_does_not_hold_up_leaving() -> None:
         await asyncio.wait_for(here.keeper.left(), 1)
 
 
+async def test_a_membership_on_its_way_lands_before_the_leave() -> None:
+    """Abandoned, it might come after it, with nothing behind it that takes it out."""
+    async with kept() as here:
+        here.server.slow.add("send_state")
+        here.keeper.join()
+        await until(lambda: here.server.calls["send_state"])
+        here.keeper.leave()
+        await asyncio.sleep(0.05)
+        assert here.server.states == []
+        here.server.go.set()
+        await asyncio.wait_for(here.keeper.left(), 1)
+        assert here.server.calls["send_delayed"] == 1
+        contents = [content for _, _, content in here.server.states]
+        assert [bool(content) for content in contents] == [True, False]
+
+
 async def test_without_delayed_events_none_is_scheduled() -> None:
     async with kept(supported=False) as here:
         here.keeper.join()
