@@ -91,6 +91,7 @@ class Boards:
         self._assembler = Assembler()
         self.saving = Saving(
             homeserver,
+            state.own_user,
             archive,
             pace,
             ready=self._ready,

@@ -168,5 +168,5 @@ async def write_snapshot(tools: Tools, key: BoardKey) -> int:
     async with tools.place(key) as place:
         check_power(tools, place)
         data = place.board.document.snapshot()
-        await snapshots.write(tools.homeserver, key, data)
+        await snapshots.write(tools.homeserver, key, data, tools.own_user)
         return len(data)

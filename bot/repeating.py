@@ -19,6 +19,8 @@ AFTER = 0.6
 """Seconds over which updates are collected: with the time they travel nobody waits for a second."""
 MAX_BYTES = 40_000
 """Of updates in one packet, which holds 47,000."""
+MAX_PENDING = 400_000
+"""Bytes collected at the most; who floods the board is not repeated, the next snapshot has it."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,18 +44,20 @@ class Repeating:
         self._needed = needed
         self._tasks = tasks
         self._updates: list[bytes] = []
+        self._size = 0
 
     def took(self, update: bytes) -> None:
         """Take an accepted update of a person; it may wait for a cause that others have."""
-        if not self._needed():
+        if not self._needed() or self._size + len(update) > MAX_PENDING:
             return
         self._updates.append(update)
+        self._size += len(update)
         if len(self._updates) == 1:
             self._tasks.create_task(self._repeat())
 
     async def _repeat(self) -> None:
         await asyncio.sleep(AFTER)
-        updates, self._updates = self._updates, []
+        updates, self._updates, self._size = self._updates, [], 0
         try:
             for packet in _packets(updates):
                 await self._publish(packet)

@@ -58,6 +58,7 @@ class Saving:
 
     Args:
         homeserver: takes snapshots.
+        own_user: our user id.
         archive: remembers across a crash which boards are not saved.
         pace: how patient to be; None never writes anything.
         ready: loads a board and brings it up to the room's newest snapshot; answers whether it is.
@@ -70,6 +71,7 @@ class Saving:
     def __init__(
         self,
         homeserver: snapshots.Homeserver,
+        own_user: str,
         archive: Archive,
         pace: Pace | None,
         *,
@@ -79,6 +81,7 @@ class Saving:
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._homeserver = homeserver
+        self._own_user = own_user
         self._archive = archive
         self._pace = pace
         self._ready = ready
@@ -223,7 +226,7 @@ class Saving:
                 # What is left cannot be shown yet (`Document.snapshot`): once was enough.
                 place.keep.failed(monotonic(), LONGEST_WAIT)
                 return
-            await snapshots.write(self._homeserver, board.key, data)
+            await snapshots.write(self._homeserver, board.key, data, self._own_user)
         except Forbidden:
             _log.warning("the room does not take snapshots of ours", extra=keys)
             self._refused(True)

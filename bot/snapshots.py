@@ -24,6 +24,8 @@ from bot.whiteboard.snapshot import (
 
 MAX_TRIED = 50
 """Snapshots read at the most until a complete one is found."""
+MAX_READ = 5_000
+"""Events read back at the most; anybody may put some beside our chunks."""
 WRITES = 3
 """Times a chunk is sent at the most; it happens that one does not get into the room."""
 
@@ -103,8 +105,14 @@ async def _read(
     return None
 
 
-async def write(homeserver: Homeserver, board: BoardKey, data: bytes) -> str:
+async def write(homeserver: Homeserver, board: BoardKey, data: bytes, own_user: str) -> str:
     """Write a whole document to the room as a snapshot, and see that all of it is there.
+
+    Args:
+        homeserver: takes it.
+        board: whose it is.
+        data: the document.
+        own_user: ours; what others put beside our chunks does not count.
 
     Returns:
         The snapshot's event id.
@@ -121,20 +129,23 @@ async def write(homeserver: Homeserver, board: BoardKey, data: bytes) -> str:
             await homeserver.send_event(
                 board.room_id, CHUNK_TYPE, chunk_content(board.document_id, event_id, number, part)
             )
-        for number in await _numbers(homeserver, board, event_id):
-            parts.pop(number, None)
+        await _strike_out(homeserver, board, event_id, own_user, parts)
         if not parts:
             metrics.SNAPSHOTS.labels("us").inc()
             return event_id
     raise Transient("chunks of a snapshot did not get into the room")
 
 
-async def _numbers(homeserver: Homeserver, board: BoardKey, event_id: str) -> list[int]:
-    """Return which chunks of a snapshot are in the room."""
-    found = []
+async def _strike_out(
+    homeserver: Homeserver, board: BoardKey, event_id: str, own_user: str, parts: dict[int, bytes]
+) -> None:
+    """Remove the parts whose chunks of ours are in the room."""
+    read = 0
     async for event in homeserver.relations(board.room_id, event_id, CHUNK_TYPE):
-        content = event.get("content")
-        number = content.get("sequenceNumber") if isinstance(content, Mapping) else None
-        if isinstance(number, int):
-            found.append(number)
-    return found
+        read += 1
+        match event:
+            case {"sender": sender, "content": {"sequenceNumber": int(number)}}:
+                if sender == own_user:
+                    parts.pop(number, None)
+        if not parts or read > MAX_READ:
+            return

@@ -110,9 +110,11 @@ class Keep:
             at = min(at, self._wanted_at)
         if self._ours_since is not None:
             at, spacing = min(at, self._ours_since + pace.own_grace), pace.own_spacing
+        # Whoever begins snapshots all the time and ends none does not keep us from it for ever.
+        latest = at + 2 * pace.patience
         for event_id, begun in list(self._begun.items()):
             if now >= begun + pace.patience:
                 del self._begun[event_id]  # its writer is gone
             else:
-                at = max(at, begun + pace.patience)
+                at = min(max(at, begun + pace.patience), latest)
         return max(at + pace.offset, self._written + spacing, self._not_before)

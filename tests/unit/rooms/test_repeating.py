@@ -73,6 +73,18 @@ async def test_much_takes_several_packets(monkeypatch: pytest.MonkeyPatch) -> No
         assert bob.content() == alice.content()
 
 
+async def test_a_flood_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with board() as here:
+        alice, bob = Person(7), Person(8)
+        updates = [alice.add(name) for name in "abc"]
+        monkeypatch.setattr(module, "MAX_PENDING", len(updates[0]) + len(updates[1]))
+        for update in updates:
+            here.repeating.took(update)
+        await until(lambda: here.sent)
+        bob.hear(*here.sent)
+        assert len(bob.content()["slides"][0]["elements"]) == 2
+
+
 async def test_without_a_connection_it_is_left_to_snapshots() -> None:
     async with board() as here:
         here.fails = True

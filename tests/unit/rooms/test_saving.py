@@ -16,7 +16,7 @@ from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
 from bot.whiteboard.keep import Pace
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
-from tests.fakes.rooms import KEY, MemoryArchive, Server, snapshot, until
+from tests.fakes.rooms import BOT, KEY, MemoryArchive, Server, snapshot, until
 from tests.unit.whiteboard.people import Person
 
 QUICK = Pace(grace=0.05, own_grace=0.01, patience=0.2, spacing=0.1, own_spacing=0.1, per_megabyte=0)
@@ -41,6 +41,7 @@ class Desk:
         self.refused: list[bool] = []
         self.saving = Saving(
             self.server,
+            BOT,
             self.archive,
             pace,
             ready=self._ready,

@@ -5,7 +5,7 @@ import pytest
 from bot import snapshots
 from bot.errors import Transient
 from bot.whiteboard.snapshot import CHUNK_BYTES, CHUNK_TYPE, SNAPSHOT_TYPE, Snapshot
-from tests.fakes.rooms import KEY, Server
+from tests.fakes.rooms import ALICE, BOT, KEY, Server
 
 DATA = b"x" * (CHUNK_BYTES + 1)
 
@@ -63,8 +63,29 @@ async def test_malformed_ones_are_passed_over() -> None:
 
 async def test_writing_is_one_event_and_its_chunks() -> None:
     server = Server()
-    assert await snapshots.write(server, KEY, DATA) == "$sent1"
+    assert await snapshots.write(server, KEY, DATA, BOT) == "$sent1"
     assert [kind for kind, _ in server.sent] == [SNAPSHOT_TYPE, CHUNK_TYPE, CHUNK_TYPE]
     server.failures["send_event"] = [Transient("gone")]
     with pytest.raises(Transient):
-        await snapshots.write(server, KEY, DATA)
+        await snapshots.write(server, KEY, DATA, BOT)
+
+
+async def test_what_others_put_beside_our_chunks_does_not_count() -> None:
+    server = Server()
+    server.vanishing[CHUNK_TYPE] = 1
+    server.past["$sent1", CHUNK_TYPE] = [
+        {"sender": ALICE, "content": {"sequenceNumber": 0}},
+        {"sender": BOT, "content": {"sequenceNumber": []}},
+        {"content": 5},
+    ]
+    await snapshots.write(server, KEY, DATA, BOT)
+    assert [kind for kind, _ in server.sent].count(CHUNK_TYPE) == 3
+
+
+async def test_reading_back_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "MAX_READ", 5)
+    server = Server()
+    server.vanishing[CHUNK_TYPE] = 99
+    server.past["$sent1", CHUNK_TYPE] = [{"sender": ALICE, "content": {}}] * 50
+    with pytest.raises(Transient):
+        await snapshots.write(server, KEY, DATA, BOT)

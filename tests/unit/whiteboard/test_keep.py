@@ -69,6 +69,15 @@ def test_never_while_somebody_else_saves() -> None:
     assert one.due(123.0) == 108.0  # its writer is gone
 
 
+def test_who_begins_snapshots_for_ever_does_not_keep_us_from_saving() -> None:
+    one = keep()
+    for number in range(20):
+        one.begun(f"${number}", 100.0 + 3 * number)
+        due = one.due(100.0 + 3 * number)
+        assert due is not None
+        assert due <= 138.0
+
+
 def test_a_flood_of_snapshots_without_chunks_is_forgotten() -> None:
     one = keep()
     for number in range(MAX_OPEN + 5):
