@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from livekit import api
 
@@ -14,8 +16,10 @@ from tests.peers.relaying import Relaying, relaying
 from tests.peers.yjs import Yjs
 from tests.stack.client import elements
 from tests.stack.client.document import initial
+from tests.stack.client.events import MEMBER, member_content, member_key
+from tests.stack.client.habits import Habits
 from tests.stack.stack import Stack
-from tests.system.people import name
+from tests.system.people import QUICK, meeting, name
 
 
 async def test_it_knows_the_bot_within_a_second_and_hears_its_packets(
@@ -67,3 +71,34 @@ async def joined(stack: Stack, identity: str) -> float:
             found += (await livekit.room.list_participants(request)).participants
     [participant] = [one for one in found if one.identity == identity]
     return float(participant.joined_at_ms)
+
+
+async def test_it_hears_the_bot_less_than_a_second_after_that_has_connected(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """With the first thing it says: to whoever is there, what no snapshot in the room has."""
+    config = {**QUICK, "boards": {"save_after": "5m"}}
+    habits = Habits(announces=True, saves=False)
+    async with meeting(stack, tmp_path, config, habits=habits) as here:
+        bob = await stack.user(name("bob"))
+        await here.alice.user.membership(here.board.room_id, "invite", bob.user_id)
+        room = f"/_matrix/client/v3/rooms/{quote(here.board.room_id)}"
+        await stack.call(bob, "POST", f"{room}/join", {})
+        expires_ts = int(time.time() * 1000) + 3_600_000
+        content = member_content(here.board, bob.device_id, [stack.jwt_url], expires_ts)
+        key = quote(member_key(bob.user_id, bob.device_id))
+        async with listening(stack, tmp_path / "peer", bob, here.board.room_id) as listener:
+            await stack.call(bob, "PUT", f"{room}/state/{MEMBER}/{key}", content)
+            await here.alice.draw(elements.shape())
+            await here.recorded(1)
+            await here.bot.kill()
+            killed_ms = time.time() * 1000
+            await here.bot.start()
+            identity = f"{here.bot.user_id}:{here.bot.device_id}"
+            [packet, *_] = await listener.until(
+                lambda: [one for one in listener.of("data", identity) if one["at"] > killed_ms],
+                30,
+                "something of the bot",
+            )
+            assert packet["at"] - await joined(stack, identity) < 1000
+            assert packet["reliable"]
