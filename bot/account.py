@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 
 from bot.config import Config
-from bot.errors import StoreError
+from bot.errors import NotFound, ServerError, StoreError
 from bot.matrix.client import Homeserver
+from bot.rtc import legacy
+from bot.rtc.membership import MEMBER_TYPE
 from bot.store.archive import Archive
 
 _log = logging.getLogger(__name__)
@@ -51,3 +53,26 @@ def make_homeserver(config: Config, archive: Archive, token: str | None = None) 
         password=account.password.reveal() if account.password and not token else None,
         tokens=archive,
     )
+
+
+async def send_left_over(homeserver: Homeserver) -> None:
+    """Send what an earlier life of ours scheduled: else its leave would clear a new membership.
+
+    Sending (not cancelling) makes the room's state true at once: we are not there now.
+    """
+    ours = legacy.member_key(homeserver.user_id, homeserver.device_id)
+    try:
+        events = await homeserver.delayed_events()
+    except ServerError:
+        _log.warning("delayed events of an earlier run could not be read")
+        return
+    for event in events:
+        # Ours is the plain key and suffixed ones, not those of a device whose name goes on.
+        key = event.state_key or ""
+        if event.type == MEMBER_TYPE and (key == ours or key.startswith(f"{ours}_")):
+            try:
+                await homeserver.send_delayed(event.delay_id)
+            except NotFound:
+                continue  # it has just been sent by itself
+            except ServerError:
+                _log.warning("a leave of an earlier run could not be sent")

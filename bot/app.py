@@ -18,13 +18,13 @@ from time import monotonic
 import aiohttp
 
 from bot import __version__
-from bot.account import Positions, make_homeserver
+from bot.account import Positions, make_homeserver, send_left_over
 from bot.admission import DELAY_BY_REFRESH, Admission
 from bot.backoff import backoff
 from bot.config import Config
 from bot.control import Control
 from bot.entrance import Entrance
-from bot.errors import NotFound, ServerError, Transient, UsageError
+from bot.errors import ServerError, Transient, UsageError
 from bot.foci import Foci
 from bot.handlers.base import Handler
 from bot.handlers.lanes import Lanes
@@ -39,8 +39,7 @@ from bot.matrix.sync import Syncer
 from bot.orders import Orders, sweep
 from bot.presence import Presence
 from bot.room import Room
-from bot.rtc import legacy
-from bot.rtc.membership import MEMBER_TYPE, Focus
+from bot.rtc.membership import Focus
 from bot.rtc.timing import Timing
 from bot.services import Services
 from bot.setting import Setting
@@ -163,7 +162,7 @@ class App:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._until_stopped())
                 await self._log_in()
-                await self._reconcile()
+                await send_left_over(self._homeserver)
                 self._foci = Foci(
                     self._homeserver,
                     self._config.homeserver.well_known,
@@ -222,28 +221,6 @@ class App:
                 await self._recorder.flush()
         except TimeoutError:
             _log.error("the archive did not take the last entries in time")
-
-    async def _reconcile(self) -> None:
-        """Send what an earlier life of ours scheduled: else its leave would clear a new membership.
-
-        Sending (not cancelling) makes the room's state true at once: we are not there now.
-        """
-        ours = legacy.member_key(self._homeserver.user_id, self._homeserver.device_id)
-        try:
-            events = await self._homeserver.delayed_events()
-        except ServerError:
-            _log.warning("delayed events of an earlier run could not be read")
-            return
-        for event in events:
-            # Ours is the plain key and suffixed ones, not those of a device whose name goes on.
-            key = event.state_key or ""
-            if event.type == MEMBER_TYPE and (key == ours or key.startswith(f"{ours}_")):
-                try:
-                    await self._homeserver.send_delayed(event.delay_id)
-                except NotFound:
-                    continue  # it has just been sent by itself
-                except ServerError:
-                    _log.warning("a leave of an earlier run could not be sent")
 
     # -- parts -----------------------------------------------------------------------------
 
