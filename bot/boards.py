@@ -124,8 +124,14 @@ class Boards:
             self.saving.begun(head.document_id, head.event_id)
         for board in list(self.found.values()):
             if snapshot is not None and board.key.document_id == snapshot.document_id:
-                await self._merge(board, snapshot)
-                await self.release(board)
+                try:
+                    await self._merge(board, snapshot)
+                except StoreError:
+                    _log.warning("a snapshot could not be merged yet", extra=self._keys)
+                    board.complete = False
+                    self._tasks.create_task(self._catch_up_later(board))
+                else:
+                    await self.release(board)
 
     async def follow(self) -> None:
         """Find the boards the room has now; lose those it no longer has."""
@@ -290,7 +296,9 @@ class Boards:
 
     async def release(self, board: Board) -> None:
         """Free the document of a board nobody is on."""
-        needed = board.pinned or self._held[board.key]
+        # What is recorded is in the archive; what is not would be gone with the document.
+        kept = board.recording or self.saving.since(board.key) is None
+        needed = board.pinned or self._held[board.key] or not kept
         if board.key.whiteboard_id not in self._wanted() and not needed:
             await board.unload()
 
@@ -326,13 +334,16 @@ class Boards:
 
     async def _resume_later(self, board: Board) -> None:
         waits = backoff(random.random)
-        while not self.paused and self.found.get(board.key.whiteboard_id) is board:
+        while True:
             await asyncio.sleep(next(waits))
+            if self.paused or self.found.get(board.key.whiteboard_id) is not board:
+                return
             try:
                 await board.resume()
             except StoreError:
                 _log.warning("a board cannot be recorded yet", extra=self._keys)
             else:
+                board.recording = self.recording  # paused again meanwhile?
                 await self._catch_up_later(board)
                 return
 

@@ -86,8 +86,9 @@ class Foci:
         try:
             self._transports = read_transports(await self._homeserver.rtc_transports())
         except NotFound:
-            self._transports = []
-            self._ask_again_at = self._clock() + ABSENT_FOR
+            # One that has answered before is only out of order: it keeps what it said.
+            if not self._transports:
+                self._ask_again_at = self._clock() + ABSENT_FOR
         except ServerError as error:
             _log.warning("the homeserver's transports cannot be read", extra={"why": str(error)})
 

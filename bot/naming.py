@@ -49,6 +49,7 @@ def find_room(rooms: Sequence[RoomNames], text: str) -> RoomNames:
     asked = text.strip()
     # A room must not be able to take another one's place by its name: ids and aliases go first.
     for fits in (
+        [room for room in rooms if asked == room.room_id],
         [room for room in rooms if asked in {room.room_id, room.alias, *room.boards} - {""}],
         [room for room in rooms if room.name and room.name.casefold() == asked.casefold()],
         [room for room in rooms if _begins(room, asked)],

@@ -14,6 +14,8 @@ SETTLE = 0.2
 """Seconds from hearing of somebody to the first packet: sent at once, it may be lost."""
 AGAIN = 3.0
 """Seconds until the second one, for what was drawn before he was heard by everybody."""
+AT_MOST_EVERY = 4.0
+"""Seconds between two times that somebody is new: he may come and go to have us send."""
 KNOWN_WITHIN = 30.0
 """Seconds to wait for the membership that says which board he is on."""
 MAX_WAITING = 1_000
@@ -25,13 +27,19 @@ class Newcomers:
 
     def __init__(self) -> None:
         self._due: dict[str, list[float]] = {}
+        self._met: dict[str, float] = {}
         self._until: dict[str, float] = {}
 
     def came(self, identity: str, now: float) -> None:
         """Somebody is in the LiveKit room now."""
-        if len(self._due) < MAX_WAITING:
-            self._due[identity] = [now + SETTLE, now + AGAIN]
-            self._until[identity] = now + KNOWN_WITHIN
+        if identity in self._due or len(self._due) >= MAX_WAITING:
+            return
+        begin = max(now, self._met.pop(identity, now - AT_MOST_EVERY) + AT_MOST_EVERY)
+        self._met[identity] = begin
+        while len(self._met) > MAX_WAITING:
+            del self._met[next(iter(self._met))]
+        self._due[identity] = [begin + SETTLE, begin + AGAIN]
+        self._until[identity] = begin + KNOWN_WITHIN
 
     def went(self, identity: str) -> None:
         """He is gone again."""

@@ -349,9 +349,9 @@ class Presence:
                 if message is not None:
                     self._tasks.create_task(self._send_to(who, message))
 
-    def _boards_of(self, who: str) -> list[str]:
+    def _boards_of(self, who: str) -> set[str]:
         live = self._home.state.live(self._setting.now_ts())
-        return [one.call_id for one in live if identity(one) == who]
+        return {one.call_id for one in live if identity(one) == who}
 
     async def _send_to(self, who: str, message: Message) -> None:
         if self._links is not None:

@@ -352,7 +352,7 @@ class Room:
             await self.sessions.close()
             try:
                 await self._shared.homeserver.leave(self.room_id)
-            except ServerError:
+            except BaseException:  # whoever ordered it may wait no longer, and we are still here
                 self.sessions.reopen()
                 self.look_soon()
                 raise

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from hashlib import sha256
 from time import monotonic
 from typing import Protocol
 
@@ -19,7 +18,7 @@ from bot import metrics, snapshots
 from bot.board import Board
 from bot.errors import Forbidden, RateLimited, ServerError, StoreError
 from bot.whiteboard.board import BoardKey
-from bot.whiteboard.keep import LONGEST_WAIT, Keep, Pace
+from bot.whiteboard.keep import Keep, Pace
 from bot.whiteboard.snapshot import Snapshot
 from bot.whiteboard.unsaved import Unsaved
 
@@ -50,7 +49,6 @@ class _Place:
     task: asyncio.Task[None] | None = None
     marked: bool = False
     alone: bool = False
-    written: bytes = b""
 
 
 class Saving:
@@ -221,11 +219,7 @@ class Saving:
             if not await self._ready(board):
                 place.keep.failed(monotonic(), None)
                 return
-            data = board.document.snapshot()
-            if sha256(data).digest() == place.written:
-                # What is left cannot be shown yet (`Document.snapshot`): once was enough.
-                place.keep.failed(monotonic(), LONGEST_WAIT)
-                return
+            data, taken = board.document.snapshot(), monotonic()
             await snapshots.write(self._homeserver, board.key, data, self._own_user)
         except Forbidden:
             _log.warning("the room does not take snapshots of ours", extra=keys)
@@ -237,10 +231,13 @@ class Saving:
             place.keep.failed(monotonic(), asked)
         else:
             self._refused(False)
-            place.written = sha256(data).digest()
             place.keep.wrote(len(data), monotonic())
             place.unsaved.saved(data)
+            # What it leaves out cannot be shown yet (`Document.snapshot`). With the cause that is
+            # missing a change comes, and then all of it is written.
+            place.unsaved.give_up(taken)
             self._look(place, before)
+        finally:
             await self._release(board)
 
     async def _note(self, place: _Place, *, unsaved: bool) -> None:

@@ -107,6 +107,16 @@ class Unsaved:
             last.items.add(items.ranges())
             last.deletes.add(deletes.ranges())
 
+    def give_up(self, until: float) -> None:
+        """Forget what came up to an instant: nothing more can be done about it now."""
+        while self._changes and self._changes[0].since <= until and not self._is_folded:
+            self._changes.popleft()
+
+    @property
+    def _is_folded(self) -> bool:
+        """Whether the last change stands for later ones too."""
+        return len(self._changes) == MAX_CHANGES
+
     def saved(self, snapshot: bytes) -> None:
         """Forget what a complete snapshot in the room holds."""
         try:

@@ -430,6 +430,43 @@ async def test_paused_no_time_is_kept_of_boards_either() -> None:
         assert here.archive.times == [NOW, 0, 0]
 
 
+async def test_what_is_neither_recorded_nor_saved_stays_in_memory() -> None:
+    async with room() as here:
+        board = await here.board()
+        await here.boards.prepare(board)
+        await here.boards.pause()
+        here.boards.attended({KEY: 1})
+        board.ingest([drawn(Person(7).add("a"))])
+        await here.boards.release(board)
+        assert set(texts(board.document)) == {"a"}
+        here.boards.attended({})
+        await until(lambda: len(here.server.sent) == 2)
+        await until(lambda: not board.loaded)
+
+
+async def test_a_snapshot_that_cannot_be_merged_now_ends_nothing() -> None:
+    async with room() as here:
+        board = await here.board()
+        here.archive.broken.add("checkpoint")
+        for event in snapshot_events(alices().state()):
+            await here.boards.take(event)
+        assert not board.complete
+        here.archive.broken.clear()
+        await until(lambda: board.complete or not board.loaded)
+
+
+async def test_paused_again_before_it_could_be_resumed_it_stays_paused() -> None:
+    async with room() as here:
+        board = await here.board()
+        await here.boards.pause()
+        here.archive.broken.add("checkpoint")
+        await here.boards.resume()
+        await here.boards.pause()
+        here.archive.broken.clear()
+        await asyncio.sleep(0.01)
+        assert not board.recording
+
+
 async def test_closing_writes_checkpoints() -> None:
     async with room() as here:
         board = await here.board()

@@ -64,9 +64,10 @@ async def test_a_homeserver_without_the_endpoint_is_not_asked_for_a_day() -> Non
     server.now = ABSENT_FOR
     await server.foci.read()
     assert server.foci.current == [OTHER, OWN]
-    server.transports = NotFound("gone again")
+    server.transports = NotFound("a proxy in between has lost its way")
     await server.foci.read()
-    assert server.foci.current == [OWN]
+    assert server.foci.current == [OTHER, OWN]
+    assert server.asked.count("transports") == 3
 
 
 @pytest.mark.scenario("F02")

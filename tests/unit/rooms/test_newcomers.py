@@ -38,7 +38,10 @@ def test_who_goes_gets_nothing_and_who_comes_back_does() -> None:
     one.went("a")
     assert one.take({"a"}, 101.0) == []
     one.came("a", 102.0)
-    assert one.take({"a"}, 103.0) == ["a"]
+    assert one.take({"a"}, 103.0) == []  # not as often as he likes
+    assert one.take({"a"}, 104.0 + SETTLE) == ["a"]
+    one.came("a", 105.0)  # told of twice
+    assert one.due({"a"}) == 104.0 + AGAIN
 
 
 def test_a_flood_of_newcomers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,3 +50,8 @@ def test_a_flood_of_newcomers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     for identity in "abc":
         one.came(identity, 100.0)
     assert one.take({"a", "b", "c"}, 101.0) == ["a", "b"]
+    for identity in "abc":
+        one.went(identity)
+    one.came("d", 200.0)
+    one.came("e", 200.0)
+    assert one.take({"d", "e"}, 201.0) == ["d", "e"]

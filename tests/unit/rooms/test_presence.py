@@ -253,6 +253,8 @@ async def test_whoever_comes_onto_a_board_is_sent_what_he_lacks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("bot.newcomers.SETTLE", 0.001)
+    monkeypatch.setattr("bot.newcomers.AGAIN", 0.002)
+    monkeypatch.setattr("bot.newcomers.AT_MOST_EVERY", 0.003)
     async with world() as here:
         await announced(here)
         here.home.lacks["w1"] = Update("$d1", b"u")

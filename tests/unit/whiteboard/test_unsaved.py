@@ -84,6 +84,21 @@ def test_what_was_deleted_is_saved_only_by_who_knows_it() -> None:
     assert unsaved.since is None
 
 
+def test_what_nothing_can_be_done_about_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    alice, unsaved = Person(7), Unsaved()
+    for now in (1.0, 2.0, 3.0):
+        unsaved.changed(alice.add(f"e{now}"), now)
+    unsaved.give_up(2.0)
+    assert state(unsaved) == (3.0, 1)
+    unsaved.give_up(9.0)
+    assert state(unsaved) == (None, 0)
+    monkeypatch.setattr(module, "MAX_CHANGES", 1)
+    unsaved.changed(alice.add("first"), 1.0)
+    unsaved.changed(alice.add("later"), 5.0)
+    unsaved.give_up(2.0)  # the one that is left stands for both
+    assert state(unsaved) == (1.0, 1)
+
+
 def test_a_snapshot_nobody_can_load_saves_nothing() -> None:
     unsaved = Unsaved()
     unsaved.changed(Person(7).add("a"), 1.0)
