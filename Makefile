@@ -17,7 +17,7 @@ demo: ## the bot at work on real servers here, with two simulated people (KEEP=1
 	@$(VENV)/python -m tests.demo $(if $(KEEP),--keep)
 
 test: setup check ## everything that CI runs: check, then the bot from outside on real servers
-	$(VENV)/python -m pytest tests/system tests/peers -n 2 --dist worksteal
+	.ci/system.sh
 
 check: ## format, lint, types, unit tests; under two minutes
 	@$(SETUP) check
