@@ -27,6 +27,7 @@ from bot.entrance import Entrance
 from bot.errors import ServerError, Transient, UsageError
 from bot.foci import Foci
 from bot.handlers.base import Handler
+from bot.handlers.delivery import Delivery
 from bot.handlers.lanes import Lanes
 from bot.handlers.load import build
 from bot.handlers.record import Record, Recorder
@@ -91,6 +92,7 @@ class App:
         self._host: Host | None = None
         self._lanes: Lanes | None = None
         self._recording = False
+        self._delivery: Delivery
         self._homeserver: Homeserver
         self._foci: Foci
         self._entrance: Entrance
@@ -135,11 +137,16 @@ class App:
         async with asyncio.TaskGroup() as tasks:
             recording = tasks.create_task(self._recorder.run())
             try:
-                async with Lanes(handlers) as lanes:
+                async with (
+                    Lanes(handlers) as lanes,
+                    Delivery(handlers, self._archive, turn=lanes.turn) as self._delivery,
+                ):
                     self._lanes = lanes
                     for name, handler in handlers.items():
                         await self._start(name, handler)
+                    await self._delivery.begin()
                     await self._serve(lanes, record)
+                    await self._flush()  # durable lanes still get it
             finally:
                 # Whatever ended it: first what people did, then what handlers want.
                 await self._flush()
@@ -344,7 +351,8 @@ class App:
     # -- health ------------------------------------------------------------------------------
 
     def _committed(self, entries: Sequence[Entry]) -> None:
-        """Note how far each board's recording reaches."""
+        """Tell durable handlers; note how far each board's recording reaches."""
+        self._delivery.committed(entries)
         last = {entry.board_id: entry.seq for entry in entries}
         for room in self._host.rooms if self._host else ():
             for board in room.boards.found.values():

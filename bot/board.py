@@ -14,14 +14,8 @@ from typing import Any, Protocol
 
 from bot import metrics
 from bot.errors import InvalidUpdate, StoreError, Transient, UsageError
-from bot.handlers.base import (
-    CursorMoved,
-    DocumentUpdate,
-    Event,
-    Focused,
-    Presented,
-    SnapshotSeen,
-)
+from bot.handlers.base import DocumentUpdate, SnapshotSeen
+from bot.handlers.recorded import signalled
 from bot.services import Arrival, Services
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
@@ -207,21 +201,11 @@ class Board:
             self._services.offer(DocumentUpdate(self.key, arrival.ts, arrival.sender, update.data))
 
     def _signalled(self, arrival: Arrival, signal: Signal) -> None:
-        kind, event = _KINDS[type(signal)], self._event(arrival, signal)
+        kind = _KINDS[type(signal)]
+        event = signalled(self.key, arrival.ts, arrival.sender, signal)
         if self._services.cursors or kind is not Kind.CURSOR:
             self._record(kind, arrival.ts, arrival.raw, arrival.sender, arrival.device)
         self._services.offer(event)
-
-    def _event(self, arrival: Arrival, signal: Signal) -> Event:
-        if isinstance(signal, CursorMove):
-            return CursorMoved(
-                self.key, arrival.ts, arrival.sender, signal.slide_id, signal.x, signal.y
-            )
-        if isinstance(signal, FocusOn):
-            return Focused(self.key, arrival.ts, arrival.sender, signal.slide_id)
-        return Presented(
-            self.key, arrival.ts, arrival.sender, signal.kind, signal.target, signal.edit
-        )
 
     def _record(
         self, kind: Kind, ts: int, data: bytes, sender: str | None = None, device: str | None = None

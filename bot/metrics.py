@@ -74,4 +74,10 @@ HANDLER_FAILURES = Counter(
     ["handler"],
     registry=REGISTRY,
 )
+DEAD_LETTERS = Counter(
+    "boardkeeper_dead_letters_total",
+    "Events a durable handler could not take, and was not given any more",
+    ["handler"],
+    registry=REGISTRY,
+)
 INVITES = Counter("boardkeeper_invites_total", "Invites by outcome", ["outcome"], registry=REGISTRY)

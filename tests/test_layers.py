@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.control": CORE,
     "bot.web": {*CORE, "bot.web", "bot.metrics"},
     "bot.services": SHELL,
-    "bot.board": {*SHELL, "bot.services"},
+    "bot.board": {*SHELL, "bot.services", "bot.handlers.recorded"},
     "bot.snapshots": SHELL,
     "bot.saving": {*SHELL, "bot.services", "bot.board", "bot.snapshots"},
     "bot.roomstate": {*SHELL, "bot.commands"},

@@ -16,8 +16,8 @@ of the API: new events, new fields at the end, new context methods. What may not
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from bot.whiteboard.board import BoardKey
@@ -32,10 +32,15 @@ class Event:
     Attributes:
         board: the board it happened on.
         ts: when, ms since 1970, by the homeserver's clock.
+        seq: its number in the archive, for a durable handler: grows, and is the same when the event
+            comes again. None for what is told live.
+        replayed: whether it is told once more, because an operator asked for that.
     """
 
     board: BoardKey
     ts: int
+    seq: int | None = field(default=None, kw_only=True)
+    replayed: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,21 @@ class RecordingChanged(Event):
     sender: str | None
 
 
+class TryLater(Exception):
+    """Raised by a durable handler that cannot take an event now, through no fault of the event.
+
+    The lane waits and gives it the same event again, for as long as it takes. Any other exception
+    counts against the event: after some tries it becomes a dead letter.
+
+    Attributes:
+        after: seconds to wait; None leaves it to the lane.
+    """
+
+    def __init__(self, why: str, after: float | None = None) -> None:
+        self.after = after
+        super().__init__(why)
+
+
 class BoardView(Protocol):
     """A board as a handler may see and change it."""
 
@@ -175,9 +195,16 @@ class Handler:
             as the rest of the configuration.
         settings: an instance of it.
         context: what the handler may use; there from `start` on.
+        durable: whether changes, cursors and presentations come from what is recorded: each at
+            least once and in order, also those from before a crash. Where nothing is recorded
+            nothing comes. Other events are told live.
+        batch: how many events a durable handler takes at once, in `on_batch`; 1 calls the methods
+            of the events.
     """
 
     settings_type: ClassVar[type[Any]] = NoSettings
+    durable: ClassVar[bool] = False
+    batch: ClassVar[int] = 1
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -189,6 +216,17 @@ class Handler:
 
     async def stop(self) -> None:
         """End; called once after the last event."""
+
+    def wants(self) -> frozenset[type[Event]]:
+        """Return the events to be told: those whose method is overridden."""
+        return frozenset(
+            event
+            for event, method in METHODS.items()
+            if getattr(type(self), method) is not getattr(Handler, method)
+        )
+
+    async def on_batch(self, events: Sequence[Event]) -> None:
+        """React to several events of one board at once (`batch`); raising fails all of them."""
 
     async def on_board_found(self, event: BoardFound) -> None:
         """React to a board becoming known."""
@@ -216,3 +254,17 @@ class Handler:
 
     async def on_recording_changed(self, event: RecordingChanged) -> None:
         """React to recording being paused or resumed."""
+
+
+METHODS: Mapping[type[Event], str] = {
+    BoardFound: "on_board_found",
+    BoardGone: "on_board_gone",
+    SessionChanged: "on_session_changed",
+    DocumentUpdate: "on_document_update",
+    SnapshotSeen: "on_snapshot_seen",
+    CursorMoved: "on_cursor_moved",
+    Focused: "on_focused",
+    Presented: "on_presented",
+    RecordingChanged: "on_recording_changed",
+}
+"""The method that is told of each event."""

@@ -4,8 +4,9 @@ A lane is one handler's ordered place on one board. `Lanes.offer` never blocks a
 nothing a handler does reaches ingest (DESIGN rule 6). A lane has no task while it has nothing to
 do: idle boards cost nothing.
 
-Live lanes only, so far: a queue bounded in count and bytes. At its bound the document updates in it
-are merged into one, and of cursors and presentations only each sender's latest stays.
+A live lane is a queue bounded in count and bytes. At its bound the document updates in it are
+merged into one, and of cursors and presentations only each sender's latest stays. Durable lanes:
+see `durable`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Self
+from weakref import WeakValueDictionary
 
 from bot import metrics
 from bot.handlers.base import (
-    BoardFound,
+    METHODS,
     BoardGone,
     CursorMoved,
     DocumentUpdate,
@@ -27,37 +29,13 @@ from bot.handlers.base import (
     Focused,
     Handler,
     Presented,
-    RecordingChanged,
-    SessionChanged,
-    SnapshotSeen,
 )
+from bot.handlers.durable import CALL_DEADLINE, where
+from bot.handlers.recorded import SOURCES
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import merge
 
-METHODS: Mapping[type[Event], str] = {
-    BoardFound: "on_board_found",
-    BoardGone: "on_board_gone",
-    SessionChanged: "on_session_changed",
-    DocumentUpdate: "on_document_update",
-    SnapshotSeen: "on_snapshot_seen",
-    CursorMoved: "on_cursor_moved",
-    Focused: "on_focused",
-    Presented: "on_presented",
-    RecordingChanged: "on_recording_changed",
-}
-CALL_DEADLINE = 60.0
-"""Seconds a handler may take for one event; then the call is cancelled and counted as failed."""
-
 _log = logging.getLogger(__name__)
-
-
-def wanted(handler: Handler) -> frozenset[type[Event]]:
-    """Return the events whose method the handler overrides."""
-    return frozenset(
-        event
-        for event, method in METHODS.items()
-        if getattr(type(handler), method) is not getattr(Handler, method)
-    )
 
 
 class Queue:
@@ -138,9 +116,12 @@ def _merged(updates: list[DocumentUpdate]) -> DocumentUpdate:
 class Lane:
     """One handler on one board: events in order, one call at a time."""
 
-    def __init__(self, name: str, handler: Handler, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, name: str, handler: Handler, turn: asyncio.Lock, tasks: asyncio.TaskGroup
+    ) -> None:
         self._name = name
         self._handler = handler
+        self._turn = turn
         self._tasks = tasks
         self._queue = Queue()
         self._busy = False
@@ -167,7 +148,7 @@ class Lane:
     async def _call(self, event: Event) -> None:
         method = getattr(self._handler, METHODS[type(event)])
         try:
-            async with asyncio.timeout(CALL_DEADLINE):
+            async with self._turn, asyncio.timeout(CALL_DEADLINE):
                 await method(event)
         except Exception as error:  # noqa: BLE001 - the border: a handler's failure ends here
             metrics.HANDLER_FAILURES.labels(self._name).inc()
@@ -178,28 +159,26 @@ class Lane:
                     "handler": self._name,
                     "event": type(event).__name__,
                     "error": type(error).__name__,
-                    "where": _where(error),
+                    "where": where(error),
                 },
             )
 
 
-def _where(error: BaseException) -> str:
-    """Return `file:line` of the innermost frame."""
-    frame = error.__traceback__
-    while frame and frame.tb_next:
-        frame = frame.tb_next
-    return f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
+def _live(handler: Handler) -> frozenset[type[Event]]:
+    """Return the events a handler is told as they happen."""
+    return handler.wants() - SOURCES.keys() if handler.durable else handler.wants()
 
 
 class Lanes:
-    """All lanes: offers each event to every handler that wants it.
+    """All live lanes: offers each event to every handler that wants it.
 
     Use as `async with`: leaving waits for what is queued, at most `drain` seconds.
     """
 
     def __init__(self, handlers: Mapping[str, Handler], drain: float = 5.0) -> None:
-        self._handlers = {name: (handler, wanted(handler)) for name, handler in handlers.items()}
+        self._handlers = {name: (handler, _live(handler)) for name, handler in handlers.items()}
         self._lanes: dict[tuple[str, BoardKey], Lane] = {}
+        self._turns: WeakValueDictionary[tuple[str, BoardKey], asyncio.Lock] = WeakValueDictionary()
         self._tasks = asyncio.TaskGroup()
         self._drain = drain
 
@@ -221,11 +200,16 @@ class Lanes:
                 continue
             lane = self._lanes.get((name, event.board))
             if lane is None:
-                lane = self._lanes[name, event.board] = Lane(name, handler, self._tasks)
+                turn = self.turn(name, event.board)
+                lane = self._lanes[name, event.board] = Lane(name, handler, turn, self._tasks)
             lane.offer(event)
         if isinstance(event, BoardGone):
             for name in self._handlers:
                 self._lanes.pop((name, event.board), None)  # its task ends when it is empty
+
+    def turn(self, name: str, board: BoardKey) -> asyncio.Lock:
+        """Return what is held while a handler is called for a board: one call at a time."""
+        return self._turns.setdefault((name, board), asyncio.Lock())
 
     @property
     def busy(self) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from bot.store.deliveries import Deliveries
 from bot.store.recordings import Recordings
 from bot.store.rows import BoardRow, RoomRow, SnapshotRow, Statistics
 from bot.store.sqlite import SqliteFile
@@ -33,7 +34,7 @@ def _board(row: Sequence[Any]) -> BoardRow:
     return BoardRow(number, BoardKey(room_id, whiteboard_id, document_id), *values)
 
 
-class Archive(Recordings):
+class Archive(Recordings, Deliveries):
     """The archive. Use as `async with`.
 
     Args:
@@ -204,26 +205,6 @@ class Archive(Recordings):
                     ts,
                     json.dumps(content, separators=(",", ":")),
                 )
-
-    # -- durable lanes ---------------------------------------------------------------------------
-
-    async def cursor(self, handler: str, board_id: int) -> int:
-        """Return the last entry of a board that a handler was given; 0 before the first."""
-        rows = await self._file.read(
-            "SELECT seq FROM cursors WHERE handler = $1 AND board_id = $2", handler, board_id
-        )
-        return int(rows[0][0]) if rows else 0
-
-    async def set_cursor(self, handler: str, board_id: int, seq: int) -> None:
-        """Note the last entry of a board that a handler was given."""
-        async with self._file.write() as transaction:
-            await transaction.execute(
-                "INSERT INTO cursors (handler, board_id, seq) VALUES ($1, $2, $3)"
-                " ON CONFLICT (handler, board_id) DO UPDATE SET seq = excluded.seq",
-                handler,
-                board_id,
-                seq,
-            )
 
     async def statistics(self) -> Statistics:
         """Return the archive in numbers."""

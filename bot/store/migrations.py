@@ -117,5 +117,22 @@ async def _second(connection: Connection) -> None:
 
 migrations.register(_second, description="how people call rooms, and who drew on boards")
 
+_THIRD = """CREATE TABLE dead_letters (
+    handler  TEXT NOT NULL,
+    seq      BIGINT NOT NULL,
+    board_id INTEGER NOT NULL REFERENCES boards (id) ON DELETE CASCADE,
+    ts       BIGINT NOT NULL,
+    tries    INTEGER NOT NULL,
+    reason   TEXT NOT NULL,
+    PRIMARY KEY (handler, seq)
+)"""
+
+
+async def _third(connection: Connection) -> None:
+    await connection.execute(_THIRD)
+
+
+migrations.register(_third, description="what durable handlers could not take")
+
 SCHEMA_VERSION = len(migrations.upgrades)
 """What this program reads and writes."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bot.handlers.base import (
+    METHODS,
     BoardFound,
     BoardGone,
     DocumentUpdate,
@@ -20,7 +21,6 @@ from bot.handlers.base import (
     SessionChanged,
     SnapshotSeen,
 )
-from bot.handlers.lanes import METHODS, wanted
 from bot.handlers.log import Log, LogSettings
 from bot.whiteboard.board import BoardKey
 
@@ -92,5 +92,5 @@ async def test_strokes_only_when_asked_for_and_never_what_is_in_them(
 
 
 def test_cursors_are_not_even_offered_to_it() -> None:
-    left = set(METHODS) - wanted(Log(LogSettings()))
+    left = set(METHODS) - Log(LogSettings()).wants()
     assert {event.__name__ for event in left} == {"CursorMoved"}

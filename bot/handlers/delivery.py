@@ -1,0 +1,255 @@
+"""All durable lanes: made where something is recorded, looked at and steered by the operator."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from bot.errors import StoreError, UsageError
+from bot.handlers import durable
+from bot.handlers.base import Handler
+from bot.handlers.durable import DurableLane
+from bot.handlers.recorded import kinds
+from bot.whiteboard.board import BoardKey
+from bot.whiteboard.entry import Entry
+
+_log = logging.getLogger(__name__)
+
+
+class Waiting(Protocol):
+    """A board of which a handler has not been given everything."""
+
+    @property
+    def board_id(self) -> int:
+        """The archive's number of it."""
+
+    @property
+    def entries(self) -> int:
+        """How many wait."""
+
+    @property
+    def oldest_ts(self) -> int | None:
+        """When the first of them happened, ms."""
+
+
+class Dead(Protocol):
+    """An entry that was passed by."""
+
+    @property
+    def seq(self) -> int:
+        """Its number."""
+
+    @property
+    def board_id(self) -> int:
+        """The archive's number of its board."""
+
+
+class Archive(durable.Archive, Protocol):
+    """What all durable lanes read and note."""
+
+    async def enrol(self, handler: str) -> None:
+        """Have a new handler begin now."""
+
+    async def backlog(self, handler: str) -> Sequence[Waiting]:
+        """List the boards of which a handler has not been given everything."""
+
+    async def dead_letters(self, handler: str | None = None) -> Sequence[Dead]:
+        """List what was passed by."""
+
+    async def drop_dead(self, handler: str, seq: int | None = None) -> int:
+        """Forget one dead letter of a handler, or all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What is to be told once more.
+
+    Attributes:
+        handler: whom.
+        board_id: the archive's number of the board.
+        from_ts: from this instant on, ms since 1970.
+        until_ts: to this one; None to the end.
+        speed: times as fast as it happened; None without any pause.
+    """
+
+    handler: str
+    board_id: int
+    from_ts: int = 0
+    until_ts: int | None = None
+    speed: float | None = None
+
+
+class Delivery:
+    """The durable lanes of all handlers. Use as `async with`.
+
+    Args:
+        handlers: all of them; those that are not durable are left alone.
+        archive: holds entries, cursors, dead letters.
+        turn: what is held while a handler is called for a board.
+        drain: seconds that lanes get to finish when the program ends.
+    """
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        archive: Archive,
+        *,
+        turn: Callable[[str, BoardKey], asyncio.Lock],
+        drain: float = 5.0,
+    ) -> None:
+        self._handlers = {name: one for name, one in handlers.items() if one.durable}
+        self._archive = archive
+        self._turn = turn
+        self._drain = drain
+        self._lanes: dict[tuple[str, int], DurableLane] = {}
+        self._tasks = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for lane in self._lanes.values():
+            lane.end()
+        try:
+            async with asyncio.timeout(self._drain):
+                await self._tasks.__aexit__(None, None, None)
+        except TimeoutError:
+            _log.warning("durable handlers go on at the next start with what they have not taken")
+
+    async def begin(self) -> None:
+        """Give the handlers, once started, what an earlier life left.
+
+        Raises:
+            StoreError: the archive cannot be read or written.
+        """
+        for name in self._handlers:
+            await self._archive.enrol(name)
+            for waiting in await self._archive.backlog(name):
+                self._lane(name, waiting.board_id).wake()
+
+    def committed(self, entries: Iterable[Entry]) -> None:
+        """Hear of entries that are on disk now. Never blocks."""
+        if not self._handlers:
+            return
+        for board_id, kind in {(entry.board_id, entry.kind) for entry in entries}:
+            for name in self._handlers:
+                lane = self._lane(name, board_id)
+                if lane.wants(kind):
+                    lane.wake()
+
+    def _lane(self, name: str, board_id: int) -> DurableLane:
+        lane = self._lanes.get((name, board_id))
+        if lane is None:
+            lane = self._lanes[name, board_id] = DurableLane(
+                name,
+                self._handlers[name],
+                board_id,
+                self._archive,
+                turn=lambda board: self._turn(name, board),
+                tasks=self._tasks,
+            )
+        return lane
+
+    @property
+    def busy(self) -> int:
+        """How many lanes have something to do, and are not waiting for a broken receiver."""
+        return sum(lane.busy and lane.waiting_until is None for lane in self._lanes.values())
+
+    # -- what the operator asks ------------------------------------------------------------------
+
+    async def status(self) -> dict[str, dict[str, Any]]:
+        """Return how each durable handler is doing, by name."""
+        found = {}
+        for name in self._handlers:
+            lanes = [lane for (one, _), lane in self._lanes.items() if one == name]
+            waiting = [lane for lane in lanes if lane.waiting_until is not None]
+            backlog = await self._archive.backlog(name)
+            oldest = [one.oldest_ts for one in backlog if one.oldest_ts is not None]
+            found[name] = {
+                "behind": sum(one.entries for one in backlog),
+                "boards_behind": len(backlog),
+                "oldest_ts": min(oldest, default=None),
+                "dead": len(await self._archive.dead_letters(name)),
+                "failures": sum(lane.failures for lane in lanes),
+                "last_error": next((lane.last_error for lane in waiting), ""),
+                "waiting": len(waiting),
+                "next_try": min(
+                    (one.waiting_until for one in waiting if one.waiting_until is not None),
+                    default=None,
+                ),
+            }
+        return found
+
+    async def retry(self, name: str, seq: int | None = None) -> dict[str, int]:
+        """Give dead letters of a handler once more; also tries at once what its lanes wait for.
+
+        Returns:
+            How many were taken, and how many it failed on again.
+
+        Raises:
+            UsageError: there is no such durable handler, or no such dead letter.
+        """
+        self._known(name)
+        for (one, _), lane in self._lanes.items():
+            if one == name:
+                lane.again()
+        letters = [
+            letter
+            for letter in await self._archive.dead_letters(name)
+            if seq is None or letter.seq == seq
+        ]
+        if seq is not None and not letters:
+            raise UsageError(f"“{name}” has no dead letter {seq}.")
+        taken = 0
+        for letter in letters:
+            page = await self._archive.entries(letter.board_id, after_seq=letter.seq - 1, limit=1)
+            lane = self._lane(name, letter.board_id)
+            # One whose entry is no more can never be taken.
+            if [entry.seq for entry in page] == [letter.seq] and await lane.call(page) is None:
+                taken += await self._archive.drop_dead(name, letter.seq)
+        return {"taken": taken, "failed": len(letters) - taken}
+
+    async def drop(self, name: str, seq: int | None = None) -> int:
+        """Forget one dead letter of a handler, or all; return how many there were."""
+        return await self._archive.drop_dead(name, seq)
+
+    def replay(self, what: Replay) -> None:
+        """Begin to tell a handler once more what happened; the events say that they are replayed.
+
+        Raises:
+            UsageError: there is no such durable handler.
+        """
+        self._known(what.handler)
+        self._tasks.create_task(self._replay(what))
+
+    async def _replay(self, what: Replay) -> None:
+        lane = self._lane(what.handler, what.board_id)
+        wanted = kinds(self._handlers[what.handler].wants())
+        names = {"handler": what.handler, "board": what.board_id}
+        _log.info("a replay begins", extra=names)
+        seq, given, failed, last_ts = 0, 0, 0, None
+        try:
+            while page := await self._archive.entries(
+                what.board_id, after_seq=seq, kinds=wanted, limit=durable.PAGE
+            ):
+                seq = page[-1].seq
+                for entry in page:
+                    if not what.from_ts <= entry.ts <= (what.until_ts or entry.ts):
+                        continue
+                    if what.speed is not None and last_ts is not None:
+                        await asyncio.sleep(max(0, entry.ts - last_ts) / 1000 / what.speed)
+                    last_ts = entry.ts
+                    given += 1
+                    failed += await lane.call([entry], replayed=True) is not None
+        except StoreError as error:
+            _log.error("a replay was broken off", extra={**names, "why": str(error)})
+        _log.info("a replay has ended", extra={**names, "events": given, "failed": failed})
+
+    def _known(self, name: str) -> None:
+        if name not in self._handlers:
+            known = ", ".join(sorted(self._handlers)) or "there is none"
+            raise UsageError(f"There is no durable handler “{name}”; known: {known}.")
