@@ -17,6 +17,7 @@ from bot.boards import Boards
 from bot.commands.parser import Request, read_request
 from bot.errors import ServerError, StoreError
 from bot.roomstate import STATE_TYPES, RoomState
+from bot.rtc.history import read_row
 from bot.rtc.membership import MEMBER_TYPE
 from bot.services import Arrival
 from bot.sessions import Sessions
@@ -214,18 +215,8 @@ class Room:
         """Keep what a batch says of memberships: together, as a first sync brings many."""
         # What happened while recording was paused is not kept afterwards either (rule 8).
         since = self.boards.resumed_ts
-        events: list[tuple[str, str, str, int, Any]] = []
-        for event in (*batch.state, *batch.timeline):
-            match event:
-                case {
-                    "type": "org.matrix.msc3401.call.member",
-                    "state_key": str(key),
-                    "event_id": str(event_id),
-                    "sender": str(sender),
-                    "origin_server_ts": int(ts),
-                    "content": content,
-                } if ts >= since:
-                    events.append((key, event_id, sender, ts, content))
+        rows = map(read_row, (*batch.state, *batch.timeline))
+        events = [row for row in rows if row is not None and row[3] >= since]
         if events and self.boards.recording:
             try:
                 await self._shared.archive.saw_memberships(self.room_id, events)
