@@ -45,6 +45,7 @@ class Repeating:
         self._tasks = tasks
         self._updates: list[bytes] = []
         self._size = 0
+        self._busy = False  # one task at a time, also while the connection takes nothing
 
     def took(self, update: bytes) -> None:
         """Take an accepted update of a person; it may wait for a cause that others have."""
@@ -52,12 +53,20 @@ class Repeating:
             return
         self._updates.append(update)
         self._size += len(update)
-        if len(self._updates) == 1:
+        if not self._busy:
+            self._busy = True
             self._tasks.create_task(self._repeat())
 
     async def _repeat(self) -> None:
-        await asyncio.sleep(AFTER)
-        updates, self._updates, self._size = self._updates, [], 0
+        try:
+            while self._updates:
+                await asyncio.sleep(AFTER)
+                updates, self._updates, self._size = self._updates, [], 0
+                await self._send(updates)
+        finally:
+            self._busy = False
+
+    async def _send(self, updates: Sequence[bytes]) -> None:
         try:
             for packet in _packets(updates):
                 await self._publish(packet)

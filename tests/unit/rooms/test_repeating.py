@@ -23,11 +23,19 @@ class Board:
         self.sent: list[bytes] = []
         self.needed = True
         self.fails = False
+        self.open = asyncio.Event()
+        self.open.set()
+        self.publishing = 0
+        self.most = 0
         self.repeating = Repeating(self._publish, lambda: self.needed, tasks)
 
     async def _publish(self, update: bytes) -> None:
         if self.fails:
             raise Transient("not connected")
+        self.publishing += 1
+        self.most = max(self.most, self.publishing)
+        await self.open.wait()
+        self.publishing -= 1
         self.sent.append(update)
 
 
@@ -95,3 +103,23 @@ async def test_without_a_connection_it_is_left_to_snapshots() -> None:
         here.repeating.took(alice.add("b"))
         await until(lambda: here.sent)
         assert len(here.sent) == 1
+
+
+async def test_while_a_packet_does_not_get_out_no_second_one_is_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with board() as here:
+        alice, bob = Person(7), Person(8)
+        here.open.clear()
+        here.repeating.took(alice.add("a"))
+        await until(lambda: here.publishing)
+        for name in "bcd":
+            here.repeating.took(alice.add(name))
+            await asyncio.sleep(0.02)
+        monkeypatch.setattr(module, "MAX_PENDING", 0)
+        here.repeating.took(Person(9).add("x"))  # what waits is bounded
+        here.open.set()
+        await until(lambda: len(here.sent) == 2)
+        bob.hear(*here.sent)
+        assert bob.content() == alice.content()
+        assert here.most == 1
