@@ -16,6 +16,7 @@ from bot import metrics
 from bot.errors import InvalidUpdate, StoreError, Transient, UsageError
 from bot.handlers.base import DocumentUpdate, SnapshotSeen
 from bot.handlers.recorded import signalled
+from bot.holding import Holding
 from bot.services import Arrival, Services
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
@@ -77,6 +78,7 @@ class Board:
         self.pinned = False  # a handler reads it: stays in memory
         self.catching_up = asyncio.Lock()  # held while the room's snapshots are read
         self.last_seq = 0
+        self.loads = 0  # counts documents: who has worked on one asks whether it is still there
         self._services = services
         self._publish = publish
         self._saving = saving
@@ -84,7 +86,8 @@ class Board:
         self._document: Document | None = None
         self._loading = asyncio.Lock()
         self._since_checkpoint = 0
-        self._held: list[Arrival] | None = None  # what came while a snapshot is merged
+        self._held: Holding | None = None  # what came while a snapshot is merged
+        self._lacks = False  # whether changes were lost meanwhile
 
     @property
     def loaded(self) -> bool:
@@ -108,6 +111,7 @@ class Board:
         if self._document is None:
             # Nothing of the archive while paused: it will be merged on resuming.
             self._document = await self._from_archive() if self.recording else self._empty()
+            self.loads += 1
         return self._document
 
     def _empty(self) -> Document:
@@ -177,7 +181,7 @@ class Board:
             AssertionError: the board is not loaded.
         """
         if self._held is not None:
-            self._held.extend(arrivals)
+            self._held.add(arrivals)
             return
         updates = [
             arrival.message.data for arrival in arrivals if isinstance(arrival.message, Update)
@@ -229,7 +233,8 @@ class Board:
             metrics.REFUSED_EVENTS.labels("document").inc()
             return False
         metrics.SNAPSHOTS.labels("room").inc()
-        self.complete = True
+        # What was lost meanwhile may be in a snapshot that is newer still.
+        self.complete = not self._lacks
         self._saving.saved(self, snapshot)
         if outcome.verdict is not Verdict.KNOWN:
             self._since_checkpoint += 1
@@ -250,16 +255,18 @@ class Board:
         """Merge into the document; what people send meanwhile is taken afterwards, in order."""
         async with self._loading:
             document = await self._loaded()
+            self._lacks = False
             if len(data) <= IN_PLACE:
                 return document.merge_snapshot(data)
-            self._held = []
+            held = self._held = Holding()
             try:
                 # Into a copy: handlers read the document meanwhile, and a cancelled thread goes on.
                 self._document, outcome = await asyncio.to_thread(document.merged, data)
                 return outcome
             finally:
-                held, self._held = self._held, None
-                self.ingest(held)
+                self._held = None
+                self.ingest(held.messages)
+                self._lacks = held.lost
 
     async def _remember(self, snapshot: Snapshot, *, anonymous: bool) -> None:
         """Note that this snapshot need never be read again: after what it brought is on disk."""
@@ -304,6 +311,7 @@ class Board:
                 document.merge_snapshot(meanwhile.encode())
             self._document, self.recording, self.complete = document, True, False
             self.baseline()
+            self.loads += 1
 
     # -- what a handler sees (handlers.base.BoardView) ----------------------------------------
 

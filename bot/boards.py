@@ -6,8 +6,8 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import Any, Protocol
 
@@ -125,12 +125,14 @@ class Boards:
         for board in list(self.found.values()):
             if snapshot is not None and board.key.document_id == snapshot.document_id:
                 try:
-                    await self._merge(board, snapshot)
+                    merged = await self._merge(board, snapshot)
                 except StoreError:
                     _log.warning("a snapshot could not be merged yet", extra=self._keys)
                     board.complete = False
                     self._tasks.create_task(self._catch_up_later(board))
                 else:
+                    if merged and not board.complete:  # something was lost meanwhile
+                        self._tasks.create_task(self._catch_up_later(board))
                     await self.release(board)
 
     async def follow(self) -> None:
@@ -200,9 +202,10 @@ class Boards:
 
     async def _introduce(self, board: Board) -> None:
         """Read a board for the first time; then tell handlers it is there."""
-        await self._catch_up(board)
-        if board.loaded:
-            await self.saving.recall(board)
+        with self._kept(board):
+            await self._catch_up(board)
+            if board.loaded:
+                await self.saving.recall(board)
         await self.release(board)
         self._services.offer(BoardFound(board.key, self._services.now_ts()))
 
@@ -229,7 +232,7 @@ class Boards:
         async with board.catching_up:
             while not board.complete and self.found.get(board.key.whiteboard_id) is board:
                 try:
-                    await self._read_snapshots(board)
+                    found = await self._read_snapshots(board)
                 except Transient as error:
                     await asyncio.sleep(error.retry_after or next(waits))
                 except StoreError:
@@ -238,21 +241,27 @@ class Boards:
                     _log.warning("the snapshots of a board cannot be read", extra=self._keys)
                     break
                 else:
-                    if not board.complete:
+                    if not found:
                         _log.warning("a board has only broken snapshots", extra=self._keys)
                         break
 
-    async def _read_snapshots(self, board: Board) -> None:
+    async def _read_snapshots(self, board: Board) -> bool:
+        """Merge the room's newest good snapshot; answer whether the room was read so far."""
+
         async def known(event_id: str) -> bool:
             return board.recording and await self._archive.has_snapshot(event_id)
 
         async def merge(snapshot: Snapshot) -> bool:
             return await self._merge(board, snapshot)
 
-        await board.load()
-        board.complete = await snapshots.newest(
-            self._homeserver, board.key, known=known, merge=merge
-        )
+        with self._kept(board):
+            await board.load()
+            loads = board.loads
+            found = await snapshots.newest(self._homeserver, board.key, known=known, merge=merge)
+            # Ended, or resumed, meanwhile: then the document is another one, if it is there at all.
+            if board.loaded and board.loads == loads:
+                board.complete = found
+        return found
 
     async def _merge(self, board: Board, snapshot: Snapshot) -> bool:
         # What was written while recording was paused comes in without its author and time (rule 8).
@@ -285,14 +294,22 @@ class Boards:
             ServerError: the room's snapshots cannot be read, or are all broken.
             StoreError: the archive cannot be read.
         """
+        try:
+            with self._kept(board):
+                if not await self._ready(board):
+                    raise Transient("the room has only broken snapshots of this board")
+                yield
+        finally:
+            await self.release(board)
+
+    @contextmanager
+    def _kept(self, board: Board) -> Iterator[None]:
+        """Have nobody free a board's document meanwhile."""
         self._held[board.key] += 1
         try:
-            if not await self._ready(board):
-                raise Transient("the room has only broken snapshots of this board")
             yield
         finally:
             self._held[board.key] -= 1
-            await self.release(board)
 
     async def release(self, board: Board) -> None:
         """Free the document of a board nobody is on."""

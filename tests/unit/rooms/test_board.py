@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bot import board as module
+from bot import holding
 from bot.board import Board
 from bot.errors import InvalidUpdate, StoreError, Transient, UsageError
 from bot.handlers.base import CursorMoved, DocumentUpdate, Event, Focused, Presented, SnapshotSeen
@@ -231,6 +232,44 @@ async def test_while_a_large_snapshot_is_merged_the_board_can_be_read_and_packet
     assert len(texts(desk.board.document)) == 152
     assert not await desk.board.merge_snapshot(snapshot(b"nonsense, and longer"))
     assert len(texts(desk.board.document)) == 152
+
+
+async def test_what_people_send_while_a_large_snapshot_is_merged_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "IN_PLACE", 10)
+    monkeypatch.setattr(holding, "MAX_COUNT", 3)
+    desk, alice, bob = Desk(), Person(7), Person(8)
+    await desk.board.load()
+    for number in range(20):
+        alice.add(f"e{number}")
+    for names, complete in (("ab", True), ("cdef", False)):
+        merging = asyncio.create_task(desk.board.merge_snapshot(snapshot(alice.state())))
+        await asyncio.sleep(0)
+        for name in names:
+            desk.board.ingest([signalled(CursorMove("s", 1.0, 2.0)), drawn(bob.add(name))])
+        assert await merging
+        # Cursors go first. What of changes is lost may be in a snapshot that is newer still.
+        assert desk.board.complete == complete
+        alice.add(names)
+    assert set("abcde") <= set(texts(desk.board.document))
+    assert "f" not in texts(desk.board.document)
+    assert await desk.board.merge_snapshot(snapshot(alice.state()))
+    assert desk.board.complete
+
+
+async def test_what_is_held_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "MAX_BYTES", 25)
+    cursor = signalled(CursorMove("s", 1.0, 2.0))
+    focus = signalled(FocusOn("s"))
+    held = holding.Holding()
+    held.add([focus, cursor, cursor])  # 6 bytes each
+    assert len(held.messages) == 3
+    held.add([focus, focus])
+    assert held.messages == [focus] * 3
+    held.add([focus] * 3)
+    assert held.messages == [focus] * 4
+    assert not held.lost
 
 
 async def test_a_snapshot_that_is_no_document_is_refused() -> None:

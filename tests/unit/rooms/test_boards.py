@@ -271,6 +271,58 @@ async def test_many_looks_at_an_incomplete_board_read_it_once() -> None:
         here.server.go.set()
 
 
+async def test_a_board_that_is_freed_while_it_is_read_is_not_taken_for_read() -> None:
+    async with room() as here:
+        here.server.has_snapshot(alices().state())
+        board = await here.board()
+        here.wanted = frozenset({KEY.whiteboard_id})
+        here.server.slow.add("relations")
+        calls = here.server.calls["relations"]
+        await here.boards.prepare(board)
+        await until(lambda: here.server.calls["relations"] > calls)
+        await here.boards.close()
+        here.server.go.set()
+        await until(lambda: not board.catching_up.locked())
+        assert board.loaded == board.complete
+        assert here.server.calls["relations"] > calls + 1  # what was read counts for nothing
+
+
+async def test_while_the_room_is_read_for_a_board_nobody_frees_it() -> None:
+    async with room() as here:
+        here.server.has_snapshot(alices().state())
+        board = await here.board()
+        here.server.slow.add("relations")
+        calls = here.server.calls["relations"]
+        await here.boards.prepare(board)
+        await until(lambda: here.server.calls["relations"] > calls)
+        await here.boards.release(board)  # nobody is on it any more
+        assert board.loaded
+        here.server.go.set()
+        await until(lambda: not board.loaded)
+        assert not board.complete
+
+
+async def test_what_was_lost_while_a_snapshot_was_merged_is_looked_for_in_the_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bot.board.IN_PLACE", 10)
+    monkeypatch.setattr("bot.holding.MAX_COUNT", 0)
+    async with room() as here:
+        board = await here.board()
+        here.wanted = frozenset({KEY.whiteboard_id})
+        await here.boards.prepare(board)
+        await until(lambda: board.complete)
+        calls, head, *chunks = here.server.calls["relations"], *snapshot_events(alices().state())
+        await here.boards.take(head)
+        taking = asyncio.create_task(here.boards.take(chunks[0]))
+        while board._held is None:
+            await asyncio.sleep(0)
+        board.ingest([drawn(Person(8).add("b"))])
+        await taking
+        await until(lambda: here.server.calls["relations"] > calls)
+        await until(lambda: board.complete)
+
+
 async def test_opened_for_a_handler_it_stays() -> None:
     async with room() as here:
         board = await here.board()
