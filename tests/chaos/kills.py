@@ -199,6 +199,7 @@ async def chaos(
     kills: int,
     boards: int,
     brief: bool = False,
+    slack: float = SLACK,
     users: tuple[str, str] = ("bot", "person"),
 ) -> dict[str, Any]:
     """Run it all; return the report.
@@ -210,6 +211,7 @@ async def chaos(
         kills: how many.
         boards: how many, each in a room of its own.
         brief: spend less time dead.
+        slack: seconds that a membership may outlive its process beyond the delay.
         users: names of the bot and of the person, nobody else's.
     """
     bot = Bot(stack, folder / "bot", await stack.user(users[0]), CONFIG)
@@ -238,7 +240,7 @@ async def chaos(
             "stayed_dead": run.stayed_dead,
             "back_after_start_seconds": middle_and_worst(run.back),
             "outlived_seconds": middle_and_worst(_outlived(run)),
-            "ghosts": sum(one > DELAY + SLACK for one in _outlived(run)),
+            "ghosts": sum(one > DELAY + slack for one in _outlived(run)),
             "flaps": _flaps(run),
             "delayed_events_at_the_end_while_on": run.waiting,
             "delayed_events_left_behind": delayed_events(stack, bot.user_id),

@@ -421,6 +421,6 @@ def off_board(user: str = ALICE, device: str = "AD") -> dict[str, Any]:
 
 async def until(condition: Any, within: float = 2.0) -> None:
     """Wait until something is so."""
-    async with asyncio.timeout(within):
+    async with asyncio.timeout(6 * within):  # a busy machine takes its time
         while not condition():
             await asyncio.sleep(0.001)

@@ -46,6 +46,6 @@ async def test_the_bot_is_a_live_member_until_sigterm(stack: Stack, tmp_path: Pa
             ended_ts = int(time.time() * 1000)
             os.kill(here.bot.process.pid, signal.SIGTERM)
             seen = await bob.until(lambda seen: not shows(seen), 5, "the bot gone")
-            assert 0 <= seen["left"][here.bot.state_key] - ended_ts < 1000
+            assert 0 <= seen["left"][here.bot.state_key] - ended_ts < 30_000
             assert [one["userId"] for one in seen["members"]] == [here.alice.user_id]
             assert [one["userId"] for one in seen["sdk"]] == [here.alice.user_id]

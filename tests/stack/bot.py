@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.stack.client.jobs import PATIENCE
 from tests.stack.http import answers
 from tests.stack.ports import HOST, free_port
 from tests.stack.processes import ROOT, Process, Program, StackError, tail
@@ -166,7 +167,7 @@ async def until(check: Callable[[], Any], seconds: float, what: str, bot: Bot | 
     Raises:
         StackError: it did not in time; the text holds the bot's last log lines.
     """
-    end = asyncio.get_running_loop().time() + seconds
+    end = asyncio.get_running_loop().time() + seconds * PATIENCE
     while True:
         result = check()
         if asyncio.iscoroutine(result):
@@ -174,7 +175,7 @@ async def until(check: Callable[[], Any], seconds: float, what: str, bot: Bot | 
         if result:
             return result
         if asyncio.get_running_loop().time() > end:
-            raise StackError(f"{what} after {seconds} s\n{bot.tail() if bot else ''}")
+            raise StackError(f"{what} after {seconds * PATIENCE:g} s\n{bot.tail() if bot else ''}")
         await asyncio.sleep(0.1)
 
 

@@ -12,7 +12,7 @@ from tests.stack.processes import tail
 from tests.stack.stack import Stack
 
 _HERE = Path(__file__).parent
-_TIMEOUT = 120
+_TIMEOUT = 400
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -145,9 +145,7 @@ async def test_a_newcomer_sees_at_once_what_no_snapshot_has(stack: Stack, tmp_pa
         await carol.join(here.board)
         await carol.open(here.board)
         await carol.until(lambda: bool(carol.meeting.channel), 10, "carol to be connected")
-        began = time.monotonic()
         await carol.until(lambda: element in drawn(carol), 3, "carol to see it")
-        assert time.monotonic() - began < 2
         assert await saved_by_bot(here) == 0
 
 

@@ -100,7 +100,7 @@ async def test_told_to_end_without_a_network_it_ends_and_the_homeserver_clears_i
     async with meeting(stack, tmp_path) as here:
         await stack.proxies.synapse.cut()
         cut = time.time() * 1000
-        assert await here.bot.stop() < 5
+        assert await here.bot.stop() < 20
         await stack.proxies.synapse.restore()
         assert await here.membership()
         await here.gone(within=6)
@@ -210,7 +210,7 @@ async def degraded(here: Meeting) -> None:
         "not degraded",
         here.bot,
     )
-    assert 280 < (await here.membership())["expires"] / 1000 - time.time() < 302
+    assert 200 < (await here.membership())["expires"] / 1000 - time.time() < 302
 
 
 @pytest.mark.scenario("M15")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -101,10 +100,8 @@ async def test_what_is_drawn_on_a_appears_on_b(stack: Stack, tmp_path: Path) -> 
         # What was there already comes as a snapshot at the latest.
         await here.seen("before the relay", within=SAVED_AFTER + 5)
         await here.bob.draw(elements.shape(text="bob's own"))
-        begun = time.monotonic()
         await here.alice.draw(elements.shape(text="live"))
         await here.seen("live", within=2)
-        assert time.monotonic() - begun < 2
         assert here.texts(here.alice) == ["before the relay", "live"]  # one way
         await here.saved(1)
 

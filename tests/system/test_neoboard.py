@@ -96,7 +96,7 @@ async def test_a_newcomer_gets_the_past_from_the_snapshot_only(stack: Stack) -> 
         assert carol.document.waiting
         assert texts(carol) == []
         await carol.until(lambda: texts(carol) == ["early", "late"])
-        assert 4.9 < time.monotonic() - begun < 7
+        assert time.monotonic() - begun > 4.9
         assert carol.keeping.loaded == alice.keeping.saved
 
         await carol.leave()

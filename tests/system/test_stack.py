@@ -179,7 +179,7 @@ async def test_faults_that_are_no_errors(stack: Stack) -> None:
     with pytest.raises(TimeoutError):
         await request("POST", f"{stack.jwt_url}/sfu/get", body=body, timeout=0.3)
     await stack.jwt.fault("no_room", seconds=0.3)
-    ends = time.monotonic() + 5
+    ends = time.monotonic() + 60
     while (await sfu_get(stack, body)).status == 500:
         assert time.monotonic() < ends
     with pytest.raises(ValueError, match="No such fault"):
@@ -279,7 +279,7 @@ async def test_nothing_is_left_running_after_a_crash_of_the_run(tmp_path: Path) 
 
     os.kill(run.pid, signal.SIGKILL)
     await run.wait()
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + 60
     while any(start_time(int(pid)) == started for pid, started in servers):
         assert time.monotonic() < ends
         await asyncio.sleep(0.02)

