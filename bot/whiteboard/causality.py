@@ -57,6 +57,11 @@ def causes(rest: Structure, clocks: Clocks) -> tuple[Id, ...]:
     return tuple(found)[:MAX_CAUSES]
 
 
+def ends(update: Structure) -> tuple[Id, ...]:
+    """Return the last id an update brings of each client."""
+    return tuple((client, items[-1].end - 1) for client, items in update.blocks.items())
+
+
 def news(update: Structure, clocks: Clocks) -> int:
     """Return by how many bytes an update would make the document larger (as `Store.size`)."""
     return sum(

@@ -19,13 +19,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.causality import causes, missing, news
+from bot.whiteboard.causality import causes, ends, missing, news
 from bot.whiteboard.content import read_content
+from bot.whiteboard.gaps import gaps
 from bot.whiteboard.inspection import inspect
-from bot.whiteboard.item import Id, Shared
+from bot.whiteboard.item import Shared
 from bot.whiteboard.replica import Replica
 from bot.whiteboard.unsaved import Cover
 from bot.whiteboard.update import (
+    Range,
     Structure,
     merge_updates,
     read_state_vector,
@@ -99,6 +101,10 @@ class Document:
     def has_gap(self) -> bool:
         """Whether something waits, or was dropped and has not come by another way since."""
         return self._waiting.has_gap
+
+    def gaps(self) -> tuple[Range, ...]:
+        """Return the ids (client, first clock, clock after the last) that something waits for."""
+        return () if self._foreign else gaps(self._waiting, self._replica.store.clocks)
 
     def encode(self) -> bytes:
         """Return everything accepted as one update, what waits included.
@@ -189,7 +195,7 @@ class Document:
         except InvalidUpdate as error:
             return Outcome(Verdict.REFUSED, str(error))
         if self._foreign:
-            return self._wait(Waiting(data, partly=False, causes=(), brings=_ends(update)))
+            return self._wait(Waiting(data, partly=False, causes=(), brings=ends(update)))
         if update.roots - {self._version}:
             return Outcome(Verdict.REFUSED, "it is of another version")
         if self._full(update):
@@ -199,7 +205,7 @@ class Document:
     def _try(self, data: bytes, update: Structure, *, partly: bool) -> Outcome:
         """Integrate an update now, or let it wait."""
         if not partly and (cause := missing(update, self._replica.store.clocks)) is not None:
-            one = Waiting(data, partly=False, causes=(cause,), brings=_ends(update))
+            one = Waiting(data, partly=False, causes=(cause,), brings=ends(update))
             # A client that has the beginning of it integrates that; who reads our bytes too.
             reason = self._objection(update)
             return self._wait(one) if reason is None else Outcome(Verdict.REFUSED, reason)
@@ -240,7 +246,7 @@ class Document:
     def _left(self, rest: Structure) -> Waiting:
         data = write_update(rest.blocks, rest.deletes)
         return Waiting(
-            data, partly=True, causes=causes(rest, self._replica.store.clocks), brings=_ends(rest)
+            data, partly=True, causes=causes(rest, self._replica.store.clocks), brings=ends(rest)
         )
 
     def _wait(self, one: Waiting) -> Outcome:
@@ -272,7 +278,7 @@ class Document:
             return False
         if held + news(update, self._replica.store.clocks) <= self._max_bytes:
             return False
-        self._waiting.give_up(_ends(update))
+        self._waiting.give_up(ends(update))
         return True
 
     # -- snapshots -----------------------------------------------------------------------------
@@ -376,7 +382,7 @@ class Document:
         update = read_update(data)
         foreign = update.roots - {self._version}
         if foreign or self._try(data, update, partly=partly).verdict is Verdict.REFUSED:
-            self._waiting.give_up(_ends(update))
+            self._waiting.give_up(ends(update))
 
 
 def _begun(version: str) -> Replica:
@@ -391,7 +397,3 @@ def _changes(state: bytes) -> bytes:
     found = read_update(state)
     found.blocks.pop(BEGINNING, None)
     return write_update(found.blocks, found.deletes)
-
-
-def _ends(update: Structure) -> tuple[Id, ...]:
-    return tuple((client, items[-1].end - 1) for client, items in update.blocks.items())

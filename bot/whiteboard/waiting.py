@@ -63,6 +63,11 @@ class WaitingRoom:
         """Whether anything waits, or was given up and has not come by another way."""
         return bool(self._all or self._given_up)
 
+    @property
+    def given_up(self) -> tuple[Id, ...]:
+        """Per client, the last id of what was given up and has not come since."""
+        return tuple(self._given_up.items())
+
     def copy(self) -> WaitingRoom:
         """Return another one that keeps and has lost the same."""
         other = WaitingRoom(self._max_bytes)
