@@ -200,11 +200,13 @@ class Handler:
             nothing comes. Other events are told live.
         batch: how many events a durable handler takes at once, in `on_batch`; 1 calls the methods
             of the events.
+        collect: seconds that a durable handler's lane waits for more before it gives what is new.
     """
 
     settings_type: ClassVar[type[Any]] = NoSettings
     durable: ClassVar[bool] = False
     batch: ClassVar[int] = 1
+    collect: float = 0.0
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings

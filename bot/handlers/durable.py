@@ -42,6 +42,8 @@ MAX_TRIES = 5
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 300.0
 """Seconds between two tries."""
+MAX_ASKED = 3600.0
+"""Seconds that a handler may ask to wait."""
 PAGE = 200
 """Entries read at once."""
 NOTE_EVERY = 0.25
@@ -151,8 +153,9 @@ class DurableLane:
         waits = _waits()
         try:
             while self._more:
-                self._more = False
                 try:
+                    await asyncio.sleep(self._handler.collect)
+                    self._more = False
                     await self._give_all()
                     waits = _waits()
                 except Exception as error:  # noqa: BLE001 - the border of a lane
@@ -203,7 +206,7 @@ class DurableLane:
                     extra={"handler": self._name, "error": self.last_error},
                 )
             asked = _asked(error)
-            await self._wait(next(waits) if asked is None else min(asked, LONGEST_WAIT))
+            await self._wait(next(waits) if asked is None else min(asked, MAX_ASKED))
         self.waiting_until = None
         if error is None:
             self._at = entries[-1].seq

@@ -20,6 +20,7 @@ BUILT_IN: Mapping[str, str] = {
     "log": "bot.handlers.log:Log",
     "record": "bot.handlers.record:Record",
     "relay": "bot.handlers.relay:Relay",
+    "webhook": "bot.handlers.webhook:Webhook",
 }
 
 

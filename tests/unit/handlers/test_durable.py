@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,13 +21,11 @@ from bot.handlers.base import (
     Presented,
     TryLater,
 )
-from bot.handlers.delivery import Delivery, Replay
-from bot.handlers.lanes import Lanes
-from bot.store.archive import Archive
+from bot.handlers.delivery import Replay
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.entry import Entry, Kind
+from tests.unit.handlers.delivering import KEY, Here, running, until, until_async
 
-KEY = BoardKey("!r", "w", "$d")
 CURSOR = {
     "type": "net.nordeck.whiteboard.cursor_update",
     "content": {"slideId": "s", "position": {"x": 1, "y": 2}},
@@ -85,51 +81,6 @@ class Batches(Handler):
         if b"bad" in updates:
             raise ValueError("what is on the board")
         self.got.append(updates)
-
-
-@dataclass
-class Here:
-    archive: Archive
-    delivery: Delivery
-    lanes: Lanes
-    board: int
-    entries: list[Entry] = field(default_factory=list)
-
-    async def drawn(self, *updates: bytes, kind: Kind = Kind.UPDATE, board: int = 0) -> None:
-        """Record, as the Recorder does."""
-        number = board or self.board
-        entries = [
-            Entry(number, 1000 + at, kind, "@a:b", "D", one) for at, one in enumerate(updates)
-        ]
-        seqs = await self.archive.append(entries)
-        self.delivery.committed(
-            [
-                Entry(number, one.ts, kind, one.sender, one.device, one.data, seq)
-                for one, seq in zip(entries, seqs, strict=True)
-            ]
-        )
-
-    async def settled(self) -> None:
-        for _ in range(2000):
-            if not self.delivery.busy:
-                return
-            await asyncio.sleep(0.005)
-        raise TimeoutError
-
-    async def letters(self) -> list[int]:
-        return [letter.seq for letter in await self.archive.dead_letters()]
-
-
-@asynccontextmanager
-async def running(folder: Path, **handlers: Handler) -> AsyncIterator[Here]:
-    async with Archive(folder) as archive:
-        number = await archive.board_id(KEY, 1)
-        async with (
-            Lanes(handlers) as lanes,
-            Delivery(handlers, archive, turn=lanes.turn, drain=0.2) as delivery,
-        ):
-            await delivery.begin()
-            yield Here(archive, delivery, lanes, number)
 
 
 @pytest.fixture(autouse=True)
@@ -355,15 +306,3 @@ async def test_handlers_that_are_not_durable_have_no_such_lane(tmp_path: Path) -
         assert await here.delivery.status() == {}
         here.lanes.offer(DocumentUpdate(KEY, 1, None, b"live"))
         await until(lambda: live.updates == [b"live"])
-
-
-async def until(check: Any) -> None:
-    async with asyncio.timeout(15):
-        while not check():
-            await asyncio.sleep(0.002)
-
-
-async def until_async(check: Any) -> None:
-    async with asyncio.timeout(15):
-        while not await check():
-            await asyncio.sleep(0.002)
