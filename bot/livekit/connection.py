@@ -37,7 +37,9 @@ from bot.livekit.native import Ending
 MAX_DATA = 63_000
 """Bytes of one packet; LiveKit carries 64,000 with its own framing."""
 LONGEST_WAIT = 30.0
-"""Seconds between two tries at the most; a connection that stood so long starts anew at 1 s."""
+"""Seconds between two tries at the most."""
+STEADY = 10.0
+"""Seconds that a connection stands until the next one that breaks is a new matter."""
 UNHEARD_FOR = 4.0
 """Seconds until others hear somebody who may not announce himself."""
 
@@ -230,7 +232,7 @@ class Connection:
                 continue
             joined_at = time.monotonic()
             ending = await self._hold(room, grant)
-            if time.monotonic() - joined_at >= LONGEST_WAIT:
+            if time.monotonic() - joined_at >= STEADY:
                 waits = backoff(self._random, cap=LONGEST_WAIT)
             if ending.refused:
                 self._enter(State.REFUSED, ending.reason)

@@ -7,12 +7,14 @@ the moment the fault ends; what nobody noticed takes no time.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bot.livekit.connection import STEADY
 from tests.chaos.checks import gaps, middle_and_worst
 from tests.chaos.crew import crew
 from tests.chaos.kills import CONFIG
@@ -22,8 +24,8 @@ from tests.stack.processes import StackError
 from tests.stack.stack import Stack
 
 WELL_WITHIN = 90.0
-BETWEEN = 1.5
-"""Seconds that all is well before the next fault."""
+BETWEEN = STEADY + 1
+"""Seconds that all is well before the next fault: it is not the same one going on."""
 
 
 async def synapse_restarts(stack: Stack) -> None:
@@ -119,6 +121,7 @@ async def _each(
         with suppress(StackError):  # the report says so
             await until(healthy, WELL_WITHIN, f"not well after {fault.__name__}")
         seconds.append(time.monotonic() - mended)
+        print(f"{fault.__name__} {len(seconds)}/{times}: {seconds[-1]:.1f} s", file=sys.stderr)
         await asyncio.sleep(BETWEEN)
     return seconds
 
