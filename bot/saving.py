@@ -1,8 +1,8 @@
 """Saving: the boards of a room are in the room, whoever dies.
 
 Writes a board as a snapshot when it holds what the room's newest complete snapshots lack and nobody
-else has written one in time (`whiteboard.keep` decides). A board that needs saving has a task of
-its own for as long as it does.
+else has written one in time, or when the newest one stays incomplete (`whiteboard.keep` decides). A
+board that needs saving has a task of its own for as long as it does.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Saving:
         for place in self._places.values():
             if place.board.key.document_id == document_id:
                 place.keep.begun(event_id, monotonic())
-                place.wake.set()
+                self._look(place, place.unsaved.since)
 
     def saved(self, board: Board, snapshot: Snapshot) -> None:
         """Hear that a complete snapshot is in the room, and merged in."""
@@ -166,9 +166,15 @@ class Saving:
         update = board.document.diff(place.unsaved.state_vector)
         if len(update) <= MAX_LIVE:
             return update
-        place.keep.wanted(monotonic())
-        place.wake.set()
+        self.needed(board)
         return None
+
+    def needed(self, board: Board) -> None:
+        """Hear that people lack something that cannot be sent: unless the room has it, save it."""
+        place = self._places.get(board.key)
+        if place is not None and place.unsaved.since is not None:
+            place.keep.wanted(monotonic())
+            place.wake.set()
 
     def since(self, key: BoardKey) -> float | None:
         """Return when (seconds, monotonic) the oldest change came that is not in the room."""
@@ -181,7 +187,7 @@ class Saving:
         place.keep.unsaved(place.unsaved.since)
         place.wake.set()
         self._count(place, before)
-        if place.unsaved.since is not None and place.task is None:
+        if place.task is None and place.keep.due(monotonic()) is not None:
             place.task = self._tasks.create_task(self._follow(place))
 
     def _count(self, place: _Place, before: float | None, *, gone: bool = False) -> None:
@@ -189,11 +195,15 @@ class Saving:
         metrics.UNSAVED.inc((now is not None) - (before is not None))
 
     async def _follow(self, place: _Place) -> None:
-        """Be there while something is unsaved."""
+        """Be there while something is unsaved, or may have to be written for another reason."""
+        noted: bool | None = None
         try:
-            await self._note(place, unsaved=True)
             while True:
                 place.wake.clear()
+                unsaved = place.unsaved.since is not None
+                if unsaved != noted:
+                    await self._note(place, unsaved=unsaved)
+                    noted = unsaved
                 now = monotonic()
                 due = place.keep.due(now)
                 if due is None:
@@ -206,7 +216,6 @@ class Saving:
                         await place.wake.wait()
                 except TimeoutError:
                     pass
-            await self._note(place, unsaved=False)
         finally:
             place.task = None
         # What came while the note was written.
@@ -231,7 +240,7 @@ class Saving:
             place.keep.failed(monotonic(), asked)
         else:
             self._refused(False)
-            place.keep.wrote(len(data), monotonic())
+            place.keep.wrote(len(data), monotonic(), taken)
             place.unsaved.saved(data)
             # What it leaves out cannot be shown yet (`Document.snapshot`). With the cause that is
             # missing a change comes, and then all of it is written.

@@ -4,6 +4,9 @@ NeoBoard's author writes a snapshot 5 s after his change, best effort; nobody el
 9 of 9 strokes were lost whose author died within a second while others watched). So the bot waits
 for as long as somebody else may still do it, and writes when he did not. Pure: `now` is in seconds,
 monotonic.
+
+A snapshot that stays incomplete hides nothing but itself: newcomers get an older one, and nobody
+tells them. So the bot follows it with a complete one, also when all it knows is in the room.
 """
 
 from __future__ import annotations
@@ -14,6 +17,10 @@ MAX_OPEN = 16
 """Incomplete snapshots of others that are waited for at a time."""
 LONGEST_WAIT = 300.0
 """Seconds at the most between two tries."""
+MEND_AGAIN = 600.0
+"""Seconds after a snapshot that only followed incomplete ones until the next such; then doubled."""
+MEND_RARELY = 86_400.0
+"""Seconds which that wait does not exceed, and after which it begins anew: 8 a day at the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,10 @@ class Keep:
         self._alone_since: float | None = None
         self._wanted_at: float | None = None
         self._begun: dict[str, float] = {}
+        self._broken: dict[str, float] = {}  # when they should have been complete, oldest first
+        self._complete = float("-inf")  # when the newest complete one was begun
+        self._mended = float("-inf")
+        self._mends = 0
         self._written = float("-inf")
         self._not_before = float("-inf")
         self._failures = 0
@@ -80,14 +91,33 @@ class Keep:
 
     def ended(self, event_id: str) -> None:
         """Hear that this one is complete."""
-        self._begun.pop(event_id, None)
+        if event_id in self._begun:
+            self._complete = self._begun.pop(event_id)
+            self._broken.clear()  # all older
+        elif event_id in self._broken:  # late
+            while event_id in self._broken:
+                del self._broken[next(iter(self._broken))]
+
+    def broken(self, now: float) -> bool:
+        """Return whether somebody's snapshot stayed incomplete and no complete one is newer."""
+        for event_id, begun in list(self._begun.items()):
+            if now >= begun + self._pace.patience:
+                del self._begun[event_id]  # its writer is gone
+                if begun > self._complete and len(self._broken) < MAX_OPEN:
+                    self._broken[event_id] = begun + self._pace.patience
+        return bool(self._broken)
 
     def alone(self, now: float | None) -> None:
         """Hear when the last person has left; None: somebody is there."""
         self._alone_since = now
 
-    def wrote(self, size: int, now: float) -> None:
-        """Hear that we have written a snapshot of so many bytes."""
+    def wrote(self, size: int, now: float, taken: float | None = None) -> None:
+        """Hear that we have written a snapshot of so many bytes, as the board was when `taken`."""
+        if self._since is None and self._broken:
+            self._mends = 1 if now - self._mended >= MEND_RARELY else self._mends + 1
+            self._mended = now
+        self._complete = now if taken is None else taken
+        self._broken.clear()
         self._written = now + size / 1e6 * self._pace.per_megabyte
         self._not_before = float("-inf")
         self._failures = 0
@@ -100,6 +130,11 @@ class Keep:
 
     def due(self, now: float) -> float | None:
         """Return when a snapshot has to be written; None while there is nothing to save."""
+        self.broken(now)
+        dues = (self._due_unsaved(), self._due_broken())
+        return min((due for due in dues if due is not None), default=None)
+
+    def _due_unsaved(self) -> float | None:
         if self._since is None:
             return None
         pace = self._pace
@@ -110,11 +145,22 @@ class Keep:
             at = min(at, self._wanted_at)
         if self._ours_since is not None:
             at, spacing = min(at, self._ours_since + pace.own_grace), pace.own_spacing
+        return self._after(at, spacing)
+
+    def _due_broken(self) -> float | None:
+        wait = min(MEND_AGAIN * 2 ** (self._mends - 1), MEND_RARELY) if self._mends else 0.0
+        # Those that are still open may become so.
+        opened = [begun for begun in self._begun.values() if begun > self._complete]
+        late = [*self._broken.values(), *(begun + self._pace.patience for begun in opened)]
+        if not late:
+            return None
+        return max(self._after(late[0], self._pace.spacing), self._mended + wait)
+
+    def _after(self, at: float, spacing: float) -> float:
+        """Return when to write what is due at an instant: not while somebody else does it."""
         # Whoever begins snapshots all the time and ends none does not keep us from it for ever.
-        latest = at + 2 * pace.patience
-        for event_id, begun in list(self._begun.items()):
-            if now >= begun + pace.patience:
-                del self._begun[event_id]  # its writer is gone
-            else:
-                at = min(max(at, begun + pace.patience), latest)
-        return max(at + pace.offset, self._written + spacing, self._not_before)
+        patience = self._pace.patience
+        latest = at + 2 * patience
+        for begun in self._begun.values():
+            at = min(max(at, begun + patience), latest)
+        return max(at + self._pace.offset, self._written + spacing, self._not_before)

@@ -235,6 +235,40 @@ async def test_an_observer_never_writes() -> None:
         assert here.sent == []
 
 
+async def test_a_snapshot_that_stays_incomplete_is_followed_by_a_complete_one() -> None:
+    async with desk() as here:
+        here.board.document.apply([here.alice.add("a")])
+        here.saving.begun(KEY.document_id, "$s1")
+        assert here.saving.since(KEY) is None
+        await until(lambda: here.sent == [SNAPSHOT_TYPE, CHUNK_TYPE])
+        assert "unsaved.7" not in here.archive.texts
+        here.saving.begun(KEY.document_id, "$s2")
+        await asyncio.sleep(0.5)
+        assert len(here.sent) == 2  # not again so soon
+        here.draws("b")
+        await until(lambda: here.archive.texts.get("unsaved.7") == "1")
+        await until(lambda: here.archive.texts["unsaved.7"] == "")
+        assert len(here.sent) == 4
+
+
+async def test_one_that_becomes_complete_in_time_is_left_to_its_author() -> None:
+    async with desk() as here:
+        here.saving.begun(KEY.document_id, "$s1")
+        here.saving.saved(here.board, snapshot(here.alice.state(), event_id="$s1"))
+        await asyncio.sleep(0.4)
+        assert here.sent == []
+
+
+async def test_what_is_in_the_room_need_not_be_written_for_anybody() -> None:
+    async with desk(Pace(grace=60)) as here:
+        here.saving.needed(here.board)
+        here.draws()
+        await asyncio.sleep(0.05)
+        assert here.sent == []
+        here.saving.needed(here.board)
+        await until(lambda: CHUNK_TYPE in here.sent)
+
+
 async def test_a_board_that_is_gone_is_not_saved() -> None:
     async with desk() as here:
         here.draws()

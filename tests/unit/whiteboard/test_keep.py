@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.whiteboard.keep import LONGEST_WAIT, MAX_OPEN, Keep, Pace
+from bot.whiteboard.keep import LONGEST_WAIT, MAX_OPEN, MEND_AGAIN, MEND_RARELY, Keep, Pace
 
 PACE = Pace()
 
@@ -147,3 +149,115 @@ def test_due_is_never_lost_nor_before_what_is_waited_for(
     assert due <= now + LONGEST_WAIT + PACE.spacing
     if not any(what == "f" for what, _ in steps):
         assert due >= wrote + PACE.spacing
+
+
+# -- snapshots that stay incomplete ----------------------------------------------------------------
+
+
+def test_an_incomplete_snapshot_is_followed_by_a_complete_one_though_nothing_is_unsaved() -> None:
+    one = Keep(PACE)
+    one.begun("$a", 100.0)
+    assert not one.broken(114.9)
+    assert one.due(114.9) == 115.0
+    assert one.broken(115.0)
+    assert one.due(115.0) == 115.0
+    one.wrote(0, 116.0, 115.5)
+    assert not one.broken(116.0)
+    assert one.due(116.0) is None
+
+
+def test_what_is_complete_in_time_or_late_or_followed_by_a_complete_one_is_not_broken() -> None:
+    one = Keep(PACE)
+    one.begun("$a", 100.0)
+    one.ended("$a")
+    assert one.due(200.0) is None
+    one.begun("$b", 200.0)
+    one.begun("$c", 201.0)
+    one.ended("$c")
+    assert one.due(202.0) is None  # a newer one is there, whatever becomes of $b
+    assert not one.broken(220.0)
+    one.begun("$d", 300.0)
+    assert one.broken(320.0)
+    one.begun("$e", 320.0)
+    one.ended("$e")
+    assert not one.broken(320.0)
+    one.begun("$f", 400.0)
+    one.begun("$g", 410.0)
+    assert one.broken(430.0)
+    one.ended("$f")  # late; the newest is still incomplete
+    assert one.broken(430.0)
+    one.ended("$g")
+    assert one.due(430.0) is None
+
+
+def test_one_that_somebody_begins_while_we_write_is_newer_than_ours() -> None:
+    one = Keep(PACE)
+    one.begun("$a", 99.0)
+    one.begun("$b", 101.0)
+    one.wrote(0, 102.0, 100.0)
+    assert one.due(102.0) == 132.0
+    assert one.broken(116.0)
+
+
+def test_a_newer_one_that_is_still_open_is_waited_for() -> None:
+    one = Keep(PACE)
+    one.begun("$a", 100.0)
+    one.begun("$b", 110.0)
+    assert one.due(115.0) == 125.0
+    one.ended("$b")
+    assert one.due(115.0) is None
+
+
+def test_what_is_unsaved_is_saved_no_later_for_it() -> None:
+    one = Keep(PACE)
+    one.begun("$a", 100.0)
+    assert one.broken(115.0)
+    one.unsaved(120.0)
+    one.alone(120.0)
+    assert one.due(120.0) == 115.0
+    one.wrote(0, 121.0)
+    one.unsaved(None)
+    one.begun("$b", 122.0)
+    assert one.due(137.0) == 151.0  # as seldom as always; the first one was no mere mending
+
+
+def test_who_sends_heads_without_chunks_for_ever_makes_us_write_eight_times_a_day() -> None:
+    one = Keep(PACE)
+    now, written, number = 0.0, [], 0
+    while now < 3 * MEND_RARELY:
+        one.begun(f"${number}", now)
+        number += 1
+        due = one.due(now)
+        assert due is not None
+        if due <= now:
+            one.wrote(0, now)
+            written.append(now)
+        now += 60.0
+    waits = [after - before for before, after in itertools.pairwise(written)]
+    assert written[0] <= 60.0
+    assert min(waits) >= MEND_AGAIN
+    assert len(written) <= 3 * 9
+
+
+@given(st.lists(st.tuples(st.sampled_from("bew"), st.integers(0, 5), st.floats(0.01, 30))))
+def test_broken_means_that_the_newest_one_is_incomplete(
+    steps: list[tuple[str, int, float]],
+) -> None:
+    one, now = Keep(PACE), 0.0
+    heads: dict[str, float] = {}
+    complete = float("-inf")  # when the newest complete one was begun
+    for what, number, after in steps:
+        now += after
+        name = f"${number}"
+        if what == "b" and name not in heads:
+            one.begun(name, now)
+            heads[name] = now
+        elif what == "e" and name in heads:
+            one.broken(now)
+            one.ended(name)
+            complete = max(complete, heads[name])
+        elif what == "w":
+            one.wrote(0, now)
+            complete = now
+        late = [begun for begun in heads.values() if begun + PACE.patience <= now]
+        assert one.broken(now) == any(begun > complete for begun in late)
