@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import Any, Protocol
 
-from bot import metrics, saving, snapshots
+from bot import metrics, reading, saving, snapshots
 from bot.backoff import backoff
 from bot.board import Board
-from bot.errors import InvalidSnapshot, ServerError, StoreError, Transient
+from bot.errors import InvalidSnapshot, StoreError, Transient
 from bot.handlers.base import BoardFound, BoardGone, RecordingChanged
+from bot.reading import Reading
 from bot.repeating import Repeating
 from bot.roomstate import RoomState
 from bot.saving import Saving
@@ -28,7 +29,7 @@ from bot.whiteboard.snapshot import SNAPSHOT_TYPE, Assembler, Snapshot, read_sna
 _log = logging.getLogger(__name__)
 
 
-class Archive(saving.Archive, Protocol):
+class Archive(saving.Archive, reading.Archive, Protocol):
     """What is kept of boards, besides what a Board itself keeps."""
 
     async def board_id(self, key: BoardKey, ts: int) -> int:
@@ -36,9 +37,6 @@ class Archive(saving.Archive, Protocol):
 
     async def board_gone(self, board_id: int, ts: int) -> None:
         """Note that the board is gone."""
-
-    async def has_snapshot(self, event_id: str) -> bool:
-        """Return whether the archive holds this snapshot."""
 
 
 class Boards:
@@ -89,12 +87,22 @@ class Boards:
         self._changed = changed
         self._tasks = tasks
         self._assembler = Assembler()
+        self._reading = Reading(
+            homeserver,
+            archive,
+            follows=lambda board: self.found.get(board.key.whiteboard_id) is board,
+            kept=self._kept,
+            merge=self._merge,
+            release=self.release,
+            opened=lambda event: self._assembler.add(event, monotonic()),
+            tasks=tasks,
+        )
         self.saving = Saving(
             homeserver,
             state.own_user,
             archive,
             pace,
-            ready=self._ready,
+            ready=self._reading.ready,
             release=self.release,
             refused=refused,
             tasks=tasks,
@@ -129,10 +137,10 @@ class Boards:
                 except StoreError:
                     _log.warning("a snapshot could not be merged yet", extra=self._keys)
                     board.complete = False
-                    self._tasks.create_task(self._catch_up_later(board))
+                    self._tasks.create_task(self._reading.catch_up_later(board))
                 else:
                     if merged and not board.complete:  # something was lost meanwhile
-                        self._tasks.create_task(self._catch_up_later(board))
+                        self._tasks.create_task(self._reading.catch_up_later(board))
                     await self.release(board)
 
     async def follow(self) -> None:
@@ -203,7 +211,7 @@ class Boards:
     async def _introduce(self, board: Board) -> None:
         """Read a board for the first time; then tell handlers it is there."""
         with self._kept(board):
-            await self._catch_up(board)
+            await self._reading.catch_up(board)
             if board.loaded:
                 await self.saving.recall(board)
         await self.release(board)
@@ -214,65 +222,17 @@ class Boards:
         board.pinned = True
         await board.load()
         if not board.complete:
-            await self._catch_up(board)
+            await self._reading.catch_up(board)
 
     async def prepare(self, board: Board) -> None:
         """Load a board that somebody is on; what the room has beyond the archive comes in later."""
         await board.load()
-        if not board.complete and not board.catching_up.locked():
-            self._tasks.create_task(self._catch_up_later(board))
-
-    async def _catch_up_later(self, board: Board) -> None:
-        await self._catch_up(board)
-        await self.release(board)
-
-    async def _catch_up(self, board: Board) -> None:
-        """Bring the board up to the room's newest snapshot; concurrent calls share one reading."""
-        waits = backoff(random.random)
-        async with board.catching_up:
-            while not board.complete and self.found.get(board.key.whiteboard_id) is board:
-                try:
-                    found = await self._read_snapshots(board)
-                except Transient as error:
-                    await asyncio.sleep(error.retry_after or next(waits))
-                except StoreError:
-                    await asyncio.sleep(next(waits))
-                except ServerError:
-                    _log.warning("the snapshots of a board cannot be read", extra=self._keys)
-                    break
-                else:
-                    if not found:
-                        _log.warning("a board has only broken snapshots", extra=self._keys)
-                        break
-
-    async def _read_snapshots(self, board: Board) -> bool:
-        """Merge the room's newest good snapshot; answer whether the room was read so far."""
-
-        async def known(event_id: str) -> bool:
-            return board.recording and await self._archive.has_snapshot(event_id)
-
-        async def merge(snapshot: Snapshot) -> bool:
-            return await self._merge(board, snapshot)
-
-        with self._kept(board):
-            await board.load()
-            loads = board.loads
-            found = await snapshots.newest(self._homeserver, board.key, known=known, merge=merge)
-            # Ended, or resumed, meanwhile: then the document is another one, if it is there at all.
-            if board.loaded and board.loads == loads:
-                board.complete = found
-        return found
+        if not board.complete:
+            self._reading.catch_up_beside(board)
 
     async def _merge(self, board: Board, snapshot: Snapshot) -> bool:
         # What was written while recording was paused comes in without its author and time (rule 8).
         return await board.merge_snapshot(snapshot, anonymous=snapshot.ts < self.resumed_ts)
-
-    async def _ready(self, board: Board) -> bool:
-        """Load a board and bring it up to the room's newest snapshot; tell whether it is."""
-        await board.load()
-        if not board.complete:
-            await self._read_snapshots(board)
-        return board.complete
 
     def attended(self, people: Mapping[BoardKey, int]) -> None:
         """Hear how many people are on each board."""
@@ -296,8 +256,10 @@ class Boards:
         """
         try:
             with self._kept(board):
-                if not await self._ready(board):
-                    raise Transient("the room has only broken snapshots of this board")
+                if not await self._reading.ready(board):
+                    raise Transient(
+                        "only broken snapshots of this board were found so far; try again"
+                    )
                 yield
         finally:
             await self.release(board)
@@ -346,7 +308,7 @@ class Boards:
             except StoreError:  # one that the archive cannot give back now keeps no other waiting
                 self._tasks.create_task(self._resume_later(board))
             else:
-                self._tasks.create_task(self._catch_up_later(board))
+                self._tasks.create_task(self._reading.catch_up_later(board))
         self._tell_recording()
 
     async def _resume_later(self, board: Board) -> None:
@@ -361,7 +323,7 @@ class Boards:
                 _log.warning("a board cannot be recorded yet", extra=self._keys)
             else:
                 board.recording = self.recording  # paused again meanwhile?
-                await self._catch_up_later(board)
+                await self._reading.catch_up_later(board)
                 return
 
     def _tell_recording(self) -> None:

@@ -28,9 +28,9 @@ class Homeserver(Protocol):
     """The calls needed here."""
 
     def relations(
-        self, room_id: str, event_id: str, event_type: str
+        self, room_id: str, event_id: str, event_type: str, *, oldest_first: bool = False
     ) -> AsyncIterator[Mapping[str, Any]]:
-        """Iterate over the events that refer to an event, newest first."""
+        """Iterate over the events that refer to an event."""
 
     async def send_event(self, room_id: str, event_type: str, content: Mapping[str, Any]) -> str:
         """Send a room event."""

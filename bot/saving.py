@@ -25,6 +25,9 @@ from bot.whiteboard.unsaved import Unsaved
 MAX_LIVE = 47_000
 """Bytes of an update that fit into a packet: 63,000 as text."""
 
+READ_AGAIN = 5.0
+"""Seconds until a board is looked at again whose whole snapshot is still searched for."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -226,7 +229,7 @@ class Saving:
         keys = {"room": board.key.room_id}
         try:
             if not await self._ready(board):
-                place.keep.failed(monotonic(), None)
+                place.keep.failed(monotonic(), READ_AGAIN)
                 return
             data, taken = board.document.snapshot(), monotonic()
             await snapshots.write(self._homeserver, board.key, data, self._own_user)

@@ -6,6 +6,8 @@ NeoBoard writes a snapshot as one event and its chunks, best effort: incomplete 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from math import inf
+from time import monotonic
 from typing import Any, Protocol
 
 from bot import metrics
@@ -22,10 +24,18 @@ from bot.whiteboard.snapshot import (
     split,
 )
 
-MAX_TRIED = 50
-"""Snapshots read at the most until a complete one is found."""
+MAX_TRIED = 100
+"""Snapshots whose chunks are asked for at the most in one search."""
+MAX_BESIDE = 500
+"""Events read besides the chunks that a snapshot announces: anybody may put some there."""
+MAX_OPEN = 4
+"""Incomplete snapshots per search that may still be in the writing."""
+MAX_BROKEN = 25_000
+"""Snapshots remembered that are not to be read again: more than one listing brings."""
+TRY_AGAIN = 60.0
+"""Seconds after which a snapshot that was not complete is read once more."""
 MAX_READ = 5_000
-"""Events read back at the most; anybody may put some beside our chunks."""
+"""Events read at the most in one search, and when ours are read back."""
 WRITES = 3
 """Times a chunk is sent at the most; it happens that one does not get into the room."""
 
@@ -34,12 +44,33 @@ class Homeserver(Protocol):
     """The calls needed here."""
 
     def relations(
-        self, room_id: str, event_id: str, event_type: str
+        self, room_id: str, event_id: str, event_type: str, *, oldest_first: bool = False
     ) -> AsyncIterator[Mapping[str, Any]]:
-        """Iterate over the events that refer to an event, newest first."""
+        """Iterate over the events that refer to an event."""
 
     async def send_event(self, room_id: str, event_type: str, content: Mapping[str, Any]) -> str:
         """Send a room event."""
+
+
+class Broken:
+    """The snapshots of a room that were not complete or not valid when they were read.
+
+    Anybody may send as many as he likes, so that none is read more than twice: the second time
+    after a while, as it may have been in the writing.
+    """
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def skips(self, event_id: str, now: float) -> bool:
+        """Return whether a snapshot is not to be read now (monotonic seconds)."""
+        return now < self._until.get(event_id, -inf)
+
+    def found(self, event_id: str, now: float) -> None:
+        """Note that a snapshot was read in vain."""
+        self._until[event_id] = inf if event_id in self._until else now + TRY_AGAIN
+        if len(self._until) > MAX_BROKEN:
+            del self._until[next(iter(self._until))]
 
 
 async def newest(
@@ -48,6 +79,8 @@ async def newest(
     *,
     known: Callable[[str], Awaitable[bool]],
     merge: Callable[[Snapshot], Awaitable[bool]],
+    broken: Broken,
+    opened: Callable[[Mapping[str, Any]], object],
 ) -> bool:
     """Find the board's newest complete snapshot and merge it.
 
@@ -56,24 +89,33 @@ async def newest(
         board: whose.
         known: whether a snapshot (by event id) is in the archive already: then nothing is read.
         merge: takes the snapshot; answers False when it is not valid, and an older one is tried.
+        broken: what need not be read again.
+        opened: takes the events of a snapshot that is not complete; the rest of them may follow.
 
     Returns:
         Whether the board is up to the room: False when only broken snapshots were seen, as many
-        as are tried, so that an older, whole one may lie behind them.
+        as are read in one search, so that a whole one may lie behind them. The next search goes
+        on there.
 
     Raises:
         ServerError: the room could not be read; what is missing is not known.
     """
-    tried = 0
+    tried = read = 0
     async for event in homeserver.relations(board.room_id, board.document_id, SNAPSHOT_TYPE):
-        tried += 1
-        if tried > MAX_TRIED:
-            return False
-        if await known(str(event.get("event_id"))):
+        event_id = str(event.get("event_id"))
+        if broken.skips(event_id, monotonic()):
+            continue
+        if await known(event_id):
             return True
-        snapshot = await _read(homeserver, board, event)
+        if tried >= MAX_TRIED or read >= MAX_READ:
+            return False
+        reading = _Reading(opened if tried < MAX_OPEN else None)
+        snapshot = await reading.read(homeserver, board, event)
         if snapshot is not None and await merge(snapshot):
             return True
+        broken.found(event_id, monotonic())
+        tried += reading.asked
+        read += reading.events
     return True
 
 
@@ -85,24 +127,51 @@ async def read(homeserver: Homeserver, board: BoardKey, event_id: str) -> Snapsh
     """
     async for event in homeserver.relations(board.room_id, board.document_id, SNAPSHOT_TYPE):
         if event.get("event_id") == event_id:
-            return await _read(homeserver, board, event)
+            return await _Reading().read(homeserver, board, event)
     return None
 
 
-async def _read(
-    homeserver: Homeserver, board: BoardKey, event: Mapping[str, Any]
-) -> Snapshot | None:
-    try:
-        head = read_snapshot(event)
-        assembler = Assembler()
-        assembler.add(event, 0.0)
-        async for chunk in homeserver.relations(board.room_id, head.event_id, CHUNK_TYPE):
-            snapshot = assembler.add(chunk, 0.0)
-            if snapshot is not None:
-                return snapshot
-    except InvalidSnapshot:
-        metrics.REFUSED_EVENTS.labels("snapshot").inc()
-    return None
+class _Reading:
+    """Reads one snapshot.
+
+    Args:
+        opened: takes its events too.
+
+    Attributes:
+        asked: whether its chunks were asked for.
+        events: how many were read.
+    """
+
+    def __init__(self, opened: Callable[[Mapping[str, Any]], object] | None = None) -> None:
+        self.asked = False
+        self.events = 0
+        self._opened = opened
+        self._assembler = Assembler()
+
+    async def read(
+        self, homeserver: Homeserver, board: BoardKey, event: Mapping[str, Any]
+    ) -> Snapshot | None:
+        """Return the snapshot, if it is complete."""
+        try:
+            head = read_snapshot(event)
+            self._take(event)
+            self.asked = True
+            # Its own chunks follow it at once; what others put beside them later comes after.
+            async for chunk in homeserver.relations(
+                board.room_id, head.event_id, CHUNK_TYPE, oldest_first=True
+            ):
+                self.events += 1
+                snapshot = self._take(chunk) if chunk.get("sender") == head.sender else None
+                if snapshot is not None or self.events >= head.chunk_count + MAX_BESIDE:
+                    return snapshot
+        except InvalidSnapshot:
+            metrics.REFUSED_EVENTS.labels("snapshot").inc()
+        return None
+
+    def _take(self, event: Mapping[str, Any]) -> Snapshot | None:
+        if self._opened is not None:
+            self._opened(event)
+        return self._assembler.add(event, 0.0)
 
 
 async def write(homeserver: Homeserver, board: BoardKey, data: bytes, own_user: str) -> str:
@@ -141,7 +210,7 @@ async def _strike_out(
 ) -> None:
     """Remove the parts whose chunks of ours are in the room."""
     read = 0
-    async for event in homeserver.relations(board.room_id, event_id, CHUNK_TYPE):
+    async for event in homeserver.relations(board.room_id, event_id, CHUNK_TYPE, oldest_first=True):
         read += 1
         match event:
             case {"sender": sender, "content": {"sequenceNumber": int(number)}}:

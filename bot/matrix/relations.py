@@ -9,10 +9,10 @@ from typing import Any
 
 from mautrix.api import Method, Path
 
-from bot.errors import Transient
+from bot.errors import ServerError, Transient
 from bot.matrix.transport import Transport
 
-MAX_PAGES = 40
+MAX_PAGES = 400
 """Pages read of one listing: a server that always names a next page ends here."""
 
 PAGE = 100
@@ -39,9 +39,10 @@ async def relations(
     *,
     rel_type: str = "m.reference",
     limit: int = 50,
+    oldest_first: bool = False,
     patience: float = 30.0,
 ) -> AsyncIterator[dict[str, Any]]:
-    """Yield the events that relate to an event, newest first; pages are read as needed.
+    """Yield the events that relate to an event; pages are read as needed.
 
     Args:
         transport: asks the homeserver.
@@ -50,10 +51,14 @@ async def relations(
         event_type: of the relating events.
         rel_type: the kind of relation.
         limit: events per page.
+        oldest_first: in which order; by default the newest comes first.
         patience: seconds in which a page that fails is asked for again.
+
+    Raises:
+        ServerError: there are more than can be read: what is missing is not known.
     """
     path = Path.v1.rooms[room_id].relations[event_id][rel_type][event_type]
-    query = {"dir": "b", "limit": str(limit)}
+    query = {"dir": "f" if oldest_first else "b", "limit": str(limit)}
     for _ in range(MAX_PAGES):
         reply = await transport.ask("relations", Method.GET, path, query=query, patience=patience)
         for event in _chunk("relations", reply):
@@ -62,6 +67,7 @@ async def relations(
         if not isinstance(token, str):
             return
         query["from"] = token
+    raise ServerError("relations: there are more events than can be read")
 
 
 async def messages_between(

@@ -142,9 +142,14 @@ class Rooms:
         rel_type: str = "m.reference",
         limit: int = 50,
         *,
+        oldest_first: bool = False,
         patience: float = PATIENCE,
     ) -> AsyncIterator[dict[str, Any]]:
-        """Iterate over the events relating to an event, newest first, `limit` per request."""
+        """Iterate over the events relating to an event, `limit` per request.
+
+        Raises:
+            ServerError: also after very many.
+        """
         return relations(
             self.transport,
             room_id,
@@ -152,6 +157,7 @@ class Rooms:
             event_type,
             rel_type=rel_type,
             limit=limit,
+            oldest_first=oldest_first,
             patience=patience,
         )
 

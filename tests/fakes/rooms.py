@@ -225,10 +225,11 @@ class Server:
             raise self.failures[name].pop(0)
 
     async def relations(
-        self, room_id: str, event_id: str, event_type: str
+        self, room_id: str, event_id: str, event_type: str, *, oldest_first: bool = False
     ) -> AsyncIterator[dict[str, Any]]:
         await self._do("relations")
-        for event in self.past.get((event_id, event_type), []):
+        events = list(self.past.get((event_id, event_type), []))
+        for event in reversed(events) if oldest_first else events:
             yield event
 
     async def send_event(self, room_id: str, event_type: str, content: Mapping[str, Any]) -> str:

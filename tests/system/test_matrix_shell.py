@@ -161,6 +161,8 @@ async def test_relations_come_newest_first_in_pages(
     await say(stack, alice, room_id, "of another type", **refers)
     found = [event async for event in hs.relations(room_id, board, CHUNK, limit=3)]
     assert [event["event_id"] for event in found] == sent[::-1]
+    oldest = [one async for one in hs.relations(room_id, board, CHUNK, limit=3, oldest_first=True)]
+    assert [event["event_id"] for event in oldest] == sent
 
 
 async def test_openid_token_says_who_we_are(stack: Stack, hs: Homeserver) -> None:

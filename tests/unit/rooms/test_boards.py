@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot import boards as module
-from bot import metrics
+from bot import metrics, reading, snapshots
 from bot.board import Board
 from bot.boards import Boards
 from bot.errors import Forbidden, RateLimited, Transient
@@ -42,6 +42,8 @@ from tests.unit.whiteboard.people import Person, loaded, texts
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "backoff", lambda *_, **__: iter([0.002] * 999))
+    monkeypatch.setattr(reading, "backoff", lambda *_, **__: iter([0.002] * 999))
+    monkeypatch.setattr(reading, "READ_ON", 0.002)
 
 
 class Room:
@@ -321,6 +323,53 @@ async def test_what_was_lost_while_a_snapshot_was_merged_is_looked_for_in_the_ro
         await taking
         await until(lambda: here.server.calls["relations"] > calls)
         await until(lambda: board.complete)
+
+
+async def test_a_whole_snapshot_behind_many_broken_ones_is_found(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(snapshots, "MAX_TRIED", 2)
+    async with room() as here:
+        here.server.has_snapshot(alices().state())
+        for number in range(7):
+            here.server.has_snapshot(b"broken", f"$b{number}")
+            del here.server.past[f"$b{number}", CHUNK_TYPE]
+        board = await here.board()
+        assert here.archive.kinds() == ["snapshot"]
+        assert here.server.calls["relations"] == 4 + 7 + 1
+        assert caplog.text.count("only broken snapshots so far") == 1
+        await here.boards.open(board)
+        assert here.server.calls["relations"] == 12 + 1  # nothing is read again
+
+
+async def test_a_board_that_is_still_searched_for_is_not_saved_but_searched_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(snapshots, "MAX_TRIED", 1)
+    async with room() as here:
+        board = await here.board()
+        here.server.has_snapshot(alices().state())
+        for number in range(2):
+            here.server.has_snapshot(b"broken", f"$b{number}")
+            del here.server.past[f"$b{number}", CHUNK_TYPE]
+        with pytest.raises(Transient, match="only broken snapshots"):
+            async with here.boards.held(board):
+                pass
+        await until(lambda: here.archive.kinds() == ["snapshot"])
+        async with here.boards.held(board):
+            assert set(texts(board.document)) == {"a"}
+
+
+async def test_a_snapshot_that_was_in_the_writing_when_it_was_read_is_taken() -> None:
+    async with room() as here:
+        here.wanted = frozenset({KEY.whiteboard_id})
+        head, chunk = here.server.has_snapshot(alices().state())
+        here.server.past["$s1", CHUNK_TYPE] = []
+        board = await here.board()
+        assert board.complete
+        await here.boards.take(chunk)  # sync shows only what came later
+        assert set(texts(board.document)) == {"a"}
+        assert head["event_id"] in here.archive.seen
 
 
 async def test_opened_for_a_handler_it_stays() -> None:
