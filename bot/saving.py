@@ -41,6 +41,27 @@ class Archive(Protocol):
         """Keep a small text under a name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is to become of a board, in monotonic seconds.
+
+    Attributes:
+        since: when the oldest change came that is not in the room; None: all is there.
+        earlier: whether it may have come before this life of ours began.
+        due: when the bot writes it, as things are; None: nothing has to be written.
+        reason: why it is not there: `waiting` for its author, `writing` (somebody else is at it),
+            `incomplete` (the room's newest snapshot is), `searching` (for a whole one to go on
+            from), `forbidden`, `asked_to_wait` (by the homeserver), `failed`.
+        detail: more about that, for operators; may be empty.
+    """
+
+    since: float | None
+    earlier: bool
+    due: float | None
+    reason: str
+    detail: str
+
+
 @dataclass(slots=True)
 class _Place:
     """What is known of one board."""
@@ -51,7 +72,9 @@ class _Place:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     marked: bool = False
+    earlier: bool = False
     alone: bool = False
+    trouble: tuple[str, str] | None = None
 
 
 class Saving:
@@ -112,6 +135,7 @@ class Saving:
             place.marked = bool(await self._archive.get(_mark(board)))
         except StoreError:
             place.marked = True
+        place.earlier = place.marked
         if place.marked:
             self.changed(board, board.document.encode())
 
@@ -184,10 +208,26 @@ class Saving:
         place = self._places.get(key)
         return None if place is None else place.unsaved.since
 
+    def outlook(self, key: BoardKey) -> Outlook | None:
+        """Return what is to become of a board; None when nobody here cares for it."""
+        place = self._places.get(key)
+        if place is None:
+            return None
+        since, due = place.unsaved.since, place.keep.due(monotonic())
+        if place.trouble is not None:
+            reason, detail = place.trouble
+        elif since is None:
+            reason, detail = "incomplete", ""
+        else:
+            reason, detail = "writing" if place.keep.others_write else "waiting", ""
+        return Outlook(since, place.earlier, due, reason, detail)
+
     # -- the work ------------------------------------------------------------------------------
 
     def _look(self, place: _Place, before: float | None) -> None:
         place.keep.unsaved(place.unsaved.since)
+        if place.unsaved.since is None:
+            place.earlier, place.trouble = False, None
         place.wake.set()
         self._count(place, before)
         if place.task is None and place.keep.due(monotonic()) is not None:
@@ -230,6 +270,7 @@ class Saving:
         try:
             if not await self._ready(board):
                 place.keep.failed(monotonic(), READ_AGAIN)
+                place.trouble = "searching", ""
                 return
             data, taken = board.document.snapshot(), monotonic()
             await snapshots.write(self._homeserver, board.key, data, self._own_user)
@@ -237,12 +278,15 @@ class Saving:
             _log.warning("the room does not take snapshots of ours", extra=keys)
             self._refused(True)
             place.keep.failed(monotonic(), None)
+            place.trouble = "forbidden", ""
         except (ServerError, StoreError) as error:
             _log.warning("a board could not be saved yet", extra={**keys, "why": str(error)})
             asked = error.retry_after if isinstance(error, RateLimited) else None
             place.keep.failed(monotonic(), asked)
+            place.trouble = "failed" if asked is None else "asked_to_wait", str(error)
         else:
             self._refused(False)
+            place.trouble = None
             place.keep.wrote(len(data), monotonic(), taken)
             place.unsaved.saved(data)
             # What it leaves out cannot be shown yet (`Document.snapshot`). With the cause that is

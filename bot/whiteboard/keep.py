@@ -107,6 +107,11 @@ class Keep:
                     self._broken[event_id] = begun + self._pace.patience
         return bool(self._broken)
 
+    @property
+    def others_write(self) -> bool:
+        """Whether a snapshot of somebody else is on its way."""
+        return bool(self._begun)
+
     def alone(self, now: float | None) -> None:
         """Hear when the last person has left; None: somebody is there."""
         self._alone_since = now

@@ -22,6 +22,11 @@ from tests.unit.whiteboard.people import Person
 QUICK = Pace(grace=0.05, own_grace=0.01, patience=0.2, spacing=0.1, own_spacing=0.1, per_megabyte=0)
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_AGAIN", 0.05)
+
+
 @dataclass
 class Sheet:
     key: BoardKey
@@ -179,6 +184,52 @@ async def test_a_failure_is_tried_again(error: Exception, told: list[bool]) -> N
         assert here.refused == told
 
 
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (Transient("gone"), ("failed", "gone")),
+        (RateLimited("slowly", 60.0), ("asked_to_wait", "slowly")),
+        (Forbidden("no"), ("forbidden", "")),
+    ],
+)
+async def test_why_a_board_is_not_saved_can_be_asked(
+    error: Exception, why: tuple[str, str]
+) -> None:
+    async with desk(Pace(grace=60)) as here:
+        found = here.saving.outlook(KEY)
+        assert found is not None
+        assert (found.since, found.due) == (None, None)
+        here.draws()
+        found = here.saving.outlook(KEY)
+        assert found is not None
+        assert found.since is not None
+        assert found.due == pytest.approx(found.since + 60, abs=0.01)
+        assert (found.reason, found.earlier) == ("waiting", False)
+        here.saving.begun(KEY.document_id, "$s1")
+        found = here.saving.outlook(KEY)
+        assert found is not None
+        assert found.reason == "writing"
+        here.saving.saved(here.board, snapshot(b"\x00\x00", "$s1"))
+        here.server.failures["send_event"] = [error]
+        here.saving.alone(KEY, yes=True)
+        await until(lambda: (found := here.saving.outlook(KEY)) and found.reason == why[0])
+        found = here.saving.outlook(KEY)
+        assert found is not None
+        assert found.detail == why[1]
+        here.saving.saved(here.board, snapshot(here.alice.state()))
+        found = here.saving.outlook(KEY)
+        assert found is not None
+        assert (found.since, found.detail) == (None, "")
+        assert here.saving.outlook(BoardKey("!other", "w", "$d")) is None
+
+
+async def test_a_board_whose_whole_snapshot_is_searched_for_says_so() -> None:
+    async with desk() as here:
+        here.whole = False
+        here.draws()
+        await until(lambda: (found := here.saving.outlook(KEY)) and found.reason == "searching")
+
+
 async def test_never_an_older_state_over_the_rooms() -> None:
     async with desk() as here:
         here.whole = False
@@ -207,6 +258,9 @@ async def test_an_earlier_life_did_not_come_to_it() -> None:
         here.board.document.apply([here.alice.add("a")])
         here.saving.found(here.board)
         await here.saving.recall(here.board)
+        found = here.saving.outlook(KEY)
+        assert found is not None
+        assert found.earlier
         await until(lambda: here.archive.texts["unsaved.7"] == "")
         assert CHUNK_TYPE in here.sent
 

@@ -60,7 +60,9 @@ def test_at_once_when_somebody_needs_it() -> None:
 
 def test_never_while_somebody_else_saves() -> None:
     one = keep()
+    assert not one.others_write
     one.begun("$a", 107.0)
+    assert one.others_write
     one.begun("$a", 109.0)  # told twice
     assert one.due(108.0) == 122.0
     one.ended("$a")
