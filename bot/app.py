@@ -12,8 +12,8 @@ import random
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from math import inf
 from time import monotonic
+from typing import Any
 
 import aiohttp
 
@@ -24,7 +24,7 @@ from bot.backoff import backoff
 from bot.config import Config
 from bot.control import Control
 from bot.entrance import Entrance
-from bot.errors import ServerError, Transient, UsageError
+from bot.errors import Transient, UsageError
 from bot.foci import Foci
 from bot.handlers.base import Handler
 from bot.handlers.delivery import Delivery
@@ -47,13 +47,12 @@ from bot.setting import Setting
 from bot.shared import Shared
 from bot.steering import Steering
 from bot.store.archive import Archive
+from bot.support import Support
 from bot.web.server import Component, Web
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry
 from bot.whiteboard.keep import Pace
 
-SUPPORT_EVERY = 60.0
-"""Seconds between two looks whether the homeserver has delayed events now."""
 CLOSE_WITHIN = 2.0
 """Seconds all rooms get to withdraw when the program ends; a second is the aim."""
 HANDLER_WITHIN = 5.0
@@ -80,9 +79,6 @@ class App:
         self._stop = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
-        self._delayed = False
-        self._max_delay = inf
-        self._max_scheduled: int | None = None
         self._admission = Admission(
             config.rtc.refresh,
             config.rtc.max_boards or None,
@@ -94,6 +90,7 @@ class App:
         self._recording = False
         self._delivery: Delivery
         self._homeserver: Homeserver
+        self._support: Support
         self._foci: Foci
         self._entrance: Entrance
         self._archive: Archive
@@ -122,6 +119,7 @@ class App:
             self._homeserver = await stack.enter_async_context(
                 make_homeserver(config, self._archive)
             )
+            self._support = Support(self._homeserver)
             self._http = await stack.enter_async_context(aiohttp.ClientSession())
             self._recorder = Recorder(self._archive, on_commit=self._committed)
             self._syncer = Syncer(self._homeserver, Positions(self._archive))
@@ -181,16 +179,16 @@ class App:
                 )
                 await self._foci.read()
                 tasks.create_task(self._foci.poll())
-                await self._read_support()
-                if self._delayed:
+                await self._support.read()
+                if self._support.delayed:
                     rtc = self._config.rtc
                     await learn_limits(
                         self._homeserver,
                         self._admission,
-                        self._max_scheduled,
+                        self._support.max_scheduled,
                         probe=rtc.stretch or not rtc.max_boards,
                     )
-                tasks.create_task(self._poll_support())
+                tasks.create_task(self._support.poll())
                 host = Host(self._homeserver, self._shared(lanes, record), self._policy())
                 async with host:
                     self._host = host
@@ -241,8 +239,14 @@ class App:
             open=self._open,
             orders=self._orders(),
             flush=self._recorder.flush,
-            busy=lambda: self._lanes.busy if self._lanes else 0,
+            busy=lambda: self._lanes.busy + self._delivery.busy if self._lanes else 0,
+            handlers=self._ask_handlers,
         )
+
+    async def _ask_handlers(self, request: Mapping[str, Any]) -> Any:
+        if self._lanes is None:
+            raise UsageError("The handlers have not started yet; try again in a moment.")
+        return await self._delivery.answer(request)
 
     def _orders(self) -> Orders:
         config = self._config
@@ -301,7 +305,7 @@ class App:
             own_user=config.homeserver.user_id,
             own_device=self._homeserver.device_id,
             connect=self._entrance.connect,
-            delayed=lambda: self._delayed,
+            delayed=lambda: self._support.delayed,
             own_foci=lambda: self._foci.current,
             configured_foci=[Focus(url) for url in config.rtc.foci],
             allowed=self._entrance.allowed,
@@ -316,7 +320,7 @@ class App:
         delay = rtc.delay if refresh == rtc.refresh else DELAY_BY_REFRESH * refresh
         return Timing(
             refresh=refresh,
-            delay=max(min(delay, self._max_delay), refresh + 3.0),
+            delay=max(min(delay, self._support.max_delay), refresh + 3.0),
             expires=rtc.expires,
             renew=rtc.expires * random.uniform(0.67, 0.82),  # noqa: S311 - spreads load, hides nothing
         )
@@ -325,28 +329,6 @@ class App:
         for room in self._host.rooms if self._host else ():
             if room.sessions.presence is not None:
                 room.sessions.presence.room_changed()
-
-    async def _poll_support(self) -> None:
-        while True:
-            await asyncio.sleep(SUPPORT_EVERY)
-            if not self._delayed:
-                await self._read_support()
-
-    async def _read_support(self) -> None:
-        """Learn whether the homeserver has delayed events; without them we cannot promise much."""
-        try:
-            support = await self._homeserver.delayed_support()
-            self._delayed = support.supported
-            self._max_scheduled = support.max_scheduled
-            self._max_delay = (support.max_delay_ms or 0) / 1000 or inf
-        except ServerError as error:
-            _log.warning("the homeserver does not say what it can do", extra={"why": str(error)})
-            return
-        if not self._delayed:
-            _log.error(
-                "the homeserver has no delayed events: if the bot dies its memberships stay for"
-                " minutes; set max_event_delay_duration in homeserver.yaml"
-            )
 
     # -- health ------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@
     pause, resume {room}    as `!board pause` in the room, which hears of it
     leave {room}            as `!board leave`
     restore, import, clone, snapshot {board …}    see `orders`
+    handlers {action …}     see `handlers.delivery`
     drain {on}              leave all boards and begin no more; or take part again
 
 A drained bot stays in its rooms, follows them and saves what is not saved; invites wait.
@@ -70,6 +71,7 @@ class Steering:
         orders: does to boards what is ordered.
         flush: waits until all entries are on disk.
         busy: how many handlers' lanes have something to do.
+        handlers: answers what is asked of durable handlers.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Steering:
         orders: Orders,
         flush: Callable[[], Awaitable[None]],
         busy: Callable[[], int],
+        handlers: Callable[[Mapping[str, Any]], Awaitable[Any]],
     ) -> None:
         self._own = own
         self._host = host
@@ -94,6 +97,7 @@ class Steering:
         self._orders = orders
         self._flush = flush
         self._busy = busy
+        self._handlers = handlers
         self._since_ts = int(time.time() * 1000)
 
     async def answer(self, request: Mapping[str, Any]) -> Any:
@@ -111,6 +115,8 @@ class Steering:
                 return await self._tell(self._room(text), command)
             case {"command": "restore" | "import" | "clone" | "snapshot"}:
                 return await self._orders.answer(request)
+            case {"command": "handlers"}:
+                return await self._handlers(request)
             case {"command": "drain", "on": bool(on)}:
                 return await (self._drain() if on else self._take_part())
             case _:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from bot import __version__, setup
+from bot.cli import handlers
 from bot.doctor import command as doctor
 
 _BOARD = "number, whiteboard id or room id"
@@ -46,6 +47,7 @@ def make() -> argparse.ArgumentParser:
     )
 
     doctor.add(commands, config)
+    handlers.add(commands, config, as_json)
     setup.add(commands)
     _add_changes(commands, config)
 

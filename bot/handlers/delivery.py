@@ -161,6 +161,31 @@ class Delivery:
 
     # -- what the operator asks ------------------------------------------------------------------
 
+    async def answer(self, request: Mapping[str, Any]) -> Any:
+        """Do what an operator asks for (`boardkeeper handlers`).
+
+        Raises:
+            UsageError: it cannot be done; the text says why.
+        """
+        match request:
+            case {"action": "status"}:
+                return await self.status()
+            case {"action": "retry", "handler": str(name), "seq": int() | None as seq}:
+                return await self.retry(name, seq)
+            case {"action": "drop", "handler": str(name), "seq": int() | None as seq}:
+                return await self._archive.drop_dead(name, seq)
+            case {
+                "action": "replay",
+                "handler": str(name),
+                "board_id": int(board_id),
+                "from_ts": int(from_ts),
+                "until_ts": int() | None as until_ts,
+                "speed": int() | float() | None as speed,
+            }:
+                return self.replay(Replay(name, board_id, from_ts, until_ts, speed))
+            case _:
+                raise UsageError("This bot does not know that command; is it of another version?")
+
     async def status(self) -> dict[str, dict[str, Any]]:
         """Return how each durable handler is doing, by name."""
         found = {}
@@ -212,10 +237,6 @@ class Delivery:
             if [entry.seq for entry in page] == [letter.seq] and await lane.call(page) is None:
                 taken += await self._archive.drop_dead(name, letter.seq)
         return {"taken": taken, "failed": len(letters) - taken}
-
-    async def drop(self, name: str, seq: int | None = None) -> int:
-        """Forget one dead letter of a handler, or all; return how many there were."""
-        return await self._archive.drop_dead(name, seq)
 
     def replay(self, what: Replay) -> None:
         """Begin to tell a handler once more what happened; the events say that they are replayed.

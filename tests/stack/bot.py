@@ -138,9 +138,8 @@ class Bot:
         Raises:
             StackError: it did not exit with this code.
         """
-        name, *rest = arguments
         done = subprocess.run(
-            [sys.executable, "-m", "bot", name, "-c", str(self.config), *rest],
+            [sys.executable, "-m", "bot", *arguments, "-c", str(self.config)],
             cwd=ROOT,
             env={**os.environ, **self.environment},
             capture_output=True,
@@ -149,7 +148,7 @@ class Bot:
             check=False,
         )
         if done.returncode != code:
-            raise StackError(f"boardkeeper {name}: exit {done.returncode}: {done.stderr}")
+            raise StackError(f"boardkeeper {arguments[0]}: exit {done.returncode}: {done.stderr}")
         return done.stdout + done.stderr
 
     async def export(self, board: str, at: str | None = None) -> dict[str, Any]:

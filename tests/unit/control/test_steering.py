@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +37,7 @@ class Desk:
             "orders": None,
             "flush": self.flush,
             "busy": lambda: self.busy,
+            "handlers": self.handlers,
         }
         known = Steering.__init__.__annotations__
         self.steering = Steering(
@@ -49,6 +50,9 @@ class Desk:
 
     async def flush(self) -> None:
         self.flushed += 1
+
+    async def handlers(self, request: Mapping[str, Any]) -> Any:
+        return request
 
     async def does(self, command: str, **values: object) -> Any:
         return await self.steering.answer({"command": command, **values})

@@ -185,7 +185,7 @@ async def test_a_dead_letter_can_be_dropped(tmp_path: Path) -> None:
         await here.drawn(b"bad")
         await here.settled()
         await until_async(here.letters)
-        assert await here.delivery.drop("taking") == 1
+        assert await here.delivery.answer({"action": "drop", "handler": "taking", "seq": None}) == 1
         assert await here.letters() == []
 
 

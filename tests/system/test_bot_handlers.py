@@ -1,0 +1,146 @@
+"""Durable handlers of the running bot: delivered across crashes, steered by the operator."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from tests.stack.bot import until
+from tests.stack.client import elements
+from tests.stack.stack import Stack
+from tests.system.archive import query
+from tests.system.people import QUICK, Meeting, meeting
+from tests.system.receiver import SECRET, Receiver, receiving
+
+
+def configuration(receiver: Receiver, **settings: Any) -> dict[str, Any]:
+    """Record and tell the receiver."""
+    webhook = {
+        "use": "webhook",
+        "settings": {
+            "url": receiver.url,
+            "secret": SECRET,
+            "events": ["document_update"],
+            "collect": "0s",
+            "allow_private": True,
+            **settings,
+        },
+    }
+    return {**QUICK, "handlers": [{"use": "record"}, {"use": "log"}, webhook]}
+
+
+async def cli(here: Meeting, *arguments: str, code: int = 0) -> str:
+    """Run a command as an operator does."""
+    return await asyncio.to_thread(here.bot.command, *arguments, code=code)
+
+
+def committed(here: Meeting) -> list[int]:
+    """Return the numbers of all changes in the archive."""
+    kinds = "('update', 'snapshot', 'baseline')"
+    sql = f"SELECT seq FROM entries WHERE kind IN {kinds} ORDER BY seq"
+    return [int(str(row[0])) for row in query(here.bot.data, sql)]
+
+
+async def told_all(here: Meeting, receiver: Receiver) -> None:
+    """Wait until the receiver has everything that is recorded."""
+    await until(lambda: set(committed(here)) == set(receiver.seqs), 30, "not all arrived", here.bot)
+
+
+async def test_killed_again_and_again_it_tells_everything_in_order(
+    stack: Stack, tmp_path: Path
+) -> None:
+    rng = random.Random(20261121)
+    async with (
+        receiving() as receiver,
+        meeting(stack, tmp_path, configuration(receiver)) as here,
+    ):
+        drawing = asyncio.create_task(draw_on(here))
+        for _ in range(8):
+            receiver.status = rng.choice([204, 204, 500])
+            await asyncio.sleep(rng.uniform(0.2, 1.5))
+            await here.bot.kill()
+            receiver.status = 204
+            await here.bot.start()
+        await here.announced()
+        drawing.cancel()
+        await asyncio.wait([drawing])
+        await told_all(here, receiver)
+        assert receiver.in_order()
+        assert len(committed(here)) > 8
+        assert "There are no dead letters." in await cli(here, "handlers", "dead", "list")
+
+
+async def draw_on(here: Meeting) -> None:
+    """Draw until cancelled."""
+    while True:
+        await here.alice.draw(elements.shape())
+        await asyncio.sleep(0.05)
+
+
+async def test_the_operator_sees_and_mends_what_does_not_arrive(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with (
+        receiving() as receiver,
+        meeting(stack, tmp_path, configuration(receiver)) as here,
+    ):
+        await here.alice.draw(elements.shape(text="a"))
+        await told_all(here, receiver)
+        said = await cli(here, "handlers", "status")
+        assert "webhook" in said
+        assert "up to date" in said
+
+        receiver.status = 503
+        await here.alice.draw(elements.shape(text="b"))
+        await until(lambda: receiver.refused, 10, "nothing was tried", here.bot)
+        await until_said(here, "waiting on 1 board, next try in")
+        receiver.status = 204
+        assert "webhook: 0 taken" in await cli(here, "handlers", "dead", "retry", "webhook")
+        await told_all(here, receiver)
+
+        receiver.status = 422
+        await here.alice.draw(elements.shape(text="c"))
+        await until(lambda: dead(here), 60, "nothing was given up", here.bot)
+        said = await cli(here, "handlers", "dead", "list")
+        assert "ValueError at " in said
+        assert "handlers dead retry webhook" in said
+        assert json.loads(await cli(here, "handlers", "dead", "list", "--json"))[0]["tries"] == 5
+        receiver.status = 204
+        said = await cli(here, "handlers", "dead", "retry", "webhook")
+        assert "taken, failed again on 0" in said
+        assert not dead(here)
+        assert "has no such dead letter" in await cli(
+            here, "handlers", "dead", "drop", "webhook", code=1
+        )
+        await told_all(here, receiver)
+
+        before = len(receiver.events)
+        await cli(here, "handlers", "replay", "1", "--handler", "webhook")
+        await until(
+            lambda: len(receiver.events) == before + len(committed(here)), 20, "no replay", here.bot
+        )
+        assert all(event["replayed"] for event in receiver.events[before:])
+        said = await cli(here, "handlers", "replay", "1", "--handler", "log", code=1)
+        assert "There is no durable handler “log”; known: webhook." in said
+
+        await here.bot.stop()
+        said = await cli(here, "handlers", "status")
+        assert "The bot does not run" in said
+        assert "up to date" in said
+
+
+def dead(here: Meeting) -> list[tuple[Any, ...]]:
+    """Return the dead letters."""
+    return query(here.bot.data, "SELECT seq FROM dead_letters")
+
+
+async def until_said(here: Meeting, text: str) -> None:
+    """Wait until the status says something."""
+
+    async def says() -> bool:
+        return text in await cli(here, "handlers", "status")
+
+    await until(says, 20, f"the status does not say “{text}”", here.bot)
