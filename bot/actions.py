@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from bot import naming
 from bot.errors import Refused, ServerError, Transient, UsageError
 from bot.services import Checkpoint
 from bot.whiteboard.board import BoardKey
@@ -150,24 +151,7 @@ async def find_board(archive: Archive, name: str) -> BoardRow:
     Raises:
         UsageError: none or several match; the text says what to type.
     """
-    rows = await archive.boards()
-    found = [
-        row
-        for row in rows
-        if name in {str(row.id), row.key.whiteboard_id, row.key.document_id, row.key.room_id}
-    ]
-    if not found and len(name) >= 4:
-        found = [
-            row
-            for row in rows
-            if row.key.whiteboard_id.startswith(name) or row.key.room_id.startswith(name)
-        ]
-    if not found:
-        raise UsageError(f"There is no board “{name}”. “boardkeeper boards” lists them.")
-    if len(found) > 1:
-        numbers = ", ".join(str(row.id) for row in found)
-        raise UsageError(f"“{name}” fits several boards: say which, by number ({numbers}).")
-    return found[0]
+    return naming.find_board(await archive.boards(), name)
 
 
 async def document_at(

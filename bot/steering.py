@@ -256,11 +256,7 @@ class Steering:
 
 def _names(room: Room) -> RoomNames:
     state = room.state
-    boards = tuple(
-        name
-        for board in room.boards.found.values()
-        for name in (str(board.board_id), board.key.whiteboard_id, board.key.document_id)
-    )
+    boards = {board.board_id: board.key for board in room.boards.found.values()}
     return RoomNames(room.room_id, state.name, state.alias, boards)
 
 

@@ -76,8 +76,8 @@ ALLOWED: dict[str, set[str]] = {
     "bot.shared": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards"},
     "bot.room": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards", "bot.shared"},
     "bot.host": {*ROOM, "bot.room", "bot.shared", "bot.invites"},
-    "bot.actions": {*WHITEBOARD, "bot.services"},
-    "bot.naming": CORE,
+    "bot.actions": {*WHITEBOARD, "bot.services", "bot.naming"},
+    "bot.naming": {*CORE, "bot.whiteboard.board"},
     "bot.steering": {*ROOM, *STEERING, "bot.actions", "bot.web.server"},
     "bot.rewriting": {*WHITEBOARD, "bot.board", "bot.actions"},
     "bot.doctor": {

@@ -202,12 +202,7 @@ async def _rooms(archive: Archive) -> list[RoomNames]:
             room_id,
             name,
             alias,
-            tuple(
-                one
-                for row in boards
-                if row.key.room_id == room_id
-                for one in (str(row.id), row.key.whiteboard_id, row.key.document_id)
-            ),
+            {row.id: row.key for row in boards if row.key.room_id == room_id},
         )
         for room_id, (name, alias) in called.items()
     ]
