@@ -48,6 +48,9 @@ class Saving(Protocol):
     def saved(self, board: Board, snapshot: Snapshot) -> None:
         """Hear of a complete snapshot in the room, merged in."""
 
+    async def noted(self, board: Board) -> None:
+        """Return when the archive has it that the board is not saved."""
+
 
 class Board:
     """One board.
@@ -355,6 +358,11 @@ class Board:
         self._record(Kind.UPDATE, ts, update)
         self._services.offer(DocumentUpdate(self.key, ts, None, update))
         self._saving.changed(self, update, ours=True)
+        if self.recording:
+            # People must not see what we would not know of after a crash: nobody else would save
+            # it. An archive that fails is no reason to wait, the room gets it as a snapshot.
+            await self._services.committed()
+            await self._saving.noted(self)
         await self._publish(Update(self.key.document_id, update))
         return True
 

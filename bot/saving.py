@@ -158,6 +158,12 @@ class Saving:
             place.keep.ours(now)
         self._look(place, before)
 
+    async def noted(self, board: Board) -> None:
+        """Return when the next start would know that the board is not saved."""
+        place = self._places.get(board.key)
+        if place is not None:
+            await self._note(place, unsaved=place.unsaved.since is not None)
+
     def begun(self, document_id: str, event_id: str) -> None:
         """Hear that somebody else has begun to write a snapshot of a document."""
         for place in self._places.values():

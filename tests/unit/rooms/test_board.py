@@ -46,6 +46,9 @@ class Desk:
     def changed(self, _: Board, update: bytes, *, ours: bool = False) -> None:
         self.unsaved.append((update, ours))
 
+    async def noted(self, board: Board) -> None:
+        """It is."""
+
     def saved(self, _: Board, snapshot: Snapshot) -> None:
         self.seen.append(snapshot.event_id)
 

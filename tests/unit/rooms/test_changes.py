@@ -89,6 +89,9 @@ class Desk:
     def changed(self, board: Board, update: bytes, *, ours: bool = False) -> None:
         self.unsaved.append(update)
 
+    async def noted(self, board: Board) -> None:
+        """It is."""
+
     def saved(self, board: Board, snapshot: object) -> None: ...
 
     def power(self, user: str) -> int:
