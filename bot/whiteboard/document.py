@@ -36,7 +36,7 @@ from bot.whiteboard.update import (
     write_update,
 )
 from bot.whiteboard.verdict import Outcome, Verdict
-from bot.whiteboard.versions import BEGINNING, VERSION, VERSIONS, initial
+from bot.whiteboard.versions import VERSION, VERSIONS, changes, initial
 from bot.whiteboard.waiting import Waiting, WaitingRoom
 
 MAX_BYTES = 20 * 1024 * 1024
@@ -70,7 +70,9 @@ class Document:
         self._certain = False
         self._foreign = b""  # the state of a version that we do not know
         self._waiting = WaitingRoom(max_bytes)
-        self._replica = _begun(default_version)
+        self._replica = Replica(default_version)
+        self._replica.integrate(read_update(initial(default_version)))
+        self._replica.commit()
         if data:
             self.merge_snapshot(data)
 
@@ -102,6 +104,15 @@ class Document:
         """Whether something waits, or was dropped and has not come by another way since."""
         return self._waiting.has_gap
 
+    @property
+    def freed(self) -> int:
+        """How often something that waited had its cause come, so far."""
+        return self._waiting.freed
+
+    def waits(self) -> list[bytes]:
+        """Return the updates that wait."""
+        return [one.data for one in self._waiting]
+
     def gaps(self) -> tuple[Range, ...]:
         """Return the ids (client, first clock, clock after the last) that something waits for."""
         return () if self._foreign else gaps(self._waiting, self._replica.store.clocks)
@@ -114,7 +125,7 @@ class Document:
         """
         whole = self._whole()
         if self._foreign:
-            whole = merge_updates([self._foreign, _changes(whole)])
+            whole = merge_updates([self._foreign, changes(whole)])
         if not len(self._waiting):
             return whole
         waiting = merge_updates(one.data for one in self._waiting)
@@ -367,10 +378,10 @@ class Document:
         if outcome.verdict is Verdict.REFUSED:
             return outcome
         if not self._certain:
-            changes = _changes(
+            added = changes(
                 write_update(self._replica.store.blocks(), self._replica.store.deletes())
             )
-            other._adopt(changes, partly=True)
+            other._adopt(added, partly=True)
             for one in self._waiting:
                 other._adopt(one.data, partly=one.partly)
         other._waiting.lost += self._waiting.lost
@@ -383,17 +394,3 @@ class Document:
         foreign = update.roots - {self._version}
         if foreign or self._try(data, update, partly=partly).verdict is Verdict.REFUSED:
             self._waiting.give_up(ends(update))
-
-
-def _begun(version: str) -> Replica:
-    replica = Replica(version)
-    replica.integrate(read_update(initial(version)))
-    replica.commit()
-    return replica
-
-
-def _changes(state: bytes) -> bytes:
-    """Return what a state adds to its initial bytes, whose ids all versions share."""
-    found = read_update(state)
-    found.blocks.pop(BEGINNING, None)
-    return write_update(found.blocks, found.deletes)

@@ -77,9 +77,17 @@ def _mxc(value: Any) -> bool:
     return type(value) is str and (value == "" or _MXC.search(value) is not None)
 
 
+_CHOICES: set[_Rule] = set()  # rules that name all values there are, as of this NeoBoard
+
+
 def _one_of(*allowed: str) -> _Rule:
     choices = frozenset(allowed)
-    return lambda value: type(value) is str and value in choices
+
+    def rule(value: Any) -> bool:
+        return type(value) is str and value in choices
+
+    _CHOICES.add(rule)
+    return rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +187,34 @@ def check_field(name: Any, field: str, value: Any, *, present: bool) -> str | No
         return f"{name}: {field} is missing" if field in kind.required else None
     rule = kind.rules.get(field)
     return f"{name}: {field} is not acceptable" if rule is not None and not rule(value) else None
+
+
+def may_be_newer(element: Any) -> bool:
+    """Return whether a newer NeoBoard may show an element that is not acceptable to ours.
+
+    So it is with types, kinds and markers that we do not know.
+    """
+    if type(element) is not dict or not _string(element.get("type")):
+        return False
+    kind = _TYPES.get(element["type"])
+    return kind is None or any(
+        _string(value) and rule in _CHOICES and not rule(value)
+        for field, value in element.items()
+        if (rule := kind.rules.get(field)) is not None
+    )
+
+
+def wrong_fields(element: Mapping[str, Any]) -> list[str]:
+    """Return the fields of an element that are missing or not acceptable."""
+    name = element.get("type")
+    kind = _TYPES.get(name) if type(name) is str else None
+    if kind is None:
+        return ["type"]
+    return [
+        field
+        for field, rule in kind.rules.items()
+        if (not rule(element[field]) if field in element else field in kind.required)
+    ]
 
 
 def check_slide(slide: Any, version: str) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import re
 
+from bot.whiteboard.update import read_update, write_update
+
 VERSIONS = {
     "0": "AQYAACcBATAGc2xpZGVzAScAAAAVSU40aDc0c3VNaUlBSzRBVk1BZGxfAScAAAEIZWxlbWVudHMB"
     "JwAAAQplbGVtZW50SWRzACcBATAIc2xpZGVJZHMACAAABAF3FUlONGg3NHN1TWlJQUs0QVZNQWRsXwA=",
@@ -26,3 +28,10 @@ def initial(version: str) -> bytes:
     lose their slides when they are merged. NeoBoard: `whiteboardDocumentMigrations`.
     """
     return base64.b64decode(VERSIONS[version])
+
+
+def changes(state: bytes) -> bytes:
+    """Return what a state adds to its initial bytes, whose ids all versions share."""
+    found = read_update(state)
+    found.blocks.pop(BEGINNING, None)
+    return write_update(found.blocks, found.deletes)

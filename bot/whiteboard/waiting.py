@@ -38,11 +38,12 @@ class WaitingRoom:
     Attributes:
         size: bytes that wait.
         lost: updates given up so far.
+        freed: how often one was taken out as its cause had come.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.size = 0
-        self.lost = 0
+        self.lost = self.freed = 0
         self._max_bytes = max_bytes
         self._all: dict[bytes, Waiting] = {}  # oldest first
         self._blocked: dict[int, list[tuple[int, bytes]]] = {}  # per client waited for, a heap
@@ -73,7 +74,8 @@ class WaitingRoom:
         other = WaitingRoom(self._max_bytes)
         for one in self:
             other.add(one)
-        other.lost, other._given_up = self.lost, dict(self._given_up)
+        other.lost, other.freed = self.lost, self.freed
+        other._given_up = dict(self._given_up)
         return other
 
     def add(self, one: Waiting) -> None:
@@ -128,4 +130,5 @@ class WaitingRoom:
                     ready[one.data] = one
         for one in ready.values():
             self._remove(one)
+        self.freed += len(ready)
         return list(ready.values())

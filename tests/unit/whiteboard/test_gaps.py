@@ -28,8 +28,10 @@ def test_what_follows_a_lost_update_shows_which_ids_are_missing() -> None:
     assert document.gaps() == ()
     assert verdicts(document, [first, after, more]) == "CWW"
     assert document.gaps() == (brings(lost),)
+    assert document.waits() == [after, more]
     assert verdicts(document, [lost]) == "C"
     assert document.gaps() == ()
+    assert (document.freed, document.waits()) == (2, [])
 
 
 def test_what_others_build_on_is_missing_too() -> None:
