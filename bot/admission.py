@@ -6,7 +6,8 @@ another one is left, unless the operator has chosen longer intervals (`rtc.stret
 
 Limits are read and probed at the start (`matrix.probe`), and learned: restarts that are refused
 again and again close admission. What is on is never put off; should it be more than the rate
-carries, its intervals grow, as far as its delay allows.
+carries, its intervals grow, as far as its delay allows. What was learned is doubted after a time
+without refusals: a server that was busy for a minute must not slow us down for ever.
 """
 
 from __future__ import annotations
@@ -34,6 +35,12 @@ AGAIN_AND_AGAIN = 5
 WINDOW = 20.0
 UNTOLD = 1.0
 """Seconds for one restart where the server refuses one and does not say when to come back."""
+MAX_HINT = 10.0
+"""Seconds for one restart that are believed; who says more is overloaded, which passes."""
+RELAX_AFTER = 600.0
+"""Seconds without refusals after which twice the learned rate is tried; twice as long each time
+that was too much: a limit that stays is not run into every ten minutes."""
+MAX_RELAX_AFTER = 86_400.0
 CLOSED_FOR = 600.0
 """Seconds after the homeserver took no more delayed events until more boards are tried again."""
 
@@ -117,11 +124,14 @@ class Admission:
         self._clock = clock
         self._freed: Callable[[str], None] = lambda _: None
         self._changed: Callable[[], None] = lambda: None
-        self._limits = Limits()
+        self._limits = self._told = Limits()
         self._on: set[Place] = set()
         self._waiting: dict[Place, None] = {}
         self._refused: deque[tuple[float, float]] = deque(maxlen=AGAIN_AND_AGAIN)
         self._tried = False
+        self._relaxed = False
+        self._relax_after = RELAX_AFTER
+        self._slow_since = -inf  # or since it was relaxed, or since the last refusal
         self._closed_at = inf
         self._closed_until = -inf
         self._show()
@@ -166,7 +176,7 @@ class Admission:
 
     def learned(self, limits: Limits) -> None:
         """Take what the homeserver allows."""
-        self._limits = limits
+        self._limits = self._told = limits
         _log.info(
             "what the homeserver's limits carry",
             extra={
@@ -179,6 +189,7 @@ class Admission:
 
     def claim(self, room_id: str, whiteboard_id: str) -> bool:
         """Ask for a place; returns whether there is one. Idempotent."""
+        self._relax()
         place = (room_id, whiteboard_id)
         if place in self._on:
             return True
@@ -218,8 +229,8 @@ class Admission:
         Args:
             hint: seconds until another one fits, as exactly as it says; None when it does not.
         """
-        now = self._clock()
-        self._refused.append((now, UNTOLD if hint is None else hint))
+        now = self._slow_since = self._clock()
+        self._refused.append((now, UNTOLD if hint is None else min(hint, MAX_HINT)))
         if len(self._refused) == AGAIN_AND_AGAIN and now - self._refused[0][0] <= WINDOW:
             longest = max(hint for _, hint in self._refused)
             self._refused.clear()
@@ -235,12 +246,36 @@ class Admission:
         if slower and len(self._on) > boards_by_rate(limits, self._refresh):
             self._limits = limits
             self._tried = True
+            if self._relaxed:
+                self._relax_after = min(2 * self._relax_after, MAX_RELAX_AFTER)
+            self._relaxed = False
             _log.warning(
                 "restarts are refused again and again: no further boards, longer intervals",
                 extra={"boards": len(self._on), "refresh": round(self.refresh, 1)},
             )
             self._show()
             self._changed()
+
+    def _relax(self) -> None:
+        """Believe less of what was learned, some time after the last refusal.
+
+        Asked for when places are claimed, which Rooms do again and again.
+        """
+        if not self._tried or self._clock() - self._slow_since < self._relax_after:
+            return
+        self._slow_since = self._clock()
+        self._relaxed = True
+        rate = min(2 * self._limits.per_second, self._told.per_second)
+        if len(self._on) <= boards_by_rate(replace(self._limits, per_second=rate), self._refresh):
+            rate = self._told.per_second  # whatever it is, it carries what is on: nothing to learn
+        self._limits = replace(self._told, per_second=rate)
+        self._tried = rate < self._told.per_second
+        _log.info(
+            "no restart was refused for a while: intervals are shorter again",
+            extra={"boards": len(self._on), "refresh": round(self.refresh, 1)},
+        )
+        self._show()
+        self._changed()
 
     def schedule_refused(self) -> None:
         """Hear that the homeserver holds as many delayed events of ours as it takes."""

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from bot.admission import (
     AGAIN_AND_AGAIN,
     CLOSED_FOR,
+    MAX_HINT,
+    MAX_RELAX_AFTER,
+    RELAX_AFTER,
     SHARE,
     STRETCH,
     WINDOW,
@@ -150,6 +153,46 @@ def test_it_is_learned_once() -> None:
     desk.refuse(hint=2.0)
     assert desk.changes == 2
     assert desk.admission.refresh == 20
+
+
+def test_a_hint_beyond_all_measure_is_believed_to_a_measure() -> None:
+    desk = Desk(EXEMPT)
+    desk.claim(*"abcdefgh")
+    desk.refuse(hint=3600.0)
+    assert round(desk.admission.refresh, 6) == 8 / SHARE * MAX_HINT
+
+
+def test_what_was_learned_is_doubted_when_nothing_is_refused_any_more() -> None:
+    desk = Desk(EXEMPT)
+    desk.claim(*"abcdefgh")
+    desk.refuse(hint=4.0)
+    intervals = []
+    for _ in range(4):
+        desk.now += RELAX_AFTER - 1
+        before = desk.admission.refresh
+        desk.claim("a")
+        assert desk.admission.refresh == before
+        desk.now += 1
+        desk.claim("a")
+        intervals.append(desk.admission.refresh)
+    assert intervals == [20, 10, 5, 5]
+    assert desk.claim("z") == [True]  # the refusals were what closed it
+
+
+def test_a_limit_that_stays_is_run_into_less_and_less_often() -> None:
+    desk = Desk(EXEMPT)
+    desk.claim(*"abcdefgh")
+    desk.refuse(hint=1.0)
+    times, began = 0, desk.now
+    while desk.now < began + 30 * MAX_RELAX_AFTER:
+        desk.now += 60
+        before = desk.admission.refresh
+        desk.claim("a")
+        if desk.admission.refresh < before:
+            times += 1
+            desk.refuse(hint=1.0)
+            assert desk.admission.refresh == before
+    assert 30 <= times <= 45  # once a day in the end
 
 
 def test_single_refusals_mean_nothing() -> None:
