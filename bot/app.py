@@ -42,6 +42,7 @@ from bot.presence import Presence
 from bot.room import Room
 from bot.rtc.membership import Focus
 from bot.rtc.timing import Timing
+from bot.saved import Safety
 from bot.services import Services
 from bot.setting import Setting
 from bot.shared import Shared
@@ -95,6 +96,7 @@ class App:
         self._entrance: Entrance
         self._archive: Archive
         self._recorder: Recorder
+        self._safety: Safety
         self._http: aiohttp.ClientSession
         self._syncer: Syncer
 
@@ -122,6 +124,12 @@ class App:
             self._support = Support(self._homeserver)
             self._http = await stack.enter_async_context(aiohttp.ClientSession())
             self._recorder = Recorder(self._archive, on_commit=self._committed)
+            self._safety = Safety(
+                lambda: self._host.rooms if self._host else (),
+                self._recorder,
+                self._homeserver.server_ts,
+            )
+            self._safety.measure()
             self._syncer = Syncer(self._homeserver, Positions(self._archive))
             listen = (config.web.listen.host, config.web.listen.port)
             await stack.enter_async_context(Web(listen, self._components))
@@ -241,6 +249,7 @@ class App:
             flush=self._recorder.flush,
             busy=lambda: self._lanes.busy + self._delivery.busy if self._lanes else 0,
             handlers=self._ask_handlers,
+            saved=self._safety.boards,
         )
 
     async def _ask_handlers(self, request: Mapping[str, Any]) -> Any:

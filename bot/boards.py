@@ -200,6 +200,7 @@ class Boards:
     async def _lose(self, board: Board) -> None:
         metrics.BOARDS.dec()
         self.saving.gone(board.key)
+        self._reading.forget(board.key)
         await board.unload()
         now_ts = self._services.now_ts()
         try:
@@ -233,6 +234,10 @@ class Boards:
     async def _merge(self, board: Board, snapshot: Snapshot) -> bool:
         # What was written while recording was paused comes in without its author and time (rule 8).
         return await board.merge_snapshot(snapshot, anonymous=snapshot.ts < self.resumed_ts)
+
+    def unread(self, board: Board) -> tuple[str, str] | None:
+        """Return why it is not known what the room has of a board (`saved.Lack`), if it is not."""
+        return self._reading.trouble(board)
 
     def attended(self, people: Mapping[BoardKey, int]) -> None:
         """Hear how many people are on each board."""

@@ -56,6 +56,17 @@ UNSAVED = Gauge(
     "Boards that hold something no complete snapshot in the room has",
     registry=REGISTRY,
 )
+UNSAVED_AGE = Gauge(
+    "boardkeeper_unsaved_age_seconds",
+    "How long ago the oldest change came that no complete snapshot in its room has; 0 without any",
+    registry=REGISTRY,
+)
+LACKING = Gauge(
+    "boardkeeper_boards_lacking",
+    "Boards that are not safe, by reason (boardkeeper status says which, and what to do)",
+    ["reason"],
+    registry=REGISTRY,
+)
 REFUSED_EVENTS = Counter(
     "boardkeeper_refused_events_total", "Malformed room events ignored", ["what"], registry=REGISTRY
 )

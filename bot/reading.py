@@ -13,10 +13,13 @@ from bot import snapshots
 from bot.backoff import backoff
 from bot.board import Board
 from bot.errors import ServerError, StoreError, Transient
+from bot.whiteboard.board import BoardKey
 from bot.whiteboard.snapshot import Snapshot
 
 READ_ON = 1.0
 """Seconds between two searches for a whole snapshot behind broken ones."""
+
+_SEARCHING = "only broken snapshots were found in the room so far; the search goes on"
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +66,15 @@ class Reading:
         self._opened = opened
         self._tasks = tasks
         self._broken = snapshots.Broken()
+        self._troubles: dict[BoardKey, tuple[str, str]] = {}
+
+    def trouble(self, board: Board) -> tuple[str, str] | None:
+        """Return why it is not known what the room has of a board, as `saved.Lack` has it."""
+        return None if board.complete else self._troubles.get(board.key)
+
+    def forget(self, key: BoardKey) -> None:
+        """The board is gone."""
+        self._troubles.pop(key, None)
 
     async def catch_up_later(self, board: Board) -> None:
         """The same, for a task of its own."""
@@ -77,14 +89,18 @@ class Reading:
                 try:
                     found = await self._read(board)
                 except Transient as error:
+                    self._unreadable(board, error)
                     await asyncio.sleep(error.retry_after or next(waits))
-                except StoreError:
+                except StoreError as error:
+                    self._unreadable(board, error)
                     await asyncio.sleep(next(waits))
-                except ServerError:
+                except ServerError as error:
+                    self._unreadable(board, error)
                     _warn("the snapshots of a board cannot be read", board)
                     break
                 else:
                     if not found:
+                        self._troubles[board.key] = ("searching", _SEARCHING)
                         warned = warned or _warn("a board has only broken snapshots so far", board)
                         await asyncio.sleep(READ_ON)
 
@@ -108,7 +124,11 @@ class Reading:
             # Ended, or resumed, meanwhile: then the document is another one, if it is there at all.
             if board.loaded and board.loads == loads:
                 board.complete = found
+                self._troubles.pop(board.key, None)
         return found
+
+    def _unreadable(self, board: Board, error: Exception) -> None:
+        self._troubles[board.key] = ("unreadable", f"what the room has cannot be read: {error}")
 
     async def ready(self, board: Board) -> bool:
         """Load a board and bring it up to the room's newest snapshot; tell whether it is."""

@@ -30,6 +30,7 @@ from bot.naming import RoomNames, find_room
 from bot.orders import Orders
 from bot.overview import SessionView
 from bot.room import Room
+from bot.saved import Saved
 from bot.web.server import Component
 
 DRAIN_WITHIN = 45.0
@@ -72,6 +73,7 @@ class Steering:
         flush: waits until all entries are on disk.
         busy: how many handlers' lanes have something to do.
         handlers: answers what is asked of durable handlers.
+        saved: says of each board how safe it is.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Steering:
         flush: Callable[[], Awaitable[None]],
         busy: Callable[[], int],
         handlers: Callable[[Mapping[str, Any]], Awaitable[Any]],
+        saved: Callable[[], Sequence[Saved]],
     ) -> None:
         self._own = own
         self._host = host
@@ -98,6 +101,7 @@ class Steering:
         self._flush = flush
         self._busy = busy
         self._handlers = handlers
+        self._saved = saved
         self._since_ts = int(time.time() * 1000)
 
     async def answer(self, request: Mapping[str, Any]) -> Any:
@@ -193,6 +197,7 @@ class Steering:
             ),
             "memberships": self._memberships(),
             "unsaved": self._unsaved(),
+            "saved": [asdict(one) for one in self._saved()],
             "entries": statistics.entries,
             "archive_bytes": statistics.file_bytes,
             "admission": {

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot import control
 from bot.actions import show_time
-from bot.cli import output
+from bot.cli import output, safety
 from bot.cli.output import count, say, span
 from bot.config import Config
 from bot.control import NotRunning
@@ -80,9 +80,9 @@ def _show_status(found: Mapping[str, Any]) -> None:
         say(f"{name:<12} {'ok' if part['ok'] else 'FAILING'}: {part['detail']}")
     say(
         f"boards       {count(found['boards'], 'board')} in {count(found['rooms'], 'room')};"
-        f" people on {found['attended']}; {count(found['memberships'], 'membership')} of ours;"
-        f" {found['unsaved']} not saved to their room yet"
+        f" people on {found['attended']}; {count(found['memberships'], 'membership')} of ours"
     )
+    safety.show(found.get("saved", ()), time.time() * 1000)
     places = found["admission"]
     most = "no limit known" if places["capacity"] is None else f"at most {places['capacity']}"
     say(

@@ -129,6 +129,10 @@ class Recorder:
         """Entries that wait for their commit."""
         return len(self._pending)
 
+    def oldest(self) -> dict[int, int]:
+        """Return the time (ms) of each board's oldest entry that waits for its commit."""
+        return {entry.board_id: entry.ts for entry in reversed(self._pending)}
+
     # -- appending -----------------------------------------------------------------------------
 
     def append(self, entry: Entry) -> bool:

@@ -130,6 +130,7 @@ STATUS = {
     "device_id": "D", "logged_in": True, "draining": True,
     "components": {"archive": {"ok": False, "detail": "the disk is full"}},
     "rooms": 2, "paused": 1, "boards": 1, "attended": 1, "memberships": 1, "unsaved": 0,
+    "saved": [],
     "entries": 1234, "archive_bytes": 2_000_000,
     "admission": {"on": 1, "waiting": 2, "capacity": 1, "refresh": 5.0},
 }  # fmt: skip
@@ -174,7 +175,7 @@ async def _beside(folder: Path, work: Callable[[], Any]) -> Any:
                 "boardkeeper 1.2, process 7",
                 "@bot:here, device D\n",
                 "archive      FAILING: the disk is full",
-                "1 board in 2 rooms; people on 1; 1 membership of ours; 0 not saved",
+                "1 board in 2 rooms; people on 1; 1 membership of ours\n",
                 "1 taken, at most 1, 2 waiting; each renewed every 5 s",
                 "1,234 entries; 2.0 MB; 1 room paused",
                 "DRAINED",

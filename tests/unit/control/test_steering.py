@@ -37,6 +37,7 @@ class Desk:
             "orders": None,
             "flush": self.flush,
             "busy": lambda: self.busy,
+            "saved": list,
             "handlers": self.handlers,
         }
         known = Steering.__init__.__annotations__
