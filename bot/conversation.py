@@ -13,10 +13,15 @@ from bot import actions, metrics
 from bot.commands.bucket import Bucket
 from bot.commands.parser import Command, Request, allowed, is_question
 from bot.commands.texts import say
-from bot.errors import ServerError, StoreError
+from bot.errors import Forbidden, ServerError, StoreError
 
 SAY_WITHIN = 5.0
 """Seconds the homeserver gets to take a notice."""
+GREET_AGAIN = 30.0
+"""Seconds until the bot says again what it does, when it could not."""
+RESUME_EVERY = 60.0
+"""Seconds after which one more order to resume is obeyed, of those beyond the first few: each has
+all boards of the room written to the archive. To pause is never refused."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +36,34 @@ class Homeserver(Protocol):
 class Acts(actions.Acts, Protocol):
     """What a Room does when told to, and tells."""
 
-    def status(self) -> tuple[bool, int, bool]:
-        """Return whether it records, how many boards there are, whether it takes part."""
+    def status(self) -> Status:
+        """Return how it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the bot is in a room.
+
+    Attributes:
+        recording: whether it records.
+        boards: how many it knows.
+        present: whether it takes part.
+        saves: whether it sees to it that boards are saved in the room.
+        unsaved_ts: when the oldest change came that is not saved there, ms; None: all are.
+    """
+
+    recording: bool
+    boards: int
+    present: bool
+    saves: bool
+    unsaved_ts: int | None
+
+    @property
+    def saved(self) -> str:
+        """What to say about saving."""
+        if not (self.saves and self.boards):
+            return "status"
+        return "status_saved" if self.unsaved_ts is None else "status_until"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +76,7 @@ class Conversation:
         power: who may give them.
         answers: how many more it gives now, whoever asks; what it says of itself is not counted.
         turn: held while it answers, so that answers come in the order of the questions.
+        resumes: how often it lets itself be told to go on recording.
     """
 
     homeserver: Homeserver
@@ -54,6 +86,7 @@ class Conversation:
     power: int
     answers: Bucket = field(default_factory=Bucket)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    resumes: Bucket = field(default_factory=lambda: Bucket(every=RESUME_EVERY))
 
     def is_order(self, request: Request, power: int) -> bool:
         """Return whether somebody with this power wants something changed and may have it."""
@@ -72,15 +105,39 @@ class Conversation:
         Returns:
             Whether it is in the room.
         """
-        text = say(name, self.languages, prefix=self.prefix, power=self.power, **values)
         try:
-            # Briefly: whoever fills the room with requests must not keep the bot from its work.
-            async with asyncio.timeout(SAY_WITHIN):
-                await self.homeserver.send_notice(self.room_id, text)
+            await self._send(name, **values)
         except (ServerError, TimeoutError):
             _log.warning("a notice could not be sent", extra={"room": self.room_id})
             return False
         return True
+
+    async def _send(self, name: str, **values: object) -> None:
+        text = say(name, self.languages, prefix=self.prefix, power=self.power, **values)
+        # Briefly: whoever fills the room with requests must not keep the bot from its work.
+        async with asyncio.timeout(SAY_WITHIN):
+            await self.homeserver.send_notice(self.room_id, text)
+
+    async def greet(self, name: str, power_changed: asyncio.Event) -> None:
+        """Say a sentence until it is in the room; where that is forbidden, when powers change.
+
+        Args:
+            name: of the sentence.
+            power_changed: set when the room's power levels have changed.
+        """
+        while True:
+            power_changed.clear()
+            try:
+                await self._send(name)
+            except Forbidden:
+                _log.warning("the bot may not write here", extra={"room": self.room_id})
+                await asyncio.sleep(GREET_AGAIN)  # whoever changes them again and again
+                await power_changed.wait()
+            except (ServerError, TimeoutError):
+                _log.warning("a notice could not be sent", extra={"room": self.room_id})
+                await asyncio.sleep(GREET_AGAIN)
+            else:
+                return
 
     async def answer(self, request: Request, power: int, room: Acts) -> None:
         """Carry out what somebody with this power asks for, and say so."""
@@ -103,16 +160,21 @@ class Conversation:
             case Command.PAUSE:
                 await self._done(changed=await actions.pause(room))
             case Command.RESUME:
-                await self._done(changed=await actions.resume(room))
+                recording, _, _ = room.status()
+                if recording or self.resumes.take(monotonic()):
+                    await self._done(changed=await actions.resume(room))
+                elif self.may_answer():
+                    await self.say("too_often")
             case Command.LEAVE:
                 await actions.leave(room)
             case Command.STATUS:
-                recording, boards, present = room.status()
+                status = room.status()
                 await self.say(
-                    "status",
-                    recording="recording" if recording else "not_recording",
-                    boards=boards,
-                    present="yes" if present else "no",
+                    status.saved,
+                    recording="recording" if status.recording else "not_recording",
+                    boards=status.boards,
+                    present="yes" if status.present else "no",
+                    time=actions.show_time(status.unsaved_ts or 0),
                 )
             case _:
                 await self.say("help")

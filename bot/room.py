@@ -26,8 +26,6 @@ from bot.whiteboard.board import BOARD_TYPE
 from bot.whiteboard.message import Message
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 
-GREET_AGAIN = 30.0
-"""Seconds until the bot says again what it does, when it could not."""
 KEEP_AGAIN = 10.0
 """Seconds until the bot tries again to keep what the archive did not take."""
 LOOK_EVERY = 60.0
@@ -67,6 +65,7 @@ class Room:
         self._due = False  # whether sessions are to be looked at without a batch
         self._said: set[str] = set()  # what is said once until it has changed
         self._met = False
+        self._power_changed = asyncio.Event()
         self._named = ("", "")  # as the archive has it
         self._acting = asyncio.Lock()  # people in the room and the operator may command at once
         self._keys = {"room": room_id}
@@ -205,9 +204,11 @@ class Room:
         presence = self.sessions.presence
         if kind == BOARD_TYPE:
             await self.boards.follow()
-        elif kind == "m.room.power_levels" and presence is not None:
-            self._said.discard("forbidden")
-            presence.permission_changed()
+        elif kind == "m.room.power_levels":
+            self._power_changed.set()
+            if presence is not None:
+                self._said.discard("forbidden")
+                presence.permission_changed()
         elif kind == MEMBER_TYPE and presence is not None:
             presence.own_state(event)
 
@@ -297,9 +298,17 @@ class Room:
         """Say a sentence in the room."""
         await self._conversation.say(name)
 
-    def status(self) -> tuple[bool, int, bool]:
-        """Return whether it records, how many boards there are, whether it takes part."""
-        return self.boards.recording, len(self.boards.found), self.sessions.connected
+    def status(self) -> conversation.Status:
+        """Return how the bot is here."""
+        boards, services = self.boards, self._shared.services
+        age = boards.unsaved_for()
+        return conversation.Status(
+            boards.recording,
+            len(boards.found),
+            self.sessions.connected,
+            boards.saving.writes,
+            None if age is None else services.now_ts() - round(age * 1000),
+        )
 
     async def pause(self) -> bool:
         """Stop recording; False when nothing was recorded."""
@@ -369,11 +378,9 @@ class Room:
 
     async def _greet(self) -> None:
         recorded = self._shared.services.recording
-        if await self._conversation.say("hello" if recorded else "hello_unrecorded"):
-            await self._remember(noticed=True)
-            return
-        await asyncio.sleep(GREET_AGAIN)
-        self._tasks.create_task(self._greet())
+        text = "hello" if recorded else "hello_unrecorded"
+        await self._conversation.greet(text, self._power_changed)
+        await self._remember(noticed=True)
 
     async def _clear_stale(self) -> None:
         """Clear a membership that an earlier life of ours left behind (its dead man was lost)."""

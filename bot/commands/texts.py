@@ -46,6 +46,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "en": "Nothing to do: that is so already.",
         "de": "Nichts zu tun: Das ist schon so.",
     },
+    "too_often": {
+        "en": "Recording stays paused: I was told to go on too often. Say it again in a minute.",
+        "de": (
+            "Die Aufzeichnung bleibt angehalten: Ich sollte sie zu oft fortsetzen. Sag es in einer"
+            " Minute noch einmal."
+        ),
+    },
     "bye": {
         "en": "Goodbye. Invite me again when you need me.",
         "de": "Auf Wiedersehen. Bei Bedarf einfach wieder einladen.",
@@ -53,6 +60,26 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     "status": {
         "en": "{recording}. Whiteboards here: {boards}. Taking part now: {present}.",
         "de": "{recording}. Whiteboards hier: {boards}. Gerade dabei: {present}.",
+    },
+    "status_saved": {
+        "en": (
+            "{recording}. Whiteboards here: {boards}. Taking part now: {present}. Everything that"
+            " reached me is saved in the room."
+        ),
+        "de": (
+            "{recording}. Whiteboards hier: {boards}. Gerade dabei: {present}. Alles, was mich"
+            " erreicht hat, ist im Raum gespeichert."
+        ),
+    },
+    "status_until": {
+        "en": (
+            "{recording}. Whiteboards here: {boards}. Taking part now: {present}. Saved in the room"
+            " up to {time}."
+        ),
+        "de": (
+            "{recording}. Whiteboards hier: {boards}. Gerade dabei: {present}. Im Raum gespeichert"
+            " bis {time}."
+        ),
     },
     "recording": {"en": "I am recording", "de": "Ich zeichne auf"},
     "not_recording": {"en": "I am not recording", "de": "Ich zeichne nicht auf"},

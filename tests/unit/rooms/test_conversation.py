@@ -6,9 +6,9 @@ import pytest
 
 from bot.commands.bucket import BURST, EVERY
 from bot.commands.parser import Command, Request
-from bot.conversation import Conversation
-from bot.errors import Forbidden, StoreError
-from tests.fakes.rooms import ALICE, ROOM, Server
+from bot.conversation import RESUME_EVERY, Conversation
+from bot.errors import Forbidden, StoreError, Transient
+from tests.fakes.rooms import ALICE, ROOM, Server, until
 
 
 class Acts:
@@ -16,6 +16,7 @@ class Acts:
         self.did: list[str] = []
         self.changes = True
         self.fails = False
+        self.recording = True
         self.talk: Conversation
 
     async def _do(self, name: str) -> bool:
@@ -37,7 +38,7 @@ class Acts:
         await self.talk.say(name)
 
     def status(self) -> tuple[bool, int, bool]:
-        return True, 3, False
+        return self.recording, 3, False
 
 
 async def asked(command: Command | None, acts: Acts, power: int = 50) -> list[str]:
@@ -110,6 +111,52 @@ async def test_answers_get_few_when_many_are_asked_for_but_every_order_is_obeyed
     assert server.notices[BURST:] == ["Recording goes on."]  # people always know whether it does
     monkeypatch.setattr("bot.conversation.monotonic", lambda: 7.0 + EVERY)
     assert [talk.may_answer() for _ in range(2)] == [True, False]
+
+
+async def test_orders_to_resume_are_obeyed_a_few_times_a_minute_to_pause_always(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, acts, now = Server(), Acts(), 7.0
+    acts.talk = talk = Conversation(server, ROOM, ("en",), "!board", 50)
+    monkeypatch.setattr("bot.conversation.monotonic", lambda: now)
+
+    async def flip() -> None:
+        acts.recording = True
+        await talk.answer(Request(ALICE, Command.PAUSE), 50, acts)
+        acts.recording = False
+        await talk.answer(Request(ALICE, Command.RESUME), 50, acts)
+
+    for _ in range(100):
+        await flip()
+    assert (acts.did.count("pause"), acts.did.count("resume")) == (100, BURST)
+    assert sum("stays paused" in notice for notice in server.notices) == BURST
+    now += RESUME_EVERY
+    await flip()
+    await flip()
+    assert acts.did.count("resume") == BURST + 1
+    assert "stays paused" in server.notices[-1]
+
+
+async def test_where_it_may_not_write_it_greets_when_powers_have_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bot.conversation.GREET_AGAIN", 0.0)
+    server, power = Server(), asyncio.Event()
+    talk = Conversation(server, ROOM, ("en",), "!board", 50)
+    server.failures["send_notice"] = [Transient("down"), Forbidden("no"), Forbidden("no")]
+    greeting = asyncio.create_task(talk.greet("hello", power))
+    await until(lambda: server.calls["send_notice"] == 2)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert server.calls["send_notice"] == 2
+    power.set()
+    await until(lambda: server.calls["send_notice"] == 3)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert (server.calls["send_notice"], server.notices) == (3, [])
+    power.set()
+    await greeting
+    assert len(server.notices) == 1
 
 
 async def test_answers_come_in_the_order_of_the_questions() -> None:

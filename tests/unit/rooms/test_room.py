@@ -154,6 +154,22 @@ async def test_it_introduces_itself_once() -> None:
         assert here.archive.rooms[ROOM].noticed
 
 
+async def test_where_it_may_not_write_it_introduces_itself_when_powers_have_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bot.conversation.GREET_AGAIN", 0.0)
+    async with house() as here:
+        here.server.failures["send_notice"] = [Forbidden("no")]
+        await here.begin()
+        await until(lambda: here.server.calls["send_notice"])
+        for _ in range(5):
+            await here.says()
+        assert (here.server.calls["send_notice"], here.server.notices) == (1, [])
+        await here.says(POWER)
+        await until(lambda: here.server.notices)
+        await until(lambda: here.archive.rooms[ROOM].noticed)
+
+
 async def test_where_nothing_is_recorded_it_says_so() -> None:
     async with house(recording=False) as here:
         await here.begin()
