@@ -4,6 +4,8 @@ import { createInterface } from "node:readline";
 
 import * as Y from "yjs";
 
+import { decoded, generate } from "./updates.mjs";
+
 const encode = (bytes) => Buffer.from(bytes).toString("base64");
 const decode = (text) => new Uint8Array(Buffer.from(text, "base64"));
 
@@ -135,7 +137,12 @@ function edit({ version, base, clients, steps }) {
   return { updates: made };
 }
 
-const requests = { read, edit };
+const requests = {
+  read,
+  edit,
+  generate: (request) => ({ updates: generate(request).map(encode) }),
+  decode: ({ updates }) => ({ updates: updates.map((update) => decoded(decode(update))) }),
+};
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { call, ...request } = JSON.parse(line);

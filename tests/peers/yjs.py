@@ -107,6 +107,17 @@ class Yjs:
         )
         return [base64.b64decode(update) for update in answer["updates"]]
 
+    def generate(self, seed: int, count: int) -> list[bytes]:
+        """Makes so many updates of every shape that Yjs writes; the same for the same seed."""
+        answer = self._ask("generate", seed=seed, count=count)
+        return [base64.b64decode(update) for update in answer["updates"]]
+
+    def decode(self, updates: Iterable[bytes]) -> list[dict[str, Any]]:
+        """Reads updates with Yjs' own decoder (updates.mjs, `decoded`)."""
+        answer = self._ask("decode", updates=[_text(one) for one in updates])
+        found: list[dict[str, Any]] = answer["updates"]
+        return found
+
     def _ask(self, call: str, **request: object) -> dict[str, Any]:
         assert self._node.stdin is not None
         assert self._node.stdout is not None
