@@ -160,8 +160,7 @@ class Conversation:
             case Command.PAUSE:
                 await self._done(changed=await actions.pause(room))
             case Command.RESUME:
-                recording, _, _ = room.status()
-                if recording or self.resumes.take(monotonic()):
+                if room.status().recording or self.resumes.take(monotonic()):
                     await self._done(changed=await actions.resume(room))
                 elif self.may_answer():
                     await self.say("too_often")

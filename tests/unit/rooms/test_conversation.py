@@ -6,7 +6,7 @@ import pytest
 
 from bot.commands.bucket import BURST, EVERY
 from bot.commands.parser import Command, Request
-from bot.conversation import RESUME_EVERY, Conversation
+from bot.conversation import RESUME_EVERY, Conversation, Status
 from bot.errors import Forbidden, StoreError, Transient
 from tests.fakes.rooms import ALICE, ROOM, Server, until
 
@@ -37,8 +37,8 @@ class Acts:
     async def say(self, name: str) -> None:
         await self.talk.say(name)
 
-    def status(self) -> tuple[bool, int, bool]:
-        return self.recording, 3, False
+    def status(self) -> Status:
+        return Status(self.recording, 3, False, saves=True, unsaved_ts=None)
 
 
 async def asked(command: Command | None, acts: Acts, power: int = 50) -> list[str]:

@@ -191,7 +191,8 @@ async def test_a_board_and_people_on_it() -> None:
         await until(lambda: any(isinstance(event, BoardFound) for event in here.told))
         await here.says(on_board())
         await here.presence()
-        assert here.room.status() == (True, 1, True)
+        status = here.room.status()
+        assert (status.recording, status.boards, status.present) == (True, 1, True)
         here.room.deliver([drawn(Person(7).add("a"))])
         assert here.archive.kinds() == ["update"]
         assert here.archive.memberships == [("_@alice:here_AD", "$m1")]
