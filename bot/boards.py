@@ -16,6 +16,7 @@ from bot.backoff import backoff
 from bot.board import Board
 from bot.errors import InvalidSnapshot, StoreError, Transient
 from bot.handlers.base import BoardFound, BoardGone, RecordingChanged
+from bot.mending import Mending
 from bot.reading import Reading
 from bot.repeating import Repeating
 from bot.roomstate import RoomState
@@ -52,6 +53,7 @@ class Boards:
         changed: told when there is another board.
         pace: how boards are saved to the room; None never writes to any.
         refused: told when the room does not let us save, and when it does again.
+        mended: told of which board what was done to unblock somebody (`repair.Kind`).
         tasks: the Room's own group.
 
     Attributes:
@@ -73,6 +75,7 @@ class Boards:
         changed: Callable[[], None],
         pace: Pace | None,
         refused: Callable[[bool], None],
+        mended: Callable[[BoardKey, str], None],
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.found: dict[str, Board] = {}
@@ -85,6 +88,7 @@ class Boards:
         self._wanted = wanted
         self._publish = publish
         self._changed = changed
+        self._mended = mended
         self._tasks = tasks
         self._assembler = Assembler()
         self._reading = Reading(
@@ -169,8 +173,14 @@ class Boards:
         await self._introduce(board)
 
     def _board(self, key: BoardKey, board_id: int) -> Board:
+        async def send(update: bytes) -> None:
+            await self._publish(Update(key.document_id, update))
+
+        mending = Mending(
+            send, saving=self.saving, told=lambda what: self._mended(key, what), tasks=self._tasks
+        )
         repeating = Repeating(
-            lambda update: self._publish(Update(key.document_id, update)),
+            send,
             needed=lambda: self.saving.writes and self._people.get(key, 0) > 1,
             tasks=self._tasks,
         )
@@ -181,6 +191,7 @@ class Boards:
             publish=self._publish,
             saving=self.saving,
             repeat=repeating.took,
+            mending=mending,
         )
 
     async def _number(self, key: BoardKey) -> int:
@@ -234,6 +245,11 @@ class Boards:
     async def _merge(self, board: Board, snapshot: Snapshot) -> bool:
         # What was written while recording was paused comes in without its author and time (rule 8).
         return await board.merge_snapshot(snapshot, anonymous=snapshot.ts < self.resumed_ts)
+
+    def unsaved_for(self) -> float | None:
+        """Return how long ago (s) the oldest change came that is not in the room, if any is not."""
+        sinces = [self.saving.since(board.key) for board in self.found.values()]
+        return max((monotonic() - since for since in sinces if since is not None), default=None)
 
     def unread(self, board: Board) -> tuple[str, str] | None:
         """Return why it is not known what the room has of a board (`saved.Lack`), if it is not."""

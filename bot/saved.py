@@ -142,13 +142,7 @@ class Safety:
             LACKING.labels(reason).set_function(partial(self._count, reason))
 
     def _age(self) -> float:
-        sinces = [
-            since
-            for room in self._rooms()
-            for board in room.boards.found.values()
-            if (since := room.boards.saving.since(board.key)) is not None
-        ]
-        return monotonic() - min(sinces) if sinces else 0.0
+        return max((room.boards.unsaved_for() or 0.0 for room in self._rooms()), default=0.0)
 
     def _count(self, reason: str) -> int:
         if monotonic() - self._counted > FRESH:

@@ -153,7 +153,7 @@ class Steering:
                     await actions.leave(room)
                 except ServerError as error:
                     raise UsageError(f"{shown} could not be left: {error}") from error
-        recording, _, _ = room.status()
+        recording = room.boards.recording
         return {"room": room.room_id, "shown": shown, "changed": changed, "recording": recording}
 
     def _sessions(self, room: Room) -> dict[str, Any]:
