@@ -17,6 +17,8 @@ class Acts:
         self.changes = True
         self.fails = False
         self.recording = True
+        self.saves = True
+        self.unsaved_ts: int | None = None
         self.talk: Conversation
 
     async def _do(self, name: str) -> bool:
@@ -38,7 +40,9 @@ class Acts:
         await self.talk.say(name)
 
     def status(self) -> Status:
-        return Status(self.recording, 3, False, saves=True, unsaved_ts=None)
+        return Status(
+            self.recording, 3, present=False, saves=self.saves, unsaved_ts=self.unsaved_ts
+        )
 
 
 async def asked(command: Command | None, acts: Acts, power: int = 50) -> list[str]:
@@ -63,6 +67,18 @@ async def test_it_does_what_it_is_told(command: Command | None, did: list[str], 
     [notice] = await asked(command, acts)
     assert says in notice
     assert acts.did == did
+
+
+async def test_status_says_what_is_saved_in_the_room() -> None:
+    acts = Acts()
+    [said] = await asked(Command.STATUS, acts)
+    assert said.endswith("Everything that reached me is saved in the room.")
+    acts.unsaved_ts = 1_795_218_261_000
+    [said] = await asked(Command.STATUS, acts)
+    assert said.endswith("Saved in the room up to 2026-11-20 23:44:21 UTC.")
+    acts.saves = False
+    [said] = await asked(Command.STATUS, acts)
+    assert said.endswith("Taking part now: no.")
 
 
 async def test_leaving_says_its_own_farewell() -> None:
