@@ -1,7 +1,8 @@
-"""`relay`: what changes on one board appears on another, one way.
+"""`relay`: what changes on one board appears on another; one way, or both.
 
 It sends the difference between the two documents, not the packets: a lost packet, a restart or a
-time without connection is made good by the next difference, and nothing is sent twice.
+time without connection is made good by the next difference, and nothing is sent twice. So relays
+may form any net, rings too: what has been everywhere is no difference any more.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ class RelaySettings:
         to_room: id of the room to relay to; the bot must be in both.
         from_board: id of the board there; the room's oldest when empty.
         to_board: likewise.
+        both_ways: also from there to here.
     """
 
     from_room: str
     to_room: str
     from_board: str = ""
     to_board: str = ""
+    both_ways: bool = False
 
 
 class Relay(Handler):
@@ -56,13 +59,15 @@ class Relay(Handler):
             await self._relay()
 
     async def on_document_update(self, event: DocumentUpdate) -> None:
-        """Send what the target lacks."""
-        if event.board == self._source():
-            await self._relay()
+        """Send what the other board lacks."""
+        await self._changed(event.board)
 
     async def on_snapshot_seen(self, event: SnapshotSeen) -> None:
         """Send what the snapshot brought."""
-        if event.board == self._source():
+        await self._changed(event.board)
+
+    async def _changed(self, board: BoardKey) -> None:
+        if board == self._source() or (self.settings.both_ways and board == self._target()):
             await self._relay()
 
     def _source(self) -> BoardKey | None:
@@ -86,6 +91,8 @@ class Relay(Handler):
                 return
             self._refused = False
             await target.change(source.diff(target.state_vector()))
+            if self.settings.both_ways:
+                await source.change(target.diff(source.state_vector()))
 
     def _say_refused(self) -> None:
         if not self._refused:

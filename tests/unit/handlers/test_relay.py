@@ -1,4 +1,4 @@
-"""Relay: differences from one board to another, one way; and what it does where it cannot."""
+"""Relay: differences from board to board, one way or both; and what it does where it cannot."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def context(source: FakeBoard, target: FakeBoard) -> FakeContext:
     return FakeContext({FROM: source, TO: target, ELSEWHERE: FakeBoard()})
 
 
-async def relay_on(context: FakeContext, **settings: str) -> Relay:
+async def relay_on(context: FakeContext, **settings: Any) -> Relay:
     relay = Relay(RelaySettings(**{"from_room": "!from", "to_room": "!to", **settings}))
     await relay.start(context)
     return relay
@@ -115,6 +115,22 @@ async def test_what_is_drawn_goes_to_the_target_and_nothing_comes_back(
     assert texts(source.document) == {"one": "one"}
     assert len(target.changes) == 1
     assert not source.changes
+
+
+async def test_both_ways_each_gets_what_it_lacks_and_then_there_is_rest(
+    source: FakeBoard, target: FakeBoard, context: FakeContext
+) -> None:
+    relay = await relay_on(context, both_ways=True)
+    alice, bob = Person(7), Person(8)
+    await relay.on_document_update(drawn(source, alice.add("one", text="one")))
+    await relay.on_document_update(drawn(target, bob.add("two", text="two"), TO))
+    assert texts(source.document) == texts(target.document) == {"one": "one", "two": "two"}
+    sent = [len(source.changes), len(target.changes)]
+    assert sent == [1, 1]
+    # Its own changes come back to it as events.
+    await relay.on_document_update(DocumentUpdate(TO, 1, None, target.changes[0]))
+    await relay.on_snapshot_seen(SnapshotSeen(FROM, 1, "@alice:x", "$s"))
+    assert [len(source.changes), len(target.changes)] == sent
 
 
 async def test_what_is_drawn_on_another_board_is_none_of_its_business(
