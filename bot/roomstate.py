@@ -6,6 +6,7 @@ remembered between starts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,7 +28,10 @@ MAX_BOARDS = 64
 """Boards followed in one room; more are ignored."""
 MAX_MEMBERSHIPS = 10_000
 """State keys of memberships kept in one room; more are ignored."""
-
+MAX_OF_ONE = 100
+"""Of those of one person, who may fill a room with them; the oldest is given up."""
+MAX_AGES = 1_000
+"""Boards, gone ones too, of which is kept how old they are."""
 
 MAX_NAME = 200
 """Characters of a room's name and alias that are kept."""
@@ -65,6 +69,7 @@ class RoomState:
         self.own_membership = "join"
         self._board_age: dict[str, int] = {}
         self._board_event: dict[str, Any] = {}
+        self._held: Counter[str] = Counter()  # state keys of memberships per person
         self._since: dict[str, int] = {}  # by event id, where it is not the event's created_ts
 
     def apply(self, event: Mapping[str, Any]) -> None:
@@ -150,6 +155,8 @@ class RoomState:
             self._board_event[key] = event.get("event_id")
             ts = event.get("origin_server_ts")
             self._board_age.setdefault(key, ts if isinstance(ts, int) else 0)
+            if len(self._board_age) > MAX_AGES:
+                del self._board_age[next(one for one in self._board_age if one not in self.boards)]
         else:
             metrics.REFUSED_EVENTS.labels("board").inc()
 
@@ -179,12 +186,25 @@ class RoomState:
         began = {(_claim(one)): (self.since(one), one.expires_ts) for one in before}
         for one in before:
             self._since.pop(one.event_id, None)
+        if before:
+            self._count(before[0].user_id, -1)
         for one in memberships:
             since, until = began.get(_claim(one), (one.created_ts, 0))
             if since < one.created_ts <= until:
                 self._since[one.event_id] = since
         if memberships:
             self.memberships[where] = memberships
+            self._count(memberships[0].user_id, 1)
+
+    def _count(self, user: str, more: int) -> None:
+        """Let nobody take the places of others, nor the memory for them."""
+        self._held[user] += more
+        if not self._held[user]:
+            del self._held[user]
+        elif self._held[user] > MAX_OF_ONE:
+            metrics.REFUSED_EVENTS.labels("membership").inc()
+            its = (key for key, many in self.memberships.items() if many[0].user_id == user)
+            self._hold(next(its), ())
 
     def since(self, membership: Membership) -> int:
         """Return since when (ms) its device has been there without a break, as far as we saw."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bot import roomstate
 from bot.roomstate import STATE_TYPES, RoomState
+from bot.whiteboard.board import BoardKey
 from tests.fakes.rooms import (
     ALICE,
     BOT,
@@ -107,6 +108,33 @@ def test_boards_and_memberships_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(roomstate, "MAX_MEMBERSHIPS", 1)
     room = state(board_event(), board_event(OTHER), on_board(), on_board(device="A2"))
     assert (set(room.boards), len(room.memberships)) == ({"w1"}, 1)
+
+
+def test_nobody_takes_the_places_of_others_with_memberships() -> None:
+    room = state(on_board())
+    mallory = "@mallory:here"
+    for number in range(20_000):
+        room.apply(on_board(mallory, f"D{number}"))
+    assert len(room.memberships) == roomstate.MAX_OF_ONE + 1
+    room.apply(member(ALICE))
+    assert [one.user_id for one in room.live(NOW)] == [ALICE]
+    room.apply(on_board(mallory, "D20000"))
+    devices = {many[0].device_id for many in room.memberships.values()}
+    assert {"AD", "D20000"} <= devices
+    for number in range(20_001):
+        room.apply(off_board(mallory, f"D{number}"))
+    assert (len(room.memberships), set(room._held)) == (1, {ALICE})
+
+
+def test_boards_that_come_and_go_leave_nothing_behind_that_grows() -> None:
+    room = state(board_event())
+    for number in range(3 * roomstate.MAX_AGES):
+        key = BoardKey(ROOM, f"x{number}", "$d")
+        room.apply(board_event(key))
+        room.apply(board_event(key, content={}))
+    assert set(room.boards) == {"w1"}
+    assert len(room._board_age) == roomstate.MAX_AGES
+    assert len(room._board_event) == 1
 
 
 def test_only_members_of_the_room_are_live() -> None:
