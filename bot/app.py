@@ -28,6 +28,7 @@ from bot.errors import Transient, UsageError
 from bot.foci import Foci
 from bot.handlers.base import Handler
 from bot.handlers.delivery import Delivery
+from bot.handlers.durable import where
 from bot.handlers.lanes import Lanes
 from bot.handlers.load import build
 from bot.handlers.record import Record, Recorder
@@ -168,6 +169,9 @@ class App:
         except TimeoutError as error:
             text = f"the handler “{name}” did not start within {HANDLER_WITHIN:g} s"
             raise UsageError(text) from error
+        except Exception as error:
+            kind = f"{type(error).__name__} at {where(error)}"
+            raise UsageError(f"the handler “{name}” could not start: {kind}: {error}") from error
 
     async def _serve(self, lanes: Lanes, record: Record | None) -> None:
         """Log in, clear what an earlier life left behind, and follow the rooms until the end."""

@@ -79,7 +79,13 @@ def _entries(root: Node, folder: Path) -> Iterator[tuple[str, int, HandlerEntry]
         for number, node in enumerate(listed[1].items):
             entry = silent.read(HandlerEntry, node, "")
             if entry is not None:
-                yield f"handlers[{number}]", node.line, entry.named()
+                yield f"handlers[{number}]", node.line, _placed(entry.named(), folder)
+
+
+def _placed(entry: HandlerEntry, folder: Path) -> HandlerEntry:
+    """Find a handler's file from the folder of the configuration."""
+    file, _, name = entry.use.rpartition(":")
+    return replace(entry, use=f"{folder / file}:{name}") if file.endswith(".py") else entry
 
 
 def _complete(config: Config, handlers: tuple[HandlerEntry, ...], folder: Path) -> Config:

@@ -182,8 +182,10 @@ def read_name(text: str) -> str:
 
 def read_handler_name(text: str) -> str:
     """Read what a handler is found by."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.\w+)*(:\w+)?", text):
-        raise ValueError("must be a handler's name, or its class as package.module:Class")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.\w+)*(:\w+)?|[^:\0]+\.py:\w+", text):
+        raise ValueError(
+            "must be a handler's name, or its class as package.module:Class or file.py:Class"
+        )
     return text
 
 

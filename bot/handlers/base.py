@@ -191,6 +191,8 @@ class Handler:
     """Base class of every handler.
 
     Attributes:
+        api: the version of this API it is written for; say it (`api = 1`) to be told when a bot has
+            another.
         settings_type: a dataclass; YAML `settings:` are read into it with the same strict errors
             as the rest of the configuration.
         settings: an instance of it.
@@ -203,6 +205,7 @@ class Handler:
         collect: seconds that a durable handler's lane waits for more before it gives what is new.
     """
 
+    api: ClassVar[int] = API_VERSION
     settings_type: ClassVar[type[Any]] = NoSettings
     durable: ClassVar[bool] = False
     batch: ClassVar[int] = 1

@@ -1,19 +1,27 @@
 """Finds the configured handlers and reads their settings.
 
-By name (built in, or an installed entry point of the group `boardkeeper.handlers`), or by dotted
-path `package.module:Class`.
+By name (built in, or an installed entry point of the group `boardkeeper.handlers`), by dotted path
+`package.module:Class`, or by file `folder/file.py:Class`. What is found is looked at as a whole:
+who made a mistake hears of it before the bot runs, not with the first event.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+import inspect
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
+from hashlib import sha256
 from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from bot.config import HandlerEntry
 from bot.errors import UsageError
-from bot.handlers.base import Handler
+from bot.handlers.base import API_VERSION, METHODS, Handler
 
 GROUP = "boardkeeper.handlers"
 BUILT_IN: Mapping[str, str] = {
@@ -38,7 +46,10 @@ def find(use: str) -> type[Handler]:
     if use in found.names:
         return _load(found[use].value)
     known = ", ".join(sorted({*BUILT_IN, *found.names}))
-    raise UsageError(f"there is no handler “{use}”; known: {known}; or write package.module:Class")
+    raise UsageError(
+        f"there is no handler “{use}”; known: {known};"
+        " or write package.module:Class, or file.py:Class"
+    )
 
 
 def settings_of(use: str) -> type[Any]:
@@ -56,11 +67,59 @@ def build(entries: Sequence[HandlerEntry]) -> dict[str, Handler]:
 
 
 def _load(path: str) -> type[Handler]:
-    module, _, name = path.partition(":")
+    where, _, name = path.rpartition(":")
     try:
-        found = getattr(importlib.import_module(module), name)
+        module = (
+            _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+        )
+        found = getattr(module, name)
     except Exception as error:
         raise UsageError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Handler)):
         raise UsageError(f"{path} is not a bot.handlers.base.Handler")
+    wrong = "; ".join(_wrong(found))
+    if wrong:
+        raise UsageError(f"{path} is no right handler: {wrong}")
     return found
+
+
+def _from_file(file: Path) -> ModuleType:
+    """Import a file that lies in no package."""
+    file = file.resolve(strict=True)
+    # A name of its own: two files may be called the same.
+    name = f"handler_{file.stem}_{sha256(bytes(file)).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is no Python file")
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _wrong(found: type[Handler]) -> Iterator[str]:
+    """Say what of a handler's class cannot work."""
+    if found.api != API_VERSION:
+        yield f"it is written for version {found.api} of the API, this bot has {API_VERSION}"
+    if not is_dataclass(found.settings_type):
+        yield "settings_type has to be a dataclass"
+    if found.batch < 1 or (found.batch > 1 and not found.durable):
+        yield "batch has to be 1 or, for a durable handler, more"
+    if found.batch > 1 and found.on_batch is Handler.on_batch:
+        yield "with a batch, on_batch has to be there"
+    for name in ("start", "stop", "on_batch", *METHODS.values()):
+        method = getattr(found, name)
+        if not inspect.iscoroutinefunction(method):
+            yield f"{name} has to be “async def”"
+        elif len(inspect.signature(method).parameters) != (1 if name == "stop" else 2):
+            what = "self" if name == "stop" else "self and one more parameter"
+            yield f"{name} has to take {what}"
+    known = {name for name in dir(Handler) if name.startswith("on_")}
+    for name in sorted(vars(found)):
+        if name.startswith("on_") and name not in known:
+            yield f"there is no event for {name}"

@@ -123,7 +123,7 @@ async def test_handlers_that_raise_or_hang_harm_nobody(stack: Stack, tmp_path: P
         assert 5 <= sum(n for name, n in metrics.items() if is_total(name)) <= len(failures())
         assert logged(here.bot, "session changed")
 
-        assert await here.bot.stop() < 12  # the hanging one is waited for, but not for ever
+        assert await here.bot.stop() < 60  # the hanging one is waited for, but not for ever
         assert not await here.membership()
         assert "secret words" not in here.bot.log.read_text()
         assert logged(here.bot, "a handler did not stop in order")
