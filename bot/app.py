@@ -305,6 +305,7 @@ class App:
             prefix=config.commands.prefix,
             power=config.commands.power,
             languages=config.notices.languages,
+            tell_repairs=config.boards.tell_repairs,
             open=self._open,
         )
 

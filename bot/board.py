@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from bot import metrics
@@ -52,6 +53,16 @@ class Saving(Protocol):
         """Return when the archive has it that the board is not saved."""
 
 
+class Mending(Protocol):
+    """Takes out of people's way what blocks them."""
+
+    def applying(self, board: Board) -> AbstractContextManager[None]:
+        """Watch what becomes of gaps meanwhile."""
+
+    def refused(self, board: Board, update: bytes) -> None:
+        """Hear of a refused update."""
+
+
 class Board:
     """One board.
 
@@ -62,6 +73,7 @@ class Board:
         publish: sends a message to the people on the board, if anybody is connected.
         saving: has what reaches the board saved to the room.
         repeat: takes accepted updates of people, to reach those who lost them.
+        mending: unblocks people.
     """
 
     def __init__(
@@ -73,6 +85,7 @@ class Board:
         publish: Callable[[Message], Any],
         saving: Saving,
         repeat: Callable[[bytes], None],
+        mending: Mending,
     ) -> None:
         self.key = key
         self.board_id = board_id
@@ -86,6 +99,7 @@ class Board:
         self._publish = publish
         self._saving = saving
         self._repeat = repeat
+        self._mending = mending
         self._document: Document | None = None
         self._loading = asyncio.Lock()
         self._since_checkpoint = 0
@@ -189,12 +203,13 @@ class Board:
         updates = [
             arrival.message.data for arrival in arrivals if isinstance(arrival.message, Update)
         ]
-        outcomes = iter(self.document.apply(updates))
-        for arrival in arrivals:
-            if isinstance(arrival.message, Update):
-                self._updated(arrival, arrival.message, next(outcomes))
-            else:
-                self._signalled(arrival, arrival.message)
+        with self._mending.applying(self):
+            outcomes = iter(self.document.apply(updates))
+            for arrival in arrivals:
+                if isinstance(arrival.message, Update):
+                    self._updated(arrival, arrival.message, next(outcomes))
+                else:
+                    self._signalled(arrival, arrival.message)
 
     def _updated(self, arrival: Arrival, update: Update, outcome: Outcome) -> None:
         metrics.UPDATES.labels(outcome.verdict.name.lower()).inc()
@@ -206,6 +221,8 @@ class Board:
             self._saving.changed(self, update.data)
             self._repeat(update.data)
             self._services.offer(DocumentUpdate(self.key, arrival.ts, arrival.sender, update.data))
+        elif refused:
+            self._mending.refused(self, update.data)
 
     def _signalled(self, arrival: Arrival, signal: Signal) -> None:
         kind = _KINDS[type(signal)]
@@ -259,17 +276,18 @@ class Board:
         async with self._loading:
             document = await self._loaded()
             self._lacks = False
-            if len(data) <= IN_PLACE:
-                return document.merge_snapshot(data)
-            held = self._held = Holding()
-            try:
-                # Into a copy: handlers read the document meanwhile, and a cancelled thread goes on.
-                self._document, outcome = await asyncio.to_thread(document.merged, data)
-                return outcome
-            finally:
-                self._held = None
-                self.ingest(held.messages)
-                self._lacks = held.lost
+            with self._mending.applying(self):
+                if len(data) <= IN_PLACE:
+                    return document.merge_snapshot(data)
+                held = self._held = Holding()
+                try:
+                    # A copy: handlers read the document meanwhile, and a cancelled thread goes on.
+                    self._document, outcome = await asyncio.to_thread(document.merged, data)
+                    return outcome
+                finally:
+                    self._held = None
+                    self.ingest(held.messages)
+                    self._lacks = held.lost
 
     async def _remember(self, snapshot: Snapshot, *, anonymous: bool) -> None:
         """Note that this snapshot need never be read again: after what it brought is on disk."""
@@ -348,7 +366,8 @@ class Board:
         await self.load()  # also waits until a snapshot is merged
         if not self.complete:
             raise Transient("the board is not loaded completely yet")
-        outcome = self.document.apply([update])[0]
+        with self._mending.applying(self):
+            outcome = self.document.apply([update])[0]
         if outcome.verdict is Verdict.REFUSED:
             raise InvalidUpdate(outcome.reason)
         if outcome.verdict is Verdict.KNOWN:

@@ -53,8 +53,8 @@ class Boards:
         changed: told when there is another board.
         pace: how boards are saved to the room; None never writes to any.
         refused: told when the room does not let us save, and when it does again.
-        mended: told of which board what was done to unblock somebody (`repair.Kind`).
         tasks: the Room's own group.
+        mended: says what had to go to unblock somebody (a sentence's name); None says nothing.
 
     Attributes:
         found: the boards by whiteboard id.
@@ -75,8 +75,8 @@ class Boards:
         changed: Callable[[], None],
         pace: Pace | None,
         refused: Callable[[bool], None],
-        mended: Callable[[BoardKey, str], None],
         tasks: asyncio.TaskGroup,
+        mended: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self.found: dict[str, Board] = {}
         self.paused = False
@@ -176,9 +176,7 @@ class Boards:
         async def send(update: bytes) -> None:
             await self._publish(Update(key.document_id, update))
 
-        mending = Mending(
-            send, saving=self.saving, told=lambda what: self._mended(key, what), tasks=self._tasks
-        )
+        mending = Mending(send, saving=self.saving, told=self._mended, tasks=self._tasks)
         repeating = Repeating(
             send,
             needed=lambda: self.saving.writes and self._people.get(key, 0) > 1,

@@ -67,6 +67,12 @@ LACKING = Gauge(
     ["reason"],
     registry=REGISTRY,
 )
+REPAIRS = Counter(
+    "boardkeeper_repairs_total",
+    "What blocked people on boards and was mended, or could not be",
+    ["what"],
+    registry=REGISTRY,
+)
 REFUSED_EVENTS = Counter(
     "boardkeeper_refused_events_total", "Malformed room events ignored", ["what"], registry=REGISTRY
 )

@@ -118,6 +118,7 @@ class Room:
             changed=self.look_soon,
             pace=shared.pace,
             refused=self._saving_refused,
+            mended=self.say if shared.tell_repairs else None,
             tasks=tasks,
         )
         self.sessions = Sessions(

@@ -105,6 +105,7 @@ class Shared:
         power: who may give them.
         languages: what people in rooms read.
         open: set while the bot takes part and accepts invites; cleared while it is drained.
+        tell_repairs: whether a room is told what was removed to unblock somebody.
     """
 
     homeserver: Homeserver
@@ -120,3 +121,4 @@ class Shared:
     power: int
     languages: tuple[str, ...]
     open: asyncio.Event
+    tell_repairs: bool = False

@@ -140,6 +140,30 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
             " Stufe geben."
         ),
     },
+    "repair_removed": {
+        "en": (
+            "Something on the whiteboard here was broken, so that nobody saw what its author drew"
+            " after it. I have removed it: the rest of that work is visible again. Whoever misses"
+            " something can draw it again."
+        ),
+        "de": (
+            "Auf dem Whiteboard hier war etwas kaputt, sodass niemand sah, was danach von derselben"
+            " Person kam. Ich habe es entfernt: Alles andere ist wieder sichtbar. Was fehlt, kann"
+            " neu gezeichnet werden."
+        ),
+    },
+    "repair_restored": {
+        "en": (
+            "A change on the whiteboard here was broken, so that nobody saw what its author drew"
+            " after it. I have taken it back: the rest of that work is visible again. Whoever"
+            " misses something can change it again."
+        ),
+        "de": (
+            "Auf dem Whiteboard hier war eine Änderung kaputt, sodass niemand sah, was danach von"
+            " derselben Person kam. Ich habe sie zurückgenommen: Alles andere ist wieder sichtbar."
+            " Was fehlt, kann noch einmal geändert werden."
+        ),
+    },
     "encrypted": {
         "en": "I cannot work in encrypted rooms yet, so I am leaving.",
         "de": "In verschlüsselten Räumen kann ich noch nicht arbeiten und gehe deshalb wieder.",

@@ -155,6 +155,7 @@ class Boards:
     save_after: Annotated[Duration, Between("1s", "10m")] = 8.0
     default_version: Literal["slides", "infinite"] = "slides"
     max_document: Annotated[Size, Between("64kB", "512MB")] = 20_000_000
+    tell_repairs: bool = False
 
     @property
     def default_root(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from bot.board import Board
@@ -189,6 +190,15 @@ class NotSaving:
     async def noted(self, board: Board) -> None: ...
 
     def saved(self, board: Board, snapshot: Snapshot) -> None: ...
+
+
+class NotMending:
+    """Takes note of nothing."""
+
+    def applying(self, board: Board) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def refused(self, board: Board, update: bytes) -> None: ...
 
 
 class Server:

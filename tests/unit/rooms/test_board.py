@@ -16,7 +16,7 @@ from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal, Update
 from bot.whiteboard.replay import DOCUMENT_KINDS, apply_entry
 from bot.whiteboard.snapshot import Snapshot
-from tests.fakes.rooms import ALICE, KEY, NOW, MemoryArchive, drawn, services, snapshot
+from tests.fakes.rooms import ALICE, KEY, NOW, MemoryArchive, NotMending, drawn, services, snapshot
 from tests.unit.whiteboard.people import Person, texts
 
 
@@ -38,6 +38,7 @@ class Desk:
             publish=self._send,
             saving=self,
             repeat=self.repeated.append,
+            mending=NotMending(),
         )
 
     async def _send(self, message: Message) -> None:

@@ -28,6 +28,7 @@ from tests.fakes.rooms import (
     OTHER,
     ROOM,
     MemoryArchive,
+    NotMending,
     NotSaving,
     Server,
     board_event,
@@ -215,6 +216,7 @@ async def test_boards_that_come_while_others_end_pause_or_resume() -> None:
                 publish=here.publish,
                 saving=NotSaving(),
                 repeat=lambda _: None,
+                mending=NotMending(),
             )
             metrics.BOARDS.inc()
             here.archive.go.set()

@@ -21,7 +21,7 @@ from bot.whiteboard.document import Document
 from bot.whiteboard.message import Message, Update
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 from bot.whiteboard.versions import initial
-from tests.fakes.rooms import ALICE, BOT, KEY, OTHER, MemoryArchive, Server, services
+from tests.fakes.rooms import ALICE, BOT, KEY, OTHER, MemoryArchive, NotMending, Server, services
 from tests.unit.whiteboard.people import Person, loaded, plain, shape
 
 QUICKSTART = Path(__file__).parents[2] / "data/quickstart-pack.nwb"
@@ -78,6 +78,7 @@ class Desk:
             publish=self._send,
             saving=self,
             repeat=lambda _: None,
+            mending=NotMending(),
         )
         board.complete = True
         return board

@@ -26,6 +26,7 @@ from tests.fakes.rooms import (
     OTHER,
     ROOM,
     MemoryArchive,
+    NotMending,
     NotSaving,
     board_event,
     drawn,
@@ -124,7 +125,13 @@ class Place:
     def has(self, key: BoardKey) -> None:
         self.state.apply(board_event(key))
         self.boards[key.whiteboard_id] = Board(
-            key, 1, self.services, publish=lambda _: None, saving=NotSaving(), repeat=lambda _: None
+            key,
+            1,
+            self.services,
+            publish=lambda _: None,
+            saving=NotSaving(),
+            repeat=lambda _: None,
+            mending=NotMending(),
         )
 
     async def prepare(self, board: Board) -> None:
