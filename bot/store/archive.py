@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +21,23 @@ from bot.store.rows import BoardRow, RoomRow, SnapshotRow, Statistics
 from bot.store.sqlite import SqliteFile
 from bot.whiteboard.board import BoardKey
 
+MEMBERSHIPS_OF_ONE = 1_000
+"""Membership events of one person that a room's history keeps; the oldest go first."""
+MEMBERSHIPS_OF_ROOM = 20_000
+"""Of all people together."""
+MAX_MEMBERSHIP = 8_192
+"""Bytes of one membership's content; NeoBoard's have about 600."""
+_TRIM_EVERY = 200
+
 _ROOMS = "SELECT room_id, name, paused, noticed, resumed_ts, alias FROM rooms"
+
+_TRIM = """DELETE FROM memberships WHERE room_id = $1 AND rowid NOT IN (
+    SELECT rowid FROM (
+        SELECT rowid, ROW_NUMBER() OVER (PARTITION BY sender ORDER BY rowid DESC) AS of_one
+        FROM memberships WHERE room_id = $1
+    ) WHERE of_one <= $2 ORDER BY rowid DESC LIMIT $3
+)"""
+"""In the order in which we saw them: the times of events are their senders' word."""
 
 
 def _room(row: Sequence[Any]) -> RoomRow:
@@ -48,6 +65,7 @@ class Archive(Recordings, Deliveries):
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         super().__init__(SqliteFile(folder, read_only=read_only))
+        self._untrimmed: Counter[str] = Counter()  # memberships kept per room since it was trimmed
 
     async def __aenter__(self) -> Self:
         await self._file.__aenter__()
@@ -186,25 +204,33 @@ class Archive(Recordings, Deliveries):
     ) -> None:
         """Keep membership events in the history of their room, all or none.
 
-        One that is there already stays as it is.
+        One that is there already stays as it is; one beyond all measure is left out.
 
         Args:
             room_id: where.
             events: of each the state key, the event id, the sender, when it was sent (ms since
                 1970), the content (JSON).
         """
+        texts = [json.dumps(content, separators=(",", ":")) for *_, content in events]
         async with self._file.write() as transaction:
-            for state_key, event_id, sender, ts, content in events:
-                await transaction.execute(
-                    "INSERT INTO memberships (event_id, room_id, state_key, sender, ts, content)"
-                    " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (event_id) DO NOTHING",
-                    event_id,
-                    room_id,
-                    state_key,
-                    sender,
-                    ts,
-                    json.dumps(content, separators=(",", ":")),
-                )
+            for (state_key, event_id, sender, ts, _), text in zip(events, texts, strict=True):
+                if len(text) <= MAX_MEMBERSHIP:
+                    await transaction.execute(
+                        "INSERT INTO memberships (event_id, room_id, state_key, sender, ts,"
+                        " content) VALUES ($1, $2, $3, $4, $5, $6)"
+                        " ON CONFLICT (event_id) DO NOTHING",
+                        event_id,
+                        room_id,
+                        state_key,
+                        sender,
+                        ts,
+                        text,
+                    )
+            # Not each time: it looks through all that is kept of the room.
+            due = room_id not in self._untrimmed or self._untrimmed[room_id] >= _TRIM_EVERY
+            if due:
+                await transaction.execute(_TRIM, room_id, MEMBERSHIPS_OF_ONE, MEMBERSHIPS_OF_ROOM)
+        self._untrimmed[room_id] = 0 if due else self._untrimmed[room_id] + len(events)
 
     async def statistics(self) -> Statistics:
         """Return the archive in numbers."""

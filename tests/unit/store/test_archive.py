@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.store import archive as archives
 from bot.store import recordings, sqlite
 from bot.store.archive import Archive
 from bot.store.migrations import migrations
@@ -112,6 +113,41 @@ async def test_memberships_are_a_history(archive: Archive) -> None:
     raw.close()
     assert [(event_id, ts) for event_id, ts, _ in rows] == [("$1", 1), ("$2", 2)]
     assert json.loads(rows[0][2]) == joined
+
+
+async def test_a_room_keeps_of_each_person_the_newest_memberships(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MEMBERSHIPS_OF_ONE", 10)
+    monkeypatch.setattr(archives, "MEMBERSHIPS_OF_ROOM", 25)
+    monkeypatch.setattr(archives, "_TRIM_EVERY", 20)
+
+    async def saw(sender: str, *numbers: int, room: str = "!a:b", content: object = None) -> None:
+        # Later events claim to be older.
+        rows = [("_k", f"${sender}{n}", sender, 2**52 - n, content or {}) for n in numbers]
+        await archive.saw_memberships(room, rows)
+
+    def kept(room: str = "!a:b") -> list[str]:
+        with sqlite3.connect(archive.path) as raw:
+            rows = raw.execute(
+                "SELECT event_id FROM memberships WHERE room_id = ? ORDER BY rowid", [room]
+            ).fetchall()
+        raw.close()
+        return [event_id for (event_id,) in rows]
+
+    await saw("anna", 1, 2, 3)
+    await saw("anna", 9, room="!other:b")
+    for number in range(1000):
+        await saw("mallory", number)
+        assert len(kept()) <= 3 + 10 + 20
+    assert kept()[:3] == ["$anna1", "$anna2", "$anna3"]
+    await saw("mallory", 1000, 1001, content={"long": "x" * 10_000})
+    assert "$mallory1001" not in kept()
+    for sender in ("ben", "cleo"):
+        await saw(sender, *range(30))
+    assert len(kept()) == 25
+    assert kept()[-10:] == [f"$cleo{n}" for n in range(20, 30)]
+    assert kept("!other:b") == ["$anna9"]
 
 
 async def test_a_cursor_belongs_to_one_handler_on_one_board(
