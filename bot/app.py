@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Any
@@ -224,12 +224,13 @@ class App:
     async def _until_stopped(self) -> None:
         await self._stop.wait()
         _log.info("ending: withdrawing from all boards")
-        try:
-            async with asyncio.timeout(CLOSE_WITHIN):
-                if self._host is not None:
-                    await self._host.close()
-        except TimeoutError:
-            _log.warning("not every board was left in time; the homeserver will clear the rest")
+        host = self._host
+        if host is not None:
+            if not await _in_time(CLOSE_WITHIN, host.close()):
+                _log.warning("not every board was left in time; the homeserver will clear the rest")
+            await host.rescue()
+            if not await _in_time(CLOSE_WITHIN, host.settle()):
+                _log.warning("not every checkpoint was written: the next start takes longer")
         raise _EndedError
 
     async def _flush(self) -> None:
@@ -381,6 +382,15 @@ async def _end(name: str, handler: Handler) -> None:
     except Exception as error:  # noqa: BLE001 - the border of a handler
         kind = type(error).__name__
         _log.warning("a handler did not stop in order", extra={"handler": name, "error": kind})
+
+
+async def _in_time(seconds: float, work: Coroutine[Any, Any, None]) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        return False
+    return True
 
 
 def _pace(config: Config) -> Pace | None:

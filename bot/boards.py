@@ -27,6 +27,9 @@ from bot.whiteboard.keep import Pace
 from bot.whiteboard.message import Message, Update
 from bot.whiteboard.snapshot import SNAPSHOT_TYPE, Assembler, Snapshot, read_snapshot
 
+RESCUE_WITHIN = 5.0
+"""Seconds that boards get to be saved before the bot leaves or ends."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -349,6 +352,16 @@ class Boards:
         now_ts = self._services.now_ts()
         for board in self.found.values():
             self._services.offer(RecordingChanged(board.key, now_ts, self.recording, None))
+
+    async def rescue(self, *, leaving: bool) -> None:
+        """Save what might be lost when the bot leaves or ends (`Saving.rescue`), if in time."""
+        if self._state.own_membership != "join" or self._state.encrypted:
+            return  # snapshots are not encrypted, and must not be where all else is
+        try:
+            async with asyncio.timeout(RESCUE_WITHIN):
+                await self.saving.rescue(leaving=leaving)
+        except TimeoutError:
+            _log.warning("not every board was saved in time", extra=self._keys)
 
     async def close(self) -> None:
         """Write checkpoints; the boards are still there at the next start."""

@@ -308,9 +308,20 @@ class Host:
 
     async def close(self) -> None:
         """Withdraw from all boards at once."""
+        await self._all(lambda room: room.sessions.close())
+
+    async def rescue(self) -> None:
+        """Save what might be lost when the program ends."""
+        await self._all(lambda room: room.boards.rescue(leaving=False))
+
+    async def settle(self) -> None:
+        """Have the archive hold all there is of the boards."""
+        await self._all(lambda room: room.boards.close())
+
+    async def _all(self, work: Callable[[Room], Coroutine[Any, Any, None]]) -> None:
         async with asyncio.TaskGroup() as tasks:
             for room in self.rooms:
-                tasks.create_task(room.close())
+                tasks.create_task(work(room))
 
     # -- what handlers ask (handlers.base.Context) ---------------------------------------------
 

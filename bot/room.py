@@ -103,6 +103,8 @@ class Room:
                 raise
             handled.set_result(None)
         await self.sessions.close()
+        if self.state.replacement is not None:
+            await self.boards.rescue(leaving=True)
         await self.boards.lose_all()
         raise _OutError
 
@@ -145,11 +147,6 @@ class Room:
 
     async def _publish(self, message: Message) -> None:
         await self.sessions.publish(message)
-
-    async def close(self) -> None:
-        """End taking part, at once and in order; the bot stays a member of the Matrix room."""
-        await self.sessions.close()
-        await self.boards.close()
 
     async def _look(self) -> None:
         """Look at what changes without an event: memberships that expire, checkpoints due."""
@@ -351,6 +348,7 @@ class Room:
         async with self._acting:
             await self._conversation.say(why)
             await self.sessions.close()
+            await self.boards.rescue(leaving=True)
             try:
                 await self._shared.homeserver.leave(self.room_id)
             except BaseException:  # whoever ordered it may wait no longer, and we are still here

@@ -71,6 +71,7 @@ class _Place:
     unsaved: Unsaved = field(default_factory=Unsaved)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     marked: bool = False
     earlier: bool = False
     alone: bool = False
@@ -228,6 +229,26 @@ class Saving:
             reason, detail = "writing" if place.keep.others_write else "waiting", ""
         return Outlook(since, place.earlier, due, reason, detail)
 
+    async def rescue(self, *, leaving: bool) -> None:
+        """Save at once, as far as that can be done, what might be lost when the bot ends.
+
+        Args:
+            leaving: whether it leaves the room, and will not come back to it: else people who are
+                on a board save it, and what is recorded the next start saves.
+        """
+        await asyncio.gather(
+            *(
+                self._save_rest(place)
+                for place in list(self._places.values())
+                if leaving or place.alone or not place.board.recording
+            )
+        )
+
+    async def _save_rest(self, place: _Place) -> None:
+        async with place.writing:  # somebody may be at it
+            if place.unsaved.since is not None:
+                await self._write(place)
+
     # -- the work ------------------------------------------------------------------------------
 
     def _look(self, place: _Place, before: float | None) -> None:
@@ -271,6 +292,12 @@ class Saving:
         self._look(place, place.unsaved.since)
 
     async def _save(self, place: _Place) -> None:
+        async with place.writing:
+            due = place.keep.due(now := monotonic())
+            if due is not None and due <= now:
+                await self._write(place)
+
+    async def _write(self, place: _Place) -> None:
         board, before = place.board, place.unsaved.since
         keys = {"room": board.key.room_id}
         try:

@@ -33,6 +33,7 @@ from tests.fakes.rooms import (
     Server,
     board_event,
     drawn,
+    member,
     services,
     snapshot_events,
     until,
@@ -545,6 +546,38 @@ async def test_what_is_neither_recorded_nor_saved_stays_in_memory() -> None:
         here.boards.attended({})
         await until(lambda: len(here.server.sent) == 2)
         await until(lambda: not board.loaded)
+
+
+async def test_at_the_end_what_might_be_lost_is_saved_if_that_can_be_done_in_time(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with room() as here:
+        here.wanted = frozenset({KEY.whiteboard_id})
+        here.state.apply(member(BOT))
+        board = await here.board()
+        await here.boards.prepare(board)
+        await until(lambda: board.complete)
+        here.boards.attended({KEY: 1})
+        alice = Person(7)
+        board.ingest([drawn(alice.add("a"))])
+        await here.boards.rescue(leaving=False)
+        assert here.saved() == []  # people are there; and the next start has it all
+        await here.boards.pause()
+        here.server.slow.add("send_event")
+        monkeypatch.setattr(module, "RESCUE_WITHIN", 0.01)
+        await here.boards.rescue(leaving=False)
+        assert "not every board was saved in time" in caplog.text
+        assert not here.server.sent
+        here.server.go.set()
+        monkeypatch.undo()
+        await here.boards.rescue(leaving=False)
+        assert here.saved()[-2:] == [SNAPSHOT_TYPE, CHUNK_TYPE]
+        assert here.boards.saving.since(KEY) is None
+        sent = len(here.server.sent)
+        await here.boards.rescue(leaving=True)
+        assert len(here.server.sent) == sent
+        await here.boards.close()
+        assert not board.loaded
 
 
 async def test_a_snapshot_that_cannot_be_merged_now_ends_nothing() -> None:

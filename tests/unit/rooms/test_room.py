@@ -15,6 +15,7 @@ from bot.room import Room
 from bot.shared import Inbox, Shared
 from bot.store.rows import RoomRow
 from bot.whiteboard.keep import Pace
+from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 from tests.fakes.rooms import (
     ALICE,
     BOT,
@@ -442,12 +443,53 @@ async def test_closed_it_leaves_but_stays_in_the_room() -> None:
     async with house() as here:
         await here.begin(board_event(), on_board())
         presence = await here.presence()
-        await here.room.close()
+        await here.room.sessions.close()
         assert presence.closes.is_set()
         await here.says(off_board())
         await here.says(on_board())
         assert len(here.made) == 1
         assert not here.running.done()
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_what_only_the_bot_holds_is_saved_before_it_leaves(*, paused: bool) -> None:
+    async with house() as here:
+        here.archive.rooms[ROOM] = RoomRow(ROOM, "", paused, True, 0)
+        await here.begin(board_event(), on_board())
+        board = await here.board()
+        await until(lambda: board.complete)
+        board.ingest([drawn(Person(7).add("a"))])
+        await here.says(said("!board leave"))
+        await asyncio.wait([here.running])
+        assert [kind for kind, _ in here.server.sent] == [SNAPSHOT_TYPE, CHUNK_TYPE]
+        assert here.server.left == [(ROOM, None)]
+
+
+async def test_before_it_follows_an_upgrade_too() -> None:
+    async with house() as here:
+        await here.begin(board_event(), on_board())
+        board = await here.board()
+        await until(lambda: board.complete)
+        board.ingest([drawn(Person(7).add("a"))])
+        tombstone = {**POWER, "type": "m.room.tombstone", "content": {"replacement_room": "!n"}}
+        await here.says(tombstone)
+        await asyncio.wait([here.running])
+        assert [kind for kind, _ in here.server.sent] == [SNAPSHOT_TYPE, CHUNK_TYPE]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{**POWER, "type": "m.room.encryption", "content": {}}, member(BOT, "leave")],
+)
+async def test_nothing_is_written_where_that_is_not_possible(event: dict[str, Any]) -> None:
+    async with house() as here:
+        await here.begin(board_event(), on_board())
+        board = await here.board()
+        await until(lambda: board.complete)
+        board.ingest([drawn(Person(7).add("a"))])
+        await here.says(event)
+        await asyncio.wait([here.running])
+        assert here.server.sent == []
 
 
 async def test_a_batch_that_breaks_it_counts_as_handled() -> None:
