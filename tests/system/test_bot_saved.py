@@ -1,0 +1,159 @@
+"""Is it saved? What operators and people are told, and what the bot does before it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.stack.bot import Bot, until
+from tests.stack.client import elements
+from tests.stack.client.events import CHUNK, SNAPSHOT, snapshot_content
+from tests.stack.stack import Stack
+from tests.system.people import Meeting, logged, meeting, person
+from tests.system.test_bot_keep import DIES, KEEP, newcomer_sees, saved, saved_by_bot
+
+SLOW = {**KEEP, "boards": {"save_after": "300s"}}
+"""A bot that leaves saving to people for as long as any are there."""
+
+
+async def cli(bot: Bot, *arguments: str) -> str:
+    """Run a command as an operator does."""
+    return await asyncio.to_thread(bot.command, *arguments)
+
+
+async def safety(here: Meeting) -> dict[str, Any]:
+    """Return what the bot says of its only board."""
+    found = json.loads(await cli(here.bot, "status", "--json"))
+    [board] = found["saved"]
+    return dict(board)
+
+
+async def lacks(here: Meeting, *reasons: str, within: float = 15) -> dict[str, Any]:
+    """Wait until exactly this is missing; return what the bot says of the board."""
+
+    async def check() -> dict[str, Any] | None:
+        board = await safety(here)
+        return board if [lack["reason"] for lack in board["lacks"]] == list(reasons) else None
+
+    found = await until(check, within, f"the bot does not say {reasons}", here.bot)
+    return dict(found)
+
+
+async def answers(here: Meeting, question: str, answer: str) -> None:
+    """Ask the bot in the room; wait for the answer."""
+    content = {"msgtype": "m.text", "body": question}
+    await here.alice.user.send_event(here.board.room_id, "m.room.message", content)
+
+    async def check() -> bool:
+        return any(answer in text for text in await here.said())
+
+    await until(check, 10, f"the bot does not say “{answer}”", here.bot)
+
+
+async def test_operators_and_people_are_told_up_to_when_all_is_saved(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with meeting(stack, tmp_path, SLOW, habits=DIES) as here:
+        await here.alice.user.put_state(here.board.room_id, "m.room.name", {"name": "Plan"})
+        await lacks(here)
+        assert "everything is in the rooms and in the archive" in await cli(here.bot, "status")
+        await answers(here, "!board status", "Everything that reached me is saved in the room")
+
+        await here.alice.draw(elements.shape())
+        await here.recorded(1)
+        board = await lacks(here, "waiting")
+        assert board["name"] == "Plan"
+        assert not board["room"]["complete"]
+        assert board["archive"]["complete"]
+        text = await cli(here.bot, "status")
+        assert "NOT SAVED    1 of 1 board:" in text
+        assert f"No. 1  Plan  {here.board.whiteboard_id}" in text
+        assert "in the room     everything up to 20" in text
+        assert "in the archive  everything\n" in text
+        assert "waits for its author’s snapshot; without one the bot saves it at 20" in text
+        await answers(here, "!board status", "Saved in the room up to 20")
+        metrics = await here.bot.metrics()
+        assert metrics['boardkeeper_boards_lacking{reason="waiting"}'] == 1
+        assert metrics["boardkeeper_unsaved_age_seconds"] > 0
+
+        await cli(here.bot, "pause", "1")
+        await lacks(here, "waiting", "paused")
+        await cli(here.bot, "resume", "1")
+        await here.alice.leave()
+        await saved(here, within=20)
+        await lacks(here)
+        metrics = await here.bot.metrics()
+        assert metrics["boardkeeper_unsaved_age_seconds"] == 0
+
+
+async def test_operators_are_told_which_power_is_missing(stack: Stack, tmp_path: Path) -> None:
+    async with meeting(stack, tmp_path, SLOW, habits=DIES) as here:
+        event = await here.state_event("m.room.power_levels", "")
+        assert event is not None
+        levels = event["content"]
+        refused = {**levels, "events": {**levels["events"], CHUNK: 50}}
+        await here.alice.user.put_state(here.board.room_id, "m.room.power_levels", refused)
+        await here.alice.draw(elements.shape())
+        await here.recorded(1)
+        await here.alice.leave()
+        board = await lacks(here, "forbidden")
+        [lack] = board["lacks"]
+        assert "power level 50 is needed, it has 0; ask a moderator" in lack["text"]
+
+
+async def test_what_is_only_in_memory_is_saved_before_the_bot_is_sent_away(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with meeting(stack, tmp_path, SLOW, habits=DIES) as here:
+        await cli(here.bot, "pause", "1")
+        element = await here.alice.draw(elements.shape())
+        await lacks(here, "waiting", "paused")
+        await cli(here.bot, "leave", "1")
+        await here.alice.kill()
+        assert await saved_by_bot(here) == 1
+        assert await newcomer_sees(here, stack, element)
+
+
+async def test_what_is_only_in_memory_is_saved_before_the_bot_ends(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with meeting(stack, tmp_path, SLOW, habits=DIES) as here:
+        await cli(here.bot, "pause", "1")
+        element = await here.alice.draw(elements.shape())
+        await lacks(here, "waiting", "paused")
+        await here.bot.stop()
+        await here.alice.kill()
+        assert await saved_by_bot(here) == 1
+        assert await newcomer_sees(here, stack, element)
+
+
+async def test_snapshots_without_chunks_keep_nothing_from_being_saved(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with meeting(stack, tmp_path, KEEP) as here, person(stack, "eve") as eve:
+        first = await here.alice.draw(elements.shape())
+        await lacks(here, "waiting")
+        await lacks(here, within=20)  # alice has saved it
+        await here.bot.stop()
+        user, room_id = eve.user, here.board.room_id
+        await here.alice.user.membership(room_id, "invite", user.user_id)
+        await eve.join(here.board)
+        nothing = snapshot_content(here.board.document_id, 2)
+        for _ in range(13):
+            await asyncio.gather(*(user.send_event(room_id, SNAPSHOT, nothing) for _ in range(10)))
+        await here.alice.kill()
+        async with person(stack, "bob", DIES) as bob:
+            await here.alice.user.membership(room_id, "invite", bob.user.user_id)
+            await bob.join(here.board)
+            await here.bot.start()
+            await lacks(here, within=30)
+            assert logged(here.bot, "a board has only broken snapshots so far")
+            await bob.open(here.board)
+            await here.announced()
+            before = here.entries()
+            await bob.draw(elements.shape())
+            await here.recorded(before + 1)
+        await saved(here, within=40)
+        assert await newcomer_sees(here, stack, first)
