@@ -53,10 +53,12 @@ class Lack:
     """Something that is not safe.
 
     Attributes:
+        where: `room` or `archive`; `board` for what came but cannot be shown by anybody yet.
         reason: one of `REASONS`.
         text: for operators: what it is and what to do.
     """
 
+    where: str
     reason: str
     text: str
 
@@ -184,9 +186,9 @@ class Safety:
     def _not_in_room(self, room: Room, board: Board, outlook: Outlook | None) -> Iterator[Lack]:
         unread = room.boards.unread(board)
         if unread is not None:
-            yield Lack(*unread)  # whatever is to be saved waits for that
+            yield Lack("room", *unread)  # whatever is to be saved waits for that
         elif outlook is not None and outlook.due is not None:
-            yield Lack(outlook.reason, self._why(room, outlook))
+            yield Lack("room", outlook.reason, self._why(room, outlook))
 
     def _why(self, room: Room, outlook: Outlook) -> str:
         due_ts = self._ts(outlook.due) or 0
@@ -196,11 +198,17 @@ class Safety:
 
     def _not_in_archive(self, room: Room, board: Board) -> Iterator[Lack]:
         if room.boards.paused:
-            yield Lack("paused", "recording is paused; “boardkeeper resume” goes on with it")
+            yield Lack(
+                "archive", "paused", "recording is paused; “boardkeeper resume” goes on with it"
+            )
         elif board.recording and self._recorder.failing is not None:
-            yield Lack("archive_failing", f"the archive: {self._recorder.failing}")
+            yield Lack("archive", "archive_failing", self._recorder.failing)
         if board.board_id in self._recorder.needs_baseline:
-            yield Lack("lost", "the recording has a hole; the whole board is recorded again soon")
+            yield Lack(
+                "archive",
+                "lost",
+                "the recording has a hole; the whole board is recorded again soon",
+            )
 
 
 def _forbidden(room: Room) -> str:
@@ -220,11 +228,11 @@ def _not_shown(board: Board) -> Iterator[Lack]:
         return
     document = board.document
     if not document.supported:
-        yield Lack("unsupported", "of a version the bot does not know: kept as it is")
+        yield Lack("board", "unsupported", "of a version the bot does not know: kept as it is")
     elif document.waiting:
         clients = len({client for client, _, _ in document.gaps()})
         updates = "1 update waits" if document.waiting == 1 else f"{document.waiting} updates wait"
         whose = "one client’s" if clients == 1 else f"{clients} clients’"
-        yield Lack("gap", f"a gap: {updates} for {whose} pieces that never came")
+        yield Lack("board", "gap", f"a gap: {updates} for {whose} pieces that never came")
     elif document.has_gap:
-        yield Lack("gap", "a gap: more came at once than the bot could hold")
+        yield Lack("board", "gap", "a gap: more came at once than the bot could hold")

@@ -47,10 +47,19 @@ def _where(boards: Sequence[Mapping[str, Any]]) -> str:
 def _show(board: Mapping[str, Any], now_ts: float) -> None:
     name = board["name"] or board["room_id"]
     say(f"  No. {board['board']}  {name}  {board['whiteboard_id']}")
-    say(f"      in the room     {_held(board['room'], now_ts, 'left to people (boards.mode)')}")
-    say(f"      in the archive  {_held(board['archive'], now_ts, 'not recorded')}")
+    why: dict[str, list[str]] = {"room": [], "archive": [], "board": []}
     for lack in board["lacks"]:
-        say(f"      {'why':<15} {lack['text']}")
+        why[lack["where"]].append(lack["text"])
+    room = _held(board["room"], now_ts, "saving is left to people (boards.mode)")
+    archive = _held(board["archive"], now_ts, "nothing is recorded now")
+    _lines("in the room", [room, *why["room"]])
+    _lines("in the archive", [archive, *why["archive"]])
+    _lines("on the board", why["board"])
+
+
+def _lines(title: str, texts: Sequence[str]) -> None:
+    for number, text in enumerate(texts):
+        say(f"      {'' if number else title:<15} {text}")
 
 
 def _held(place: Mapping[str, Any], now_ts: float, unused: str) -> str:

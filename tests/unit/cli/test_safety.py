@@ -41,24 +41,26 @@ def test_all_is_saved(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_is_not_saved_and_why(capsys: pytest.CaptureFixture[str]) -> None:
-    why = [{"reason": "waiting", "text": "waits for [its] author"}]
+    why = [{"where": "room", "reason": "waiting", "text": "waits for [its] author"}]
     assert shown(capsys, board(), board(4, room=PART, lacks=why)) == (
         "NOT SAVED    1 of 2 boards:\n"
         "  No. 4  Plan [x]  board-one\n"
         "      in the room     everything up to 2026-11-20 23:43:06 UTC (1 min 15 s ago)\n"
+        "                      waits for [its] author\n"
         "      in the archive  everything\n"
-        "      why             waits for [its] author\n"
     )
     unknown = {**PART, "until_ts": None}
     said = shown(capsys, board(name="", room=UNUSED, archive=unknown, lacks=why))
     assert "No. 3  !plan:here  board-one" in said
-    assert "in the room     left to people" in said
+    assert "in the room     saving is left to people" in said
     assert "in the archive  not everything" in said
-    assert "not recorded" in shown(capsys, board(archive=UNUSED, lacks=why))
+    gap = [{"where": "board", "reason": "gap", "text": "a gap"}]
+    said = shown(capsys, board(archive=UNUSED, lacks=gap))
+    assert "nothing is recorded now\n      on the board    a gap\n" in said
 
 
 def test_very_many_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    why = [{"reason": "waiting", "text": "waits"}]
+    why = [{"where": "room", "reason": "waiting", "text": "waits"}]
     said = shown(capsys, *(board(number, lacks=why) for number in range(25)))
     assert said.count("No. ") == 20
     assert "… and 5 more" in said

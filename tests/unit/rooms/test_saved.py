@@ -153,9 +153,8 @@ async def test_gaps_and_versions_that_are_not_known() -> None:
         assert "gap" not in desk.reasons()
         one: Any = SimpleNamespace(supported=False)
         board._document = one
-        assert Lack("unsupported", "of a version the bot does not know: kept as it is") in (
-            desk.says().lacks
-        )
+        text = "of a version the bot does not know: kept as it is"
+        assert Lack("board", "unsupported", text) in desk.says().lacks
         one = SimpleNamespace(supported=True, waiting=0, has_gap=True)
         board._document = one
         assert "more came at once" in desk.says().lacks[-1].text
@@ -170,7 +169,7 @@ async def test_the_archive_lacks_something() -> None:
         desk.pending = {1: NOW - 9}
         desk.failing = "the disk is full"
         assert desk.says().archive == Place(used=True, complete=False, until_ts=NOW - 9)
-        assert desk.says().lacks == (Lack("archive_failing", "the archive: the disk is full"),)
+        assert desk.says().lacks == (Lack("archive", "archive_failing", desk.failing),)
         desk.failing, desk.pending, desk.needs_baseline = None, {}, {1}
         assert desk.reasons() == ["lost"]
         assert not desk.says().archive.complete
