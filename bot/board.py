@@ -50,7 +50,7 @@ class Saving(Protocol):
         """Hear of a complete snapshot in the room, merged in."""
 
     async def noted(self, board: Board) -> None:
-        """Return when the archive has it that the board is not saved."""
+        """Return when the next start would look whether the board is saved."""
 
 
 class Mending(Protocol):
@@ -363,6 +363,8 @@ class Board:
         """
         if not self._saving.writes:
             raise UsageError("boards.mode is observe: the bot writes to no board")
+        # First: what is in the archive and not saved by the next start is seen by that bot alone.
+        await self._saving.noted(self)
         await self.load()  # also waits until a snapshot is merged
         if not self.complete:
             raise Transient("the board is not loaded completely yet")
@@ -377,11 +379,9 @@ class Board:
         self._record(Kind.UPDATE, ts, update)
         self._services.offer(DocumentUpdate(self.key, ts, None, update))
         self._saving.changed(self, update, ours=True)
-        if self.recording:
-            # People must not see what we would not know of after a crash: nobody else would save
-            # it. An archive that fails is no reason to wait, the room gets it as a snapshot.
-            await self._services.committed()
-            await self._saving.noted(self)
+        # People must not see what a crash would have us forget: nobody else would save it. An
+        # archive that fails is no reason to wait, the room gets it as a snapshot.
+        await self._services.committed()
         await self._publish(Update(self.key.document_id, update))
         return True
 

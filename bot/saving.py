@@ -157,13 +157,15 @@ class Saving:
         place.unsaved.changed(update, now)
         if ours:
             place.keep.ours(now)
+            if not board.recording:
+                place.keep.wanted(now)  # a crash would have us forget it
         self._look(place, before)
 
     async def noted(self, board: Board) -> None:
-        """Return when the next start would know that the board is not saved."""
+        """Return when the next start would look whether the board is saved: it is to change."""
         place = self._places.get(board.key)
         if place is not None:
-            await self._note(place, unsaved=place.unsaved.since is not None)
+            await self._note(place, unsaved=True)
 
     def begun(self, document_id: str, event_id: str) -> None:
         """Hear that somebody else has begun to write a snapshot of a document."""

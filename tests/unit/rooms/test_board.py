@@ -27,6 +27,7 @@ class Desk:
         self.archive = archive or MemoryArchive()
         self.told: list[Event] = []
         self.published: list[Message] = []
+        self.noted_at: list[int] = []
         self.writes = True
         self.unsaved: list[tuple[bytes, bool]] = []
         self.seen: list[str] = []
@@ -48,7 +49,7 @@ class Desk:
         self.unsaved.append((update, ours))
 
     async def noted(self, board: Board) -> None:
-        """It is."""
+        self.noted_at.append(len(self.archive.entries))
 
     def saved(self, _: Board, snapshot: Snapshot) -> None:
         self.seen.append(snapshot.event_id)
@@ -384,6 +385,7 @@ async def test_a_change_of_our_own_is_applied_recorded_published_and_saved() -> 
     assert await desk.board.change(update)
     assert not await desk.board.change(update)
     assert desk.archive.kinds() == ["update"]
+    assert desk.noted_at[:2] == [0, 0]  # before it is recorded, and that before it is published
     assert desk.archive.entries[0].sender is None
     assert desk.published == [Update(KEY.document_id, update)]
     assert desk.unsaved == [(update, True)]

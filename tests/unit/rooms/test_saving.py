@@ -33,6 +33,7 @@ class Sheet:
     board_id: int
     document: Document
     loaded: bool = True
+    recording: bool = True
 
 
 class Desk:
@@ -136,6 +137,13 @@ async def test_newcomers_lack_what_no_snapshot_has(monkeypatch: pytest.MonkeyPat
 
 async def test_our_own_change_is_saved_soon() -> None:
     async with desk(Pace(grace=60, own_grace=0.01)) as here:
+        here.draws(ours=True)
+        await until(lambda: CHUNK_TYPE in here.sent)
+
+
+async def test_our_own_change_that_is_not_recorded_is_saved_at_once() -> None:
+    async with desk(Pace(grace=60, own_grace=60)) as here:
+        here.board.recording = False
         here.draws(ours=True)
         await until(lambda: CHUNK_TYPE in here.sent)
 
