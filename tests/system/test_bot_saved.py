@@ -7,15 +7,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.stack.bot import Bot, until
+from tests.stack.bot import Bot, running_bot, until
 from tests.stack.client import elements
-from tests.stack.client.events import CHUNK, SNAPSHOT, snapshot_content
+from tests.stack.client.events import CHUNK, SNAPSHOT, chunk_contents, snapshot_content
 from tests.stack.stack import Stack
-from tests.system.people import Meeting, logged, meeting, person
+from tests.system.people import Meeting, logged, meeting, name, person
 from tests.system.test_bot_keep import DIES, KEEP, newcomer_sees, saved, saved_by_bot
 
 SLOW = {**KEEP, "boards": {"save_after": "300s"}}
 """A bot that leaves saving to people for as long as any are there."""
+MANY = 600
+"""Snapshots in a room: a dozen pages of them."""
 
 
 async def cli(bot: Bot, *arguments: str) -> str:
@@ -157,3 +159,46 @@ async def test_snapshots_without_chunks_keep_nothing_from_being_saved(
             await here.recorded(before + 1)
         await saved(here, within=40)
         assert await newcomer_sees(here, stack, first)
+
+
+def asked_for(stack: Stack, bot: Bot, event_type: str) -> int:
+    """Return how often a bot has asked the homeserver what of a type refers to an event."""
+    lines = (stack.folder / "synapse.log").read_text(errors="replace").splitlines()
+    about = f"/m.reference/{event_type}?"
+    return sum(
+        about in line and "Processed request" in line for line in lines if bot.user_id in line
+    )
+
+
+async def test_of_many_snapshots_one_is_read_and_never_again(stack: Stack, tmp_path: Path) -> None:
+    async with (
+        person(stack, "alice", DIES) as alice,
+        running_bot(stack, tmp_path / "bot", name("bot"), KEEP) as bot,
+    ):
+        board = await alice.create_board(invite=[])
+        user, room_id = alice.user, board.room_id
+        await alice.open(board)
+        await alice.draw(elements.shape())
+        data = alice.document.data
+        heads = 0
+        while heads < MANY:
+            content = snapshot_content(board.document_id, 1)
+            some = [user.send_event(room_id, SNAPSHOT, content) for _ in range(20)]
+            for event_id in await asyncio.gather(*some):
+                heads += 1
+                [chunk] = chunk_contents(board.document_id, event_id, data)
+                if heads == 1 or heads > MANY - 20:
+                    await user.send_event(room_id, CHUNK, chunk)
+        await user.membership(room_id, "invite", bot.user_id)
+        here = Meeting(stack, bot, alice, board)
+        await until(lambda: logged(bot, "board found"), 20, "the board is not found", bot)
+        await lacks(here)
+        read = asked_for(stack, bot, CHUNK)
+        assert read <= 3  # one, and what a busy machine makes it try again
+        assert asked_for(stack, bot, SNAPSHOT) <= 3
+        assert here.entries(kind="snapshot") == 1
+        await bot.stop()
+        await bot.start()
+        await until(lambda: len(logged(bot, "board found")) > 1, 20, "it is not found", bot)
+        await lacks(here)
+        assert asked_for(stack, bot, CHUNK) == read
