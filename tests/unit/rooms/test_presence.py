@@ -168,7 +168,7 @@ async def world(grace: float = 10.0) -> AsyncIterator[World]:
         yield here
     finally:
         await here.presence.close()
-        await asyncio.wait_for(task, 2)
+        await asyncio.wait_for(task, 15)
 
 
 async def test_the_plain_key_is_free_again_once_its_board_has_been_left() -> None:

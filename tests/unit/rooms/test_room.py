@@ -142,7 +142,7 @@ async def house(**values: Any) -> AsyncIterator[House]:
 
 
 async def ended(here: House) -> None:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(15):
         await asyncio.shield(here.running)
 
 
