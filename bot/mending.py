@@ -17,7 +17,7 @@ from typing import Protocol
 
 from bot import metrics
 from bot.board import Board
-from bot.errors import InvalidUpdate, Transient
+from bot.errors import InvalidUpdate, StoreError, Transient
 from bot.whiteboard.document import MAX_BYTES, Document
 from bot.whiteboard.refused import Refused
 from bot.whiteboard.repair import Kind, NewerError, Repair, repair
@@ -31,6 +31,8 @@ PATIENCE = 5.0
 """Seconds an author has to correct himself what others refused."""
 LOOK_EVERY = 1.0
 """Seconds between two looks at what blocks whom, at the least."""
+REST = 10
+"""How many times as long as the last try took there is none."""
 LONGEST_WAIT = 300.0
 """Seconds between two tries to repair a board, at the most."""
 
@@ -147,8 +149,9 @@ class Mending:
     async def _look(self, board: Board) -> float | None:
         """Unblock who has been blocked for long enough; return when the next one may be (s)."""
         document, now = board.document, monotonic()
-        self._refused.forget(read_state_vector(document.state_vector()))
-        behind = self._refused.behind(document.gaps())
+        clocks = read_state_vector(document.state_vector())
+        self._refused.forget(clocks)
+        behind = self._refused.behind(document.causes(), clocks)
         self._since = {client: self._since.get(client, now) for client in behind}
         if not behind:
             return None
@@ -157,13 +160,15 @@ class Mending:
         if due > now:
             return due - now
         if await self._unblock(board, behind[client]):
-            self._failures, self._not_before = 0, float("-inf")
+            self._failures = 0
+            wait = 0.0
         else:
-            # It may never be possible, and costs as much as reading the whole document.
-            self._failures += 1
+            self._failures += 1  # it may never be possible
             wait = min(LONGEST_WAIT, PATIENCE * 2 ** min(self._failures, 8))
-            self._not_before = monotonic() + wait
             self._since[client] = now  # others first
+        # It costs as much as reading the whole document.
+        took = monotonic() - now
+        self._not_before = monotonic() + max(wait, REST * took)
         return 0.0
 
     async def _unblock(self, board: Board, refused: Sequence[bytes]) -> bool:
@@ -175,7 +180,11 @@ class Mending:
                 await board.change(found.update)
         except NewerError:
             what = "newer"
-        except (InvalidUpdate, Transient):  # it has changed meanwhile, or is not known completely
+        except (
+            InvalidUpdate,
+            StoreError,
+            Transient,
+        ):  # it has changed meanwhile, or is not known completely
             what = "failed"
         else:
             if found is not None:

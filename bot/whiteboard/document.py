@@ -23,7 +23,7 @@ from bot.whiteboard.causality import causes, ends, missing, news
 from bot.whiteboard.content import read_content
 from bot.whiteboard.gaps import gaps
 from bot.whiteboard.inspection import inspect
-from bot.whiteboard.item import Shared
+from bot.whiteboard.item import Id, Shared
 from bot.whiteboard.replica import Replica
 from bot.whiteboard.unsaved import Cover
 from bot.whiteboard.update import (
@@ -112,6 +112,10 @@ class Document:
     def waits(self) -> list[bytes]:
         """Return the updates that wait."""
         return [one.data for one in self._waiting]
+
+    def causes(self) -> set[Id]:
+        """Return ids that something waits for: not all, unlike `gaps`, but at little cost."""
+        return {one for waiting in self._waiting for one in waiting.causes}
 
     def gaps(self) -> tuple[Range, ...]:
         """Return the ids (client, first clock, clock after the last) that something waits for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from bot.errors import InvalidUpdate
+from bot.whiteboard.item import Id
 from bot.whiteboard.update import Range, read_update
 
 MAX_COUNT = 100
@@ -50,14 +51,21 @@ class Refused:
         del self._all[data]
         self.size -= len(data)
 
-    def behind(self, gaps: Iterable[Range]) -> dict[int, list[bytes]]:
-        """Return per client the updates that fill its gaps, in order of their clocks."""
+    def behind(self, causes: Iterable[Id], clocks: Mapping[int, int]) -> dict[int, list[bytes]]:
+        """Return the updates that are missing, per client in the order he made them.
+
+        Args:
+            causes: ids that something waits for.
+            clocks: per client, the clock after the last that is there.
+        """
+        reach: dict[int, int] = {}
+        for client, clock in causes:
+            reach[client] = max(clock, reach.get(client, clock))
         found: dict[int, dict[bytes, int]] = {}
-        for gap in gaps:
-            for data, brings in self._all.items():
-                for one in brings:
-                    if one[0] == gap[0] and one[1] < gap[2] and gap[1] < one[2]:
-                        found.setdefault(gap[0], {})[data] = one[1]
+        for data, brings in self._all.items():
+            for client, start, stop in brings:
+                if clocks.get(client, 0) < stop and start <= reach.get(client, -1):
+                    found.setdefault(client, {})[data] = start
         return {client: sorted(ones, key=ones.__getitem__) for client, ones in found.items()}
 
 

@@ -22,14 +22,18 @@ def test_those_that_fill_a_gap_are_behind_it_in_the_order_they_were_made() -> No
     for one in (bad[1], bad[0], bad[2], bad[0]):
         refused.add(one, "0")
     assert (len(refused), refused.size) == (3, sum(map(len, bad)))
-    assert refused.behind(document.gaps()) == {5: bad[:2], 6: bad[2:]}
-    assert refused.behind([]) == {}
+    clocks = read_state_vector(document.state_vector())
+    assert refused.behind(document.causes(), clocks) == {5: bad[:2], 6: bad[2:]}
+    assert refused.behind([], clocks) == {}
     document.merge_snapshot(later[0])
     alice.write("a", fillColor="#fff")
     alice.write("b", fillColor="#fff")
     document.merge_snapshot(alice.state())
-    refused.forget(read_state_vector(document.state_vector()))
-    assert refused.behind(document.gaps()) == {6: bad[2:]}
+    clocks = read_state_vector(document.state_vector())
+    assert refused.behind([(5, 99)], clocks) == {}
+    refused.forget(clocks)
+    assert len(refused) == 1
+    assert refused.behind(document.causes(), clocks) == {6: bad[2:]}
 
 
 def test_what_can_be_part_of_no_board_is_not_kept() -> None:
@@ -52,7 +56,7 @@ def test_bounded_in_count_and_bytes(sizes: list[int]) -> None:
             refused.add(one, "0")
         assert len(refused) <= 5
         assert refused.size <= 900
-        kept = refused.behind([(5, 0, 10_000)]).get(5, [])
+        kept = refused.behind([(5, 10_000), (5, 3)], {}).get(5, [])
         assert kept == made[len(made) - len(kept) :]
     finally:
         module.MAX_COUNT, module.MAX_BYTES = limits

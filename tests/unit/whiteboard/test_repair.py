@@ -14,7 +14,9 @@ from bot.whiteboard import replica
 from bot.whiteboard.document import Document
 from bot.whiteboard.refused import Refused
 from bot.whiteboard.repair import Kind, NewerError, Repair, repair
+from bot.whiteboard.update import read_state_vector
 from bot.whiteboard.verdict import Verdict
+from tests.unit.whiteboard.craft import Scribbler
 from tests.unit.whiteboard.people import FIRST_SLIDE, Person, loaded, shape, texts
 
 OURS = 77
@@ -37,7 +39,8 @@ class Board:
         return "".join(outcome.verdict.name[0] for outcome in outcomes)
 
     def repair(self) -> Repair | None:
-        behind = self.refused.behind(self.document.gaps())
+        clocks = read_state_vector(self.document.state_vector())
+        behind = self.refused.behind(self.document.causes(), clocks)
         assert list(behind) == [5]
         return repair(self.document, behind[5], self.document.waits(), OURS)
 
@@ -276,3 +279,20 @@ def test_whatever_somebody_does_all_that_is_valid_of_it_is_seen(
     assert not board.document.has_gap
     valid = {one["id"] for one in board.document.content()["slides"][0]["elements"]}
     assert valid <= set(alice.elements.keys())
+
+
+@given(st.integers(0, 2**32), st.booleans())
+@settings(deadline=None, max_examples=60)
+def test_whatever_was_refused_what_is_made_of_it_is_valid(seed: int, sane: bool) -> None:  # noqa: FBT001
+    scribbler, document, refused = Scribbler(seed, sane=sane), Document(), []
+    for _ in range(12):
+        update = scribbler.write()
+        if document.apply([update])[0].verdict is Verdict.REFUSED:
+            refused.append(update)
+    for update in refused[:4]:
+        try:
+            found = repair(document, [update], document.waits(), OURS)
+        except NewerError:
+            continue
+        if found is not None:
+            document.preview(found.update)  # raises if NeoBoard would refuse it
