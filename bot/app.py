@@ -22,17 +22,18 @@ from bot.account import Positions, make_homeserver, send_left_over
 from bot.admission import DELAY_BY_REFRESH, Admission
 from bot.backoff import backoff
 from bot.config import Config
+from bot.context import Context
 from bot.control import Control
 from bot.entrance import Entrance
 from bot.errors import Transient, UsageError
 from bot.foci import Foci
 from bot.handlers.base import Handler
 from bot.handlers.delivery import Delivery
-from bot.handlers.durable import where
 from bot.handlers.lanes import Lanes
 from bot.handlers.load import build
 from bot.handlers.record import Record, Recorder
-from bot.host import Context, Host
+from bot.handling import Handling
+from bot.host import Host
 from bot.invites import Policy
 from bot.limits import learn_limits
 from bot.livekit import lean
@@ -57,8 +58,6 @@ from bot.whiteboard.keep import Pace
 
 CLOSE_WITHIN = 2.0
 """Seconds all rooms get to withdraw when the program ends; a second is the aim."""
-HANDLER_WITHIN = 5.0
-"""Seconds a handler gets to start, and to stop."""
 FLUSH_WITHIN = 5.0
 """Seconds the archive gets for what is not committed yet."""
 
@@ -143,35 +142,32 @@ class App:
         """Record, serve, and end in order: boards, lanes, handlers, archive."""
         async with asyncio.TaskGroup() as tasks:
             recording = tasks.create_task(self._recorder.run())
+            handling = Handling(handlers, lambda name: self._context(name, tasks))
             try:
                 async with (
                     Lanes(handlers) as lanes,
                     Delivery(handlers, self._archive, turn=lanes.turn) as self._delivery,
                 ):
                     self._lanes = lanes
-                    for name, handler in handlers.items():
-                        await self._start(name, handler)
+                    await handling.start()
                     await self._delivery.begin()
                     await self._serve(lanes, record)
                     await self._flush()  # durable lanes still get it
             finally:
                 # Whatever ended it: first what people did, then what handlers want.
                 await self._flush()
-                for name, handler in handlers.items():
-                    await _end(name, handler)
+                await handling.stop()
             recording.cancel()
 
-    async def _start(self, name: str, handler: Handler) -> None:
-        log = logging.getLogger(f"boardkeeper.{name}")
-        try:
-            async with asyncio.timeout(HANDLER_WITHIN):
-                await handler.start(Context(log, lambda: self._host))
-        except TimeoutError as error:
-            text = f"the handler “{name}” did not start within {HANDLER_WITHIN:g} s"
-            raise UsageError(text) from error
-        except Exception as error:
-            kind = f"{type(error).__name__} at {where(error)}"
-            raise UsageError(f"the handler “{name}” could not start: {kind}: {error}") from error
+    def _context(self, name: str, tasks: asyncio.TaskGroup) -> Context:
+        return Context(
+            name,
+            lambda: self._host,
+            archive=self._archive,
+            homeserver=self._homeserver,
+            http=self._http,
+            tasks=tasks,
+        )
 
     async def _serve(self, lanes: Lanes, record: Record | None) -> None:
         """Log in, clear what an earlier life left behind, and follow the rooms until the end."""
@@ -372,16 +368,6 @@ class App:
                 failing or ("recording" if self._recording else "nothing is recorded"),
             ),
         }
-
-
-async def _end(name: str, handler: Handler) -> None:
-    """Stop a handler; what it does wrong keeps nobody else from ending."""
-    try:
-        async with asyncio.timeout(HANDLER_WITHIN):
-            await handler.stop()
-    except Exception as error:  # noqa: BLE001 - the border of a handler
-        kind = type(error).__name__
-        _log.warning("a handler did not stop in order", extra={"handler": name, "error": kind})
 
 
 async def _in_time(seconds: float, work: Coroutine[Any, Any, None]) -> bool:

@@ -341,26 +341,3 @@ class Host:
             return None
         await slot.room.boards.open(board)
         return board
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a handler is handed (handlers.base.Context).
-
-    Attributes:
-        log: the handler's own.
-        host: the rooms; None until the bot is logged in.
-    """
-
-    log: logging.Logger
-    host: Callable[[], Host | None]
-
-    async def board(self, key: BoardKey) -> Board | None:
-        """Return the board, loaded; None when the bot does not know it (any more)."""
-        host = self.host()
-        return None if host is None else await host.board(key)
-
-    def find(self, room_id: str, whiteboard_id: str | None = None) -> BoardKey | None:
-        """Return the room's board with this id; without an id the oldest one of the room."""
-        host = self.host()
-        return None if host is None else host.find(room_id, whiteboard_id)

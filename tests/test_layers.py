@@ -76,6 +76,8 @@ ALLOWED: dict[str, set[str]] = {
     "bot.conversation": {*CORE, "bot.commands", "bot.actions", "bot.metrics"},
     "bot.shared": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards"},
     "bot.room": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards", "bot.shared"},
+    "bot.context": {*SHELL, "bot.board", "bot.commands", "bot.handlers.durable"},
+    "bot.handling": {*CORE, "bot.context", "bot.handlers"},
     "bot.host": {*ROOM, "bot.room", "bot.shared", "bot.invites"},
     "bot.actions": {*WHITEBOARD, "bot.services", "bot.naming"},
     "bot.naming": {*CORE, "bot.whiteboard.board"},

@@ -16,9 +16,11 @@ of the API: new events, new fields at the end, new context methods. What may not
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
+
+import aiohttp
 
 from bot.whiteboard.board import BoardKey
 
@@ -168,6 +170,20 @@ class BoardView(Protocol):
         """
 
 
+class Store(Protocol):
+    """Small texts of one handler, in the archive."""
+
+    async def get(self, name: str) -> str | None:
+        """Return what is kept under a name; None when nothing is."""
+
+    async def set(self, name: str, value: str) -> None:
+        """Keep a text, on disk when this returns; an empty one is none.
+
+        Raises:
+            UsageError: it is too long.
+        """
+
+
 class Context(Protocol):
     """What a handler is handed at start."""
 
@@ -180,6 +196,29 @@ class Context(Protocol):
 
     def find(self, room_id: str, whiteboard_id: str | None = None) -> BoardKey | None:
         """Return the room's board with this id; without an id the oldest one of the room."""
+
+    @property
+    def store(self) -> Store:
+        """Small texts of the handler's own, kept across restarts."""
+
+    @property
+    def http(self) -> aiohttp.ClientSession:
+        """For requests; the handler sets its own time limits."""
+
+    def now_ts(self) -> int:
+        """Return the time by the homeserver's clock, ms since 1970, as events have it."""
+
+    async def post(self, room_id: str, text: str) -> None:
+        """Write a notice into a room.
+
+        Raises:
+            UsageError: it is too long.
+            RateLimited: the handler writes too much.
+            ServerError: the homeserver does not take it.
+        """
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside the events until the end; what it raises is logged."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from bot.handlers.base import API_VERSION, METHODS, Handler
 
 GROUP = "boardkeeper.handlers"
 BUILT_IN: Mapping[str, str] = {
+    "attendance": "bot.handlers.attendance:Attendance",
     "log": "bot.handlers.log:Log",
     "record": "bot.handlers.record:Record",
     "relay": "bot.handlers.relay:Relay",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -23,23 +22,11 @@ from bot.handlers.base import (
 )
 from bot.handlers.log import Log, LogSettings
 from bot.whiteboard.board import BoardKey
+from tests.fakes.context import FakeContext
 
 BOARD = BoardKey("!room", "w", "$d")
 ALICE = "@alice:x"
 TWICE = (Participant("@bob:x", "B"), Participant(ALICE, "A"), Participant(ALICE, "A2"))
-
-
-@dataclass(slots=True)
-class FakeContext:
-    """Only a log."""
-
-    log: logging.Logger = field(default_factory=lambda: logging.getLogger("boardkeeper.log"))
-
-    async def board(self, key: BoardKey) -> None:
-        raise AssertionError("it reads no board")
-
-    def find(self, room_id: str, whiteboard_id: str | None = None) -> None:
-        raise AssertionError("it looks for no board")
 
 
 async def said(
@@ -48,7 +35,7 @@ async def said(
     """Return what is logged of an event."""
     caplog.set_level(logging.INFO)
     log = Log(LogSettings(strokes))
-    await log.start(FakeContext())
+    await log.start(FakeContext(log=logging.getLogger("boardkeeper.log")))
     await getattr(log, METHODS[type(event)])(event)
     return [vars(record) for record in caplog.records]
 

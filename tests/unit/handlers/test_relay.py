@@ -16,6 +16,7 @@ from bot.handlers.relay import Relay, RelaySettings
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
 from bot.whiteboard.verdict import Verdict
+from tests.fakes.context import FakeContext
 from tests.unit.whiteboard.people import Person, texts
 
 FROM = BoardKey("!from", "w1", "$d1")
@@ -57,24 +58,6 @@ class FakeBoard:
             return False
         self.changes.append(update)
         return True
-
-
-@dataclass(slots=True)
-class FakeContext:
-    """Knows boards by key."""
-
-    boards: dict[BoardKey, FakeBoard]
-    closed: set[BoardKey] = field(default_factory=set)
-    log: logging.Logger = field(default_factory=lambda: logging.getLogger("boardkeeper.relay"))
-
-    async def board(self, key: BoardKey) -> FakeBoard | None:
-        return None if key in self.closed else self.boards.get(key)
-
-    def find(self, room_id: str, whiteboard_id: str | None = None) -> BoardKey | None:
-        for key in self.boards:
-            if key.room_id == room_id and whiteboard_id in {None, key.whiteboard_id}:
-                return key
-        return None
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
@@ -27,6 +26,7 @@ from bot.handlers.addresses import PrivateAddressError, PublicResolver, check_ho
 from bot.handlers.base import CursorMoved, DocumentUpdate, Focused, Presented, TryLater
 from bot.handlers.webhook import SIGNATURE, TIMESTAMP, Webhook, WebhookSettings, encode, sign
 from bot.whiteboard.entry import Kind
+from tests.fakes.context import FakeContext
 from tests.unit.handlers.delivering import KEY, Here, running, until, until_async
 
 SECRET = "what only both know"
@@ -82,22 +82,12 @@ async def receiving() -> AsyncIterator[Receiver]:
 async def telling(folder: Path, receiver: Receiver, **settings: Any) -> AsyncIterator[Here]:
     given_settings = WebhookSettings(receiver.url, Secret(SECRET), collect=0.0, allow_private=True)
     webhook = Webhook(replace(given_settings, **settings))
-    await webhook.start(_Context())
+    await webhook.start(FakeContext())
     try:
         async with running(folder, webhook=webhook) as here:
             yield here
     finally:
         await webhook.stop()
-
-
-class _Context:
-    log = logging.getLogger("webhook")
-
-    async def board(self, key: object) -> None:
-        """None is known."""
-
-    def find(self, room_id: str, whiteboard_id: str | None = None) -> None:
-        """None is known."""
 
 
 @pytest.fixture(autouse=True)
@@ -217,7 +207,7 @@ async def test_he_says_how_long_to_wait(
 ) -> None:
     async with receiving() as receiver:
         webhook = Webhook(WebhookSettings(receiver.url, Secret(SECRET), allow_private=True))
-        await webhook.start(_Context())
+        await webhook.start(FakeContext())
         receiver.answers = [web.Response(status=429, headers={"Retry-After": asked})]
         with pytest.raises(TryLater) as caught:
             await webhook.on_batch([DocumentUpdate(KEY, 1, None, b"1", seq=1)])
@@ -230,7 +220,7 @@ async def test_he_says_how_long_to_wait(
 async def test_he_says_nothing_usable(tmp_path: Path, asked: str | None) -> None:
     async with receiving() as receiver:
         webhook = Webhook(WebhookSettings(receiver.url, Secret(SECRET), allow_private=True))
-        await webhook.start(_Context())
+        await webhook.start(FakeContext())
         headers = {} if asked is None else {"Retry-After": asked}
         receiver.answers = [web.Response(status=503, headers=headers)]
         with pytest.raises(TryLater) as caught:

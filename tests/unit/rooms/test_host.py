@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -11,7 +10,7 @@ import pytest
 
 from bot import host as module
 from bot.errors import Forbidden, Transient
-from bot.host import Context, Host
+from bot.host import Host
 from bot.invites import Policy
 from bot.matrix.batches import RoomBatch
 from tests.fakes.rooms import ALICE, BOT, KEY, ROOM, board_event, member, until
@@ -105,17 +104,13 @@ async def test_a_room_begins_and_ends() -> None:
         await (await here.says(*WHOLE, board_event()))
         [room] = here.host.rooms
         await until(lambda: "w1" in room.boards.found)
-        context = Context(logging.getLogger("x"), lambda: here.host)
-        assert context.find(ROOM) == context.find(ROOM, "w1") == KEY
-        assert (await context.board(KEY)) is room.boards.found["w1"]
+        assert here.host.find(ROOM) == here.host.find(ROOM, "w1") == KEY
+        assert (await here.host.board(KEY)) is room.boards.found["w1"]
         await here.host.close()
         await (await here.says(kind="leave"))
         await until(lambda: not here.host.rooms)
-        assert context.find(ROOM) is None
-        assert await context.board(KEY) is None
-        nowhere = Context(logging.getLogger("x"), lambda: None)
-        assert nowhere.find(ROOM) is None
-        assert await nowhere.board(KEY) is None
+        assert here.host.find(ROOM) is None
+        assert await here.host.board(KEY) is None
 
 
 async def test_batches_after_the_end_count_as_handled() -> None:

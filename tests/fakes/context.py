@@ -1,0 +1,69 @@
+"""What handlers are handed in tests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from bot.handlers.base import BoardView
+from bot.whiteboard.board import BoardKey
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """Keeps texts in memory."""
+
+    kept: dict[str, str] = field(default_factory=dict)
+
+    async def get(self, name: str) -> str | None:
+        """Return one."""
+        return self.kept.get(name)
+
+    async def set(self, name: str, value: str) -> None:
+        """Keep one."""
+        self.kept[name] = value
+
+
+@dataclass(slots=True)
+class FakeContext:
+    """Knows boards by key; keeps in memory; writes nowhere."""
+
+    boards: dict[BoardKey, Any] = field(default_factory=dict)
+    closed: set[BoardKey] = field(default_factory=set)
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("boardkeeper.test"))
+    store: MemoryStore = field(default_factory=MemoryStore)
+    posted: list[tuple[str, str]] = field(default_factory=list)
+    ts: int = 1_000
+
+    async def board(self, key: BoardKey) -> BoardView | None:
+        """Return a board."""
+        return None if key in self.closed else self.boards.get(key)
+
+    def find(self, room_id: str, whiteboard_id: str | None = None) -> BoardKey | None:
+        """Return a board's key."""
+        for key in self.boards:
+            if key.room_id == room_id and whiteboard_id in {None, key.whiteboard_id}:
+                return key
+        return None
+
+    @property
+    def http(self) -> aiohttp.ClientSession:
+        """There is none."""
+        raise AssertionError
+
+    def now_ts(self) -> int:
+        """Return a time."""
+        return self.ts
+
+    async def post(self, room_id: str, text: str) -> None:
+        """Note it."""
+        self.posted.append((room_id, text))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it."""
+        asyncio.get_running_loop().create_task(work)
