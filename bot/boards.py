@@ -17,6 +17,7 @@ from bot.board import Board
 from bot.errors import InvalidSnapshot, StoreError, Transient
 from bot.handlers.base import BoardFound, BoardGone, RecordingChanged
 from bot.mending import Mending
+from bot.permission import own_refusal
 from bot.reading import Reading
 from bot.repeating import Repeating
 from bot.roomstate import RoomState
@@ -111,6 +112,7 @@ class Boards:
             pace,
             ready=self._reading.ready,
             release=self.release,
+            permitted=lambda: own_refusal(state) is None,
             refused=refused,
             tasks=tasks,
         )

@@ -15,7 +15,9 @@ from typing import Any, NoReturn
 from bot import conversation
 from bot.boards import Boards
 from bot.commands.parser import Request, read_request
+from bot.complaints import Complaints
 from bot.errors import ServerError, StoreError
+from bot.permission import own_refusal
 from bot.roomstate import STATE_TYPES, RoomState
 from bot.rtc.history import read_row
 from bot.rtc.membership import MEMBER_TYPE
@@ -61,9 +63,9 @@ class Room:
             shared.homeserver, room_id, shared.languages, shared.prefix, shared.power
         )
         self._tasks: asyncio.TaskGroup
+        self._complaints: Complaints
         self._wake = asyncio.Event()
         self._due = False  # whether sessions are to be looked at without a batch
-        self._said: set[str] = set()  # what is said once until it has changed
         self._met = False
         self._power_changed = asyncio.Event()
         self._named = ("", "")  # as the archive has it
@@ -110,6 +112,9 @@ class Room:
 
     async def _furnish(self, tasks: asyncio.TaskGroup) -> None:
         shared = self._shared
+        self._complaints = Complaints(
+            shared.archive, self._conversation, lambda: own_refusal(self.state), tasks
+        )
         self.boards = Boards(
             self.state,
             shared.homeserver,
@@ -119,7 +124,7 @@ class Room:
             publish=self._publish,
             changed=self.look_soon,
             pace=shared.pace,
-            refused=self._saving_refused,
+            refused=self._complaints.saving_refused,
             mended=self.say if shared.tell_repairs else None,
             tasks=tasks,
         )
@@ -178,6 +183,7 @@ class Room:
             return  # somebody has sent us away
         if batch.kind == "leave" or self.state.own_membership != "join":
             await self._remember(noticed=False)  # who invites us again is told again
+            await self._complaints.forget()
             self.ended.set()
         elif self.state.encrypted:
             await self.leave("encrypted")
@@ -198,17 +204,25 @@ class Room:
         kind = event.get("type")
         if kind not in STATE_TYPES:
             return
+        refused = own_refusal(self.state) is not None
         self.state.apply(event)
         presence = self.sessions.presence
         if kind == BOARD_TYPE:
             await self.boards.follow()
         elif kind == "m.room.power_levels":
-            self._power_changed.set()
-            if presence is not None:
-                self._said.discard("forbidden")
-                presence.permission_changed()
+            self._powers_changed(refused=refused)
         elif kind == MEMBER_TYPE and presence is not None:
             presence.own_state(event)
+
+    def _powers_changed(self, *, refused: bool) -> None:
+        """Try again what the room did not allow."""
+        self._power_changed.set()
+        if refused and own_refusal(self.state) is None:
+            self._complaints.saving_refused(False)
+        self.boards.saving.permission_changed()
+        if self.sessions.presence is not None:
+            self._complaints.over("forbidden")
+            self.sessions.presence.permission_changed()
 
     async def _keep_memberships(self, batch: Batch) -> None:
         """Keep what a batch says of memberships: together, as a first sync brings many."""
@@ -269,26 +283,12 @@ class Room:
     def forbidden(self) -> None:
         """Say once that the membership is refused, and how to mend it."""
         needed = self.state.needed_for_membership()
-        if self._say_once("forbidden", user=self._shared.own_user, needed=needed):
+        if self._complaints.once("forbidden", user=self._shared.own_user, needed=needed):
             _log.warning("no permission to announce a membership", extra=self._keys)
 
     def full(self) -> None:
         """Say once that the bot cannot be on a board here yet: its places are taken."""
-        self._say_once("full")
-
-    def _saving_refused(self, yes: bool) -> None:  # noqa: FBT001 - a callback of Saving
-        """Say once that boards cannot be saved to the room, and how to mend it."""
-        if yes:
-            self._say_once("unsaved", user=self._shared.own_user)
-        else:
-            self._said.discard("unsaved")
-
-    def _say_once(self, name: str, **values: object) -> bool:
-        if name in self._said:
-            return False
-        self._said.add(name)
-        self._tasks.create_task(self._conversation.say(name, **values))
-        return True
+        self._complaints.once("full")
 
     # -- what people ask (actions.Acts) --------------------------------------------------------
 
@@ -356,6 +356,7 @@ class Room:
                 self.look_soon()
                 raise
             await self._remember(noticed=False, paused=False)
+            await self._complaints.forget()
             self.ended.set()
 
     async def _remember(self, *, noticed: bool, paused: bool | None = None) -> None:

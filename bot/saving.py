@@ -89,6 +89,8 @@ class Saving:
         ready: loads a board and brings it up to the room's newest snapshot; answers whether it is.
             Never write an older state over the room's (rule 2).
         release: told when the board's document is not needed for this any more.
+        permitted: whether the room's power levels let us write. Asked before: a snapshot whose
+            chunks are refused would be one more incomplete one, with each try.
         refused: told when the room does not let us write, and when it does again.
         tasks: the Room's own group.
     """
@@ -102,6 +104,7 @@ class Saving:
         *,
         ready: Callable[[Board], Awaitable[bool]],
         release: Callable[[Board], Awaitable[None]],
+        permitted: Callable[[], bool],
         refused: Callable[[bool], None],
         tasks: asyncio.TaskGroup,
     ) -> None:
@@ -111,6 +114,7 @@ class Saving:
         self._pace = pace
         self._ready = ready
         self._release = release
+        self._permitted = permitted
         self._refused = refused
         self._tasks = tasks
         self._places: dict[BoardKey, _Place] = {}
@@ -137,7 +141,7 @@ class Saving:
         except StoreError:
             place.marked = True
         place.earlier = place.marked
-        if place.marked:
+        if place.marked and board.loaded:  # not lost meanwhile
             self.changed(board, board.document.encode())
 
     def gone(self, key: BoardKey) -> None:
@@ -211,6 +215,13 @@ class Saving:
         if place is not None and place.unsaved.since is not None:
             place.keep.wanted(monotonic())
             place.wake.set()
+
+    def permission_changed(self) -> None:
+        """Hear that the room's power levels have changed: what was refused is tried again now."""
+        for place in self._places.values():
+            if place.trouble is not None and place.trouble[0] == "forbidden":
+                place.keep.again()
+                place.wake.set()
 
     def since(self, key: BoardKey) -> float | None:
         """Return when (seconds, monotonic) the oldest change came that is not in the room."""
@@ -303,6 +314,7 @@ class Saving:
         board, before = place.board, place.unsaved.since
         keys = {"room": board.key.room_id}
         try:
+            self._check()
             if not await self._ready(board):
                 place.keep.failed(monotonic(), READ_AGAIN)
                 place.trouble = "searching", ""
@@ -330,6 +342,10 @@ class Saving:
             self._look(place, before)
         finally:
             await self._release(board)
+
+    def _check(self) -> None:
+        if not self._permitted():
+            raise Forbidden("the room's power levels")
 
     async def _note(self, place: _Place, *, unsaved: bool) -> None:
         """Have the next start know; once per time that something is unsaved."""

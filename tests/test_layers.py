@@ -46,6 +46,8 @@ ALLOWED: dict[str, set[str]] = {
     "bot.board": {*SHELL, "bot.services", "bot.handlers.recorded", "bot.holding"},
     "bot.holding": {*SHELL, "bot.services"},
     "bot.snapshots": SHELL,
+    "bot.permission": {*CORE, "bot.whiteboard.snapshot"},
+    "bot.complaints": {*CORE, "bot.permission"},
     "bot.saving": {*SHELL, "bot.services", "bot.board", "bot.snapshots"},
     "bot.roomstate": {*SHELL, "bot.commands"},
     "bot.keeper": SHELL,
@@ -67,7 +69,14 @@ ALLOWED: dict[str, set[str]] = {
     "bot.setting": {*ROOM, "bot.admission", "bot.keeper", "bot.links"},
     "bot.foci": {*CORE, "bot.rtc"},
     "bot.support": CORE,
-    "bot.boards": {*ROOM, "bot.mending", "bot.reading", "bot.saving", "bot.repeating"},
+    "bot.boards": {
+        *ROOM,
+        "bot.mending",
+        "bot.permission",
+        "bot.reading",
+        "bot.saving",
+        "bot.repeating",
+    },
     "bot.mending": ROOM,
     "bot.reading": {*SHELL, "bot.board", "bot.snapshots"},
     "bot.overview": {*CORE, "bot.roomstate", "bot.rtc", "bot.whiteboard"},
@@ -75,7 +84,15 @@ ALLOWED: dict[str, set[str]] = {
     "bot.sessions": {*ROOM, "bot.overview", "bot.attendance"},
     "bot.conversation": {*CORE, "bot.commands", "bot.actions", "bot.metrics"},
     "bot.shared": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards"},
-    "bot.room": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards", "bot.shared"},
+    "bot.room": {
+        *ROOM,
+        "bot.sessions",
+        "bot.conversation",
+        "bot.boards",
+        "bot.shared",
+        "bot.complaints",
+        "bot.permission",
+    },
     "bot.context": {*SHELL, "bot.board", "bot.commands", "bot.handlers.durable"},
     "bot.handling": {*CORE, "bot.context", "bot.handlers"},
     "bot.host": {*ROOM, "bot.room", "bot.shared", "bot.invites"},
@@ -102,7 +119,15 @@ ALLOWED: dict[str, set[str]] = {
     "bot.cli": {"*"},
     "bot.__main__": {"*"},
 }
-PURE = ("bot.rtc", "bot.whiteboard", "bot.commands", "bot.invites", "bot.roomstate", "bot.overview")
+PURE = (
+    "bot.rtc",
+    "bot.whiteboard",
+    "bot.commands",
+    "bot.invites",
+    "bot.roomstate",
+    "bot.overview",
+    "bot.permission",
+)
 IMPURE = {"asyncio", "logging", "random", "time", "secrets", "aiohttp", "mautrix", "livekit"}
 HOME = {"mautrix": ("bot.matrix", "bot.store"), "livekit": ("bot.livekit",)}
 

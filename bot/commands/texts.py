@@ -126,19 +126,34 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     },
     "unsaved": {
         "en": (
-            "The whiteboard here is not being saved: the room does not let me write snapshots. A"
-            " room administrator can allow it: in the room's settings, under roles and permissions,"
-            " set the power level of “net.nordeck.whiteboard.document.snapshot” and"
-            " “net.nordeck.whiteboard.document.chunk” to 0, or give {user} enough power."
+            "The whiteboard here is not being saved: the homeserver refuses what I write. Those who"
+            " run me can find out why."
         ),
         "de": (
-            "Das Whiteboard hier wird nicht gespeichert: Ich darf in diesem Raum keine Stände"
-            " schreiben. Ein Administrator des Raums kann das erlauben: in den Raumeinstellungen"
-            " unter Rollen und Berechtigungen die Stufe von"
-            " „net.nordeck.whiteboard.document.snapshot“ und"
-            " „net.nordeck.whiteboard.document.chunk“ auf 0 setzen oder {user} eine ausreichende"
-            " Stufe geben."
+            "Das Whiteboard hier wird nicht gespeichert: Der Homeserver lehnt ab, was ich schreibe."
+            " Wer mich betreibt, kann herausfinden, warum."
         ),
+    },
+    "unsaved_power": {
+        "en": (
+            "The whiteboard here is not being saved: I have power level {own}, and this room"
+            " requires more for what whiteboards are saved with: {kinds}. Whoever has power level"
+            " {mends} or more can allow it: in the room's settings, under roles and permissions,"
+            " set these event types to 0, so that everybody's changes are saved, or give"
+            " {user} power level {needed}. I will then save it by myself."
+        ),
+        "de": (
+            "Das Whiteboard hier wird nicht gespeichert: Ich habe die Berechtigungsstufe {own},"
+            " und dieser Raum verlangt mehr für das, womit Whiteboards gespeichert werden:"
+            " {kinds}. Wer mindestens die Stufe {mends} hat, kann das erlauben: in den"
+            " Raumeinstellungen unter Rollen und Berechtigungen diese Ereignistypen auf 0 setzen,"
+            " damit gespeichert wird, was immer jemand ändert, oder {user} die Stufe {needed} geben."
+            " Ich speichere es dann von selbst."
+        ),
+    },
+    "saved_again": {
+        "en": "The whiteboard here is being saved again.",
+        "de": "Das Whiteboard hier wird wieder gespeichert.",
     },
     "repair_removed": {
         "en": (

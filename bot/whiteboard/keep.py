@@ -133,6 +133,11 @@ class Keep:
         wait = min(LONGEST_WAIT, self._pace.spacing * 2 ** min(self._failures - 1, 8))
         self._not_before = now + (wait if retry_after is None else retry_after)
 
+    def again(self) -> None:
+        """Hear that what made us fail may be over."""
+        self._not_before = float("-inf")
+        self._failures = 0
+
     def due(self, now: float) -> float | None:
         """Return when a snapshot has to be written; None while there is nothing to save."""
         self.broken(now)

@@ -44,6 +44,7 @@ class Desk:
         self.alice = Person(5)
         self.whole = True
         self.released = 0
+        self.permitted = True
         self.refused: list[bool] = []
         self.saving = Saving(
             self.server,
@@ -52,6 +53,7 @@ class Desk:
             pace,
             ready=self._ready,
             release=self._release,
+            permitted=lambda: self.permitted,
             refused=self.refused.append,
             tasks=tasks,
         )
@@ -190,6 +192,32 @@ async def test_a_failure_is_tried_again(error: Exception, told: list[bool]) -> N
         here.draws()
         await until(lambda: here.saving.since(KEY) is None)
         assert here.refused == told
+
+
+async def test_where_it_may_not_write_it_writes_nothing_until_it_may() -> None:
+    async with desk(Pace(grace=0.01)) as here:
+        here.permitted = False
+        here.draws()
+        await until(lambda: here.refused == [True])
+        here.saving.permission_changed()
+        await until(lambda: here.refused == [True, True])
+        assert here.sent == []
+        here.permitted = True
+        here.saving.permission_changed()
+        await until(lambda: here.saving.since(KEY) is None)
+        assert here.refused == [True, True, False]
+        assert here.sent == [SNAPSHOT_TYPE, CHUNK_TYPE]
+
+
+async def test_that_power_levels_change_ends_no_other_wait() -> None:
+    async with desk(Pace(grace=0.01)) as here:
+        here.server.failures["send_event"] = [RateLimited("slowly", 60.0)]
+        here.draws()
+        await until(lambda: (found := here.saving.outlook(KEY)) and found.reason != "waiting")
+        found = here.saving.outlook(KEY)
+        here.saving.permission_changed()
+        assert found is not None
+        assert here.saving.outlook(KEY) == found
 
 
 @pytest.mark.parametrize(
