@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -113,16 +114,16 @@ async def test_what_is_no_request_is_refused(folder: Path, data: bytes) -> None:
 async def test_bad_clients_hurt_nobody(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(control, "REQUEST_WITHIN", 0.2)
+    monkeypatch.setattr(control, "REQUEST_WITHIN", 2.0)  # none is cut before all are there
     path = str(folder / control.SOCKET_NAME)
     silent = [await asyncio.open_unix_connection(path) for _ in range(control.MAX_CLIENTS)]
     with pytest.raises(UsageError, match=r"as many requests as it can|ended before"):
         await ask(folder, {"command": "echo", "text": 1})
-    await asyncio.sleep(0.4)  # those who say nothing are cut
+    for reader, _ in silent:  # those who say nothing are cut
+        with contextlib.suppress(ConnectionError):
+            assert not await reader.read()
     assert await ask(folder, {"command": "echo", "text": 1}) == 1
-    for reader, writer in silent:
-        with pytest.raises((ConnectionError, EOFError)):
-            (await reader.readexactly(1))
+    for _, writer in silent:
         writer.close()
     _, gone = await asyncio.open_unix_connection(path)
     gone.write(b'{"command": "echo"')
@@ -139,7 +140,10 @@ async def test_who_does_not_take_the_answer_is_cut(
 ) -> None:
     monkeypatch.setattr(control, "REQUEST_WITHIN", 0.2)
 
-    async def much(_: Mapping[str, Any]) -> str:
+    asked = []
+
+    async def much(request: Mapping[str, Any]) -> str:
+        asked.append(request)
         return "x" * 2**23
 
     path = folder / "much"
@@ -148,15 +152,15 @@ async def test_who_does_not_take_the_answer_is_cut(
         _, writer = await asyncio.open_unix_connection(str(path / control.SOCKET_NAME))
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(b"{}\n")
-        await asyncio.sleep(0.6)
-        assert not server._clients
+        while server._clients or not asked:
+            await asyncio.sleep(0.01)
         assert len(await ask(path, {})) == 2**23
         writer.close()
 
 
 async def test_what_takes_too_long(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"does not answer within 0\.1 s"):
-        await ask(folder, {"command": "slow", "seconds": 0.3}, within=0.1)
+        await ask(folder, {"command": "slow", "seconds": 2}, within=0.1)
     monkeypatch.setattr(control, "ACT_WITHIN", 0.1)
     with pytest.raises(UsageError, match=r"not done within 0\.1 s"):
         await ask(folder, {"command": "slow", "seconds": 9})
@@ -165,11 +169,12 @@ async def test_what_takes_too_long(folder: Path, monkeypatch: pytest.MonkeyPatch
 async def test_the_end_waits_a_little_for_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "CLOSE_WITHIN", 0.2)
-    async with Control(tmp_path, answer):
+    monkeypatch.setattr(control, "CLOSE_WITHIN", 2.0)
+    async with Control(tmp_path, answer) as server:
         quick = asyncio.create_task(ask(tmp_path, {"command": "slow", "seconds": 0.05}))
         slow = asyncio.create_task(ask(tmp_path, {"command": "slow", "seconds": 9}))
-        await asyncio.sleep(0.02)
+        while len(server._clients) < 2 and not quick.done():
+            await asyncio.sleep(0.001)
     assert await quick == "late"
     with pytest.raises(UsageError, match="ended before"):
         await slow

@@ -203,12 +203,12 @@ async def announced(here: World) -> None:
 
 @pytest.mark.scenario("C03")
 async def test_a_lost_connection_is_waited_for_and_then_the_membership_withdrawn() -> None:
-    async with world(grace=0.05) as here:
+    async with world(grace=1.0) as here:
         await announced(here)
         here.wires[0].breaks()
         await asyncio.sleep(0.01)
         here.wires[0].breaks(back=True)  # in time
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(1.1)
         assert here.server.states[-1][2]
         here.wires[0].breaks()
         await until(lambda: here.server.states[-1] == (ROOM, PLAIN, {}))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -102,7 +102,7 @@ async def test_what_nobody_saves_is_saved_once_and_noted_meanwhile() -> None:
 
 
 async def test_what_somebody_else_saves_in_time_is_left_to_him() -> None:
-    async with desk() as here:
+    async with desk(replace(QUICK, patience=100)) as here:
         here.draws()
         here.saving.begun(KEY.document_id, "$s1")
         here.saving.begun("$another", "$s2")
