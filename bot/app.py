@@ -48,6 +48,7 @@ from bot.saved import Safety
 from bot.services import Services
 from bot.setting import Setting
 from bot.shared import Shared
+from bot.stall import StallDetector
 from bot.steering import Steering
 from bot.store.archive import Archive
 from bot.support import Support
@@ -145,6 +146,7 @@ class App:
             handling = Handling(handlers, lambda name: self._context(name, tasks))
             try:
                 async with (
+                    StallDetector(handlers),
                     Lanes(handlers) as lanes,
                     Delivery(handlers, self._archive, turn=lanes.turn) as self._delivery,
                 ):

@@ -91,6 +91,12 @@ HANDLER_FAILURES = Counter(
     ["handler"],
     registry=REGISTRY,
 )
+STALLS = Counter(
+    "boardkeeper_stalls_total",
+    "Times the event loop stood still for a second, by the handler that held it up",
+    ["handler"],
+    registry=REGISTRY,
+)
 DEAD_LETTERS = Counter(
     "boardkeeper_dead_letters_total",
     "Events a durable handler could not take, and was not given any more",
