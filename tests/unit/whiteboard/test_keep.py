@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.whiteboard.keep import LONGEST_WAIT, MAX_OPEN, MEND_AGAIN, MEND_RARELY, Keep, Pace
@@ -124,6 +124,7 @@ def test_several_bots_differ() -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 5.0])
 @given(st.lists(st.tuples(st.sampled_from("ubewfa"), st.floats(0, 100)), max_size=30))
+@settings(deadline=None)
 def test_due_is_never_lost_nor_before_what_is_waited_for(
     seconds: float, steps: list[tuple[str, float]]
 ) -> None:
@@ -242,6 +243,7 @@ def test_who_sends_heads_without_chunks_for_ever_makes_us_write_eight_times_a_da
 
 
 @given(st.lists(st.tuples(st.sampled_from("bew"), st.integers(0, 5), st.floats(0.01, 30))))
+@settings(deadline=None)
 def test_broken_means_that_the_newest_one_is_incomplete(
     steps: list[tuple[str, int, float]],
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.whiteboard import refused as module
@@ -46,6 +46,7 @@ def test_what_can_be_part_of_no_board_is_not_kept() -> None:
 
 
 @given(st.lists(st.integers(1, 40), max_size=30))
+@settings(deadline=None)
 def test_bounded_in_count_and_bytes(sizes: list[int]) -> None:
     limits = module.MAX_COUNT, module.MAX_BYTES
     module.MAX_COUNT, module.MAX_BYTES = 5, 900
