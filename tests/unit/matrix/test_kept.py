@@ -7,8 +7,8 @@ import json
 import logging
 import time
 from dataclasses import replace
-from functools import partial
 from email.utils import formatdate
+from functools import partial
 from urllib.parse import unquote
 
 import pytest
@@ -292,6 +292,7 @@ async def test_a_wall_clock_that_jumps_disturbs_no_timer(
             return Answer(headers={"Date": formatdate(now, usegmt=True)})
 
         fake.on("POST", "/restart", date)
+
         def restarted(times: int) -> bool:
             return len(fake.asked("/restart")) >= times
 
