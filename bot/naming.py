@@ -129,7 +129,7 @@ def _is_called(room: RoomNames, asked: str, how: _Fits) -> bool:
     if not asked or asked.isdecimal() or asked.startswith("$"):
         return boards
     if asked.startswith("!"):
-        return how(room.room_id, asked)
+        return boards or how(room.room_id, asked)
     if asked.startswith("#") and how(room.alias, asked):
         return True
     return boards or (how is _whole and room.name.casefold() == asked.casefold())
@@ -141,7 +141,9 @@ def _is_board(number: int, key: BoardKey, asked: str, how: _Fits) -> bool:
         return str(number) == asked
     if asked.startswith("$"):
         return how(key.document_id, asked)
-    return bool(asked) and not asked.startswith(("!", "#")) and how(key.whiteboard_id, asked)
+    if asked.startswith("!") and not key.whiteboard_id.startswith(f"{key.room_id}_"):
+        return False  # a room's id is nobody else's; NeoBoard puts it before the board's
+    return bool(asked) and not asked.startswith("#") and how(key.whiteboard_id, asked)
 
 
 def _advice(rooms: Sequence[RoomNames], asked: str) -> str:

@@ -156,3 +156,12 @@ def test_any_text_finds_one_or_is_refused(rooms: list[RoomNames], text: str) -> 
     rows = [Row(number, key) for room in rooms for number, key in room.boards.items()]
     with suppress(UsageError):
         assert find_board(rows, text) in rows
+
+
+def test_a_board_is_found_by_the_id_neoboard_gives_it() -> None:
+    """Which begins with the room's."""
+    named = RoomNames("!plan:x", boards={1: BoardKey("!plan:x", "!plan:x_whiteboard", "$one")})
+    thief = RoomNames("!thief:x", boards={2: BoardKey("!thief:x", "!plan:x_whiteboard", "$two")})
+    assert find_room([named, thief], "!plan:x_whiteboard") is named
+    rows = [Row(number, key) for room in (named, thief) for number, key in room.boards.items()]
+    assert find_board(rows, "!plan:x_whiteboard").id == 1
