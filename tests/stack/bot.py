@@ -144,7 +144,7 @@ class Bot:
             env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=200,
             check=False,
         )
         if done.returncode != code:

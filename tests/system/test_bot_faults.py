@@ -46,11 +46,11 @@ async def test_synapse_gone_for_ten_seconds(stack: Stack, tmp_path: Path) -> Non
             recorded = here.entries(kind="update")
             await asyncio.sleep(gone + 10 - time.monotonic())
             # LiveKit knows nothing of it: what is drawn meanwhile is recorded.
-            assert here.entries(kind="update") > recorded
+            await here.recorded(recorded + 1)
             await stack.synapse.start()
             await well_again(here, within=40)
             await stays_announced(here)
-        assert len(pen.drawn) > 50
+        assert len(pen.drawn) > 10
         await same_after_next_snapshot(here)
 
 
@@ -159,7 +159,8 @@ async def test_told_to_end_while_the_room_changes_it_leaves_all_the_same(
     stack: Stack, tmp_path: Path
 ) -> None:
     """Nobody's membership that comes in the last moment makes it announce itself again."""
-    async with meeting(stack, tmp_path, habits=BY_HAND) as here:
+    config = {"rtc": {"refresh": "1s", "delay": "60s"}}
+    async with meeting(stack, tmp_path, config, habits=BY_HAND) as here:
         user, room_id = here.alice.user, here.board.room_id
         content = member_content(here.board, "OTHER", [stack.jwt_url], 2**45)
 
@@ -178,4 +179,4 @@ async def test_told_to_end_while_the_room_changes_it_leaves_all_the_same(
         event = await here.state_event(MEMBER, here.bot.state_key)
         assert event is not None
         assert event["content"] == {}
-        assert event["origin_server_ts"] - begun < 3000
+        assert event["origin_server_ts"] - begun < 50_000  # the delayed leave would come later

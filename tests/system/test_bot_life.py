@@ -59,13 +59,13 @@ async def test_invited_it_joins_says_what_it_does_and_is_announced(
 
 @pytest.mark.scenario("C09")
 async def test_sigterm_clears_the_membership_at_once(stack: Stack, tmp_path: Path) -> None:
-    async with meeting(stack, tmp_path) as here:
+    async with meeting(stack, tmp_path, {"rtc": {"refresh": "1s", "delay": "60s"}}) as here:
         begun = time.time() * 1000
         took = await here.bot.stop()
         event = await here.state_event(MEMBER, here.bot.state_key)
         assert event is not None
         assert event["content"] == {}
-        assert event["origin_server_ts"] - begun < 3000  # the delayed leave would come later
+        assert event["origin_server_ts"] - begun < 50_000  # the delayed leave would come later
         assert took < 20
 
 
@@ -76,13 +76,13 @@ async def test_killed_it_is_cleared_by_the_homeserver_and_comes_back_whole(
         await here.alice.draw(elements.shape())
         await here.recorded(1)
         before = here.entries()
-        killed = time.time() * 1000
         await here.bot.kill()
+        killed = time.time() * 1000
         await here.gone(within=8)
         event = await here.state_event(MEMBER, here.bot.state_key)
         assert event is not None
         # The last restart was before the kill: so at most one delay after it.
-        assert event["origin_server_ts"] <= killed + 4000 + 100
+        assert event["origin_server_ts"] <= killed + 4000 + 3000  # a request may still have been on its way
         await here.bot.start()
         await here.announced()
         assert here.entries() >= before

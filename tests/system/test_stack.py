@@ -80,7 +80,7 @@ async def test_openid_token_to_jwt_to_livekit(stack: Stack) -> None:
         right.on("data_received", heard.put_nowait)
         await left.local_participant.set_attributes({"announced": "at once"})
         await left.local_participant.publish_data(b"hello", reliable=True)
-        packet = await asyncio.wait_for(heard.get(), 10)
+        packet = await asyncio.wait_for(heard.get(), 60)
         assert packet.data == b"hello"
         identity = f"@alice:{stack.server_name}:{alice['device_id']}"
         assert left.local_participant.identity == identity
