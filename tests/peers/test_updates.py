@@ -18,14 +18,18 @@ def test_ten_thousand_updates_are_read_as_yjs_reads_them(yjs: Yjs, batch: int) -
     updates = yjs.generate(20261121 + batch, EACH)
     assert len(updates) == EACH
     kinds: set[int] = set()
+    largest = 0
     for update, theirs in zip(updates, yjs.decode(updates), strict=True):
         ours = read_update(update)
         assert structs(ours) == by_client(theirs["structs"])
         assert sorted(ours.deletes) == sorted(map(tuple, theirs["deletes"]))
-        assert {client: items[-1].end for client, items in ours.blocks.items()} == dict(
-            theirs["to"]
-        )
+        blocks = ours.blocks.items()
+        assert {client: items[0].clock for client, items in blocks} == dict(theirs["from"])
+        assert {client: items[-1].end for client, items in blocks} == dict(theirs["to"])
+        assert from_the_start(ours) == dict(theirs["stateVector"])
         kinds |= {one.kind for items in ours.blocks.values() for one in items}
+        largest = max(largest, *(items[-1].end for _, items in blocks), 0)
+    assert largest > 2**31 - 10**6
     assert kinds == {0, 1, 3, 4, 5, 6, 7, 8, 9}  # all that Yjs still writes
 
 
@@ -39,6 +43,16 @@ def test_what_we_write_again_says_the_same_to_yjs(yjs: Yjs, batch: int) -> None:
     for before, after in zip(yjs.decode(updates), yjs.decode(again), strict=True):
         assert by_client(before["structs"]) == by_client(after["structs"])
         assert merged(before["deletes"]) == merged(after["deletes"])
+
+
+def from_the_start(update: Structure) -> dict[int, int]:
+    """How far each client's items go without a gap, of clients whose first one is there."""
+    clocks: dict[int, int] = {}
+    for client, items in update.blocks.items():
+        for one in items:
+            if one.clock == clocks.get(client, 0):
+                clocks[client] = one.end
+    return clocks
 
 
 def structs(update: Structure) -> dict[int, list[list[Any]]]:

@@ -76,6 +76,7 @@ export function generate({ seed, count }) {
     const singles = [];
     const docs = CLIENTS.filter(() => pick() < 0.5).map((client) => {
       const doc = new Y.Doc({ gc: pick() < 0.8 });
+      if (pick() < 0.1) Y.applyUpdate(doc, collected(client, 2 ** 31 - 1e6), "sync");
       doc.clientID = client;
       doc.on("update", (update, origin) => origin === "sync" || singles.push(update));
       return doc;
@@ -106,23 +107,24 @@ export function generate({ seed, count }) {
   return updates.slice(0, count);
 }
 
-/** A state vector as Yjs encodes it. */
-function stateVector(clocks) {
+/** Numbers as lib0 encodes them. */
+function numbers(...values) {
   const bytes = [];
-  const number = (value) => {
+  for (let value of values) {
     while (value > 127) {
       bytes.push(128 | (value % 128));
       value = Math.floor(value / 128);
     }
     bytes.push(value);
-  };
-  number(clocks.size);
-  for (const [client, clock] of clocks) {
-    number(client);
-    number(clock);
   }
   return new Uint8Array(bytes);
 }
+
+/** A state vector as Yjs encodes it. */
+const stateVector = (clocks) => numbers(clocks.size, ...[...clocks].flat());
+
+/** All that is left of a long history: so many clocks whose items are gone. */
+const collected = (client, length) => numbers(1, 1, client, 0, 0, length, 0);
 
 const id = (one) => (one ? [one.client, one.clock] : null);
 
@@ -148,5 +150,6 @@ export function decoded(update) {
     ),
     from: [...meta.from],
     to: [...meta.to],
+    stateVector: [...Y.decodeStateVector(Y.encodeStateVectorFromUpdate(update))],
   };
 }
