@@ -31,9 +31,9 @@ check: ## format, lint, types, unit tests; under two minutes
 setup: ## everything the other targets need, once (the Go build takes minutes)
 	@$(SETUP) test
 
-bench: ## measure against the stock LiveKit SDK; writes build/bench.json
-	@$(SETUP) demo
-	$(VENV)/python -m tests.bench
+bench: ## measure against LiveKit's SDK, pycrdt, yjs; ONLY=merge: a part; writes build/bench.json
+	@$(SETUP) test
+	$(VENV)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
 
 chaos: ## kill the bot (-9) KILLS=200 times on 10 boards, SEED=n; writes build/kills.json
 	@$(SETUP) demo

@@ -11,19 +11,22 @@ from pathlib import Path
 from rich.console import Console
 
 from bot.livekit.lean import raise_file_limit
-from tests.bench import delays, idle, ingest
+from tests.bench import delays, idle, ingest, merging, opening, writing
 from tests.bench.results import Result, show, write
 from tests.bench.scene import Scene, scene
 from tests.stack.processes import ROOT
 from tests.stack.stack import Options, Stack
 
-PARTS = ("ingest", "delays", "idle")
+PURE = ("merge", "open", "write")
+"""Parts that need no servers."""
+PARTS = (*PURE, "ingest", "delays", "idle")
 ROOMS = {1: 3, 50: 3, 200: 1}
 """How many idle boards, and how often each is measured: 200 take minutes."""
 # As operators of many boards are told to set it.
 _OPTIONS = Options(synapse={"experimental_features": {"msc4140_max_delayed_events_per_user": 1000}})
 
 Measure = Callable[[Scene], Awaitable[list[Result]]]
+Calculate = Callable[[Path], list[Result]]
 
 
 def main() -> None:
@@ -36,15 +39,42 @@ def main() -> None:
     chosen = parser.parse_args()
     console = Console()
     rooms = chosen.rooms or ([50] if chosen.quick else list(ROOMS))
-    parts = _plan(chosen.only or PARTS, rooms, quick=chosen.quick)
+    names = chosen.only or PARTS
+    pure = _plan_pure(names, quick=chosen.quick)
+    parts = _plan(names, rooms, quick=chosen.quick)
     results: list[Result] = []
     try:
-        asyncio.run(_measure(parts, console, results))
+        _calculate(pure, console, results)
+        if parts:
+            asyncio.run(_measure(parts, console, results))
     finally:
         # What was measured before something failed, or somebody lost patience, counts.
         write(results, chosen.output)
         show(results, console)
         console.print(f"Written to {chosen.output}")
+
+
+def _plan_pure(parts: Sequence[str], *, quick: bool) -> list[tuple[str, Calculate]]:
+    """What to measure without servers."""
+    updates, runs = (2_000, 3) if quick else (6_000, 9)
+    many, times = (10_000, 1) if quick else (100_000, 3)
+    plan: dict[str, tuple[str, Calculate]] = {
+        "merge": ("merging updates", lambda _: merging.measure(updates=updates, runs=runs)),
+        "open": (
+            "opening large boards",
+            lambda folder: opening.measure(folder, elements=2_000, updates=many, runs=times),
+        ),
+        "write": ("what is written in an hour", lambda _: writing.measure()),
+    }
+    return [plan[part] for part in PURE if part in parts]
+
+
+def _calculate(plan: list[tuple[str, Calculate]], console: Console, results: list[Result]) -> None:
+    with tempfile.TemporaryDirectory(prefix="boardkeeper-bench-") as name:
+        for words, calculate in plan:
+            with console.status(f"Measuring {words} …"):
+                results += calculate(Path(name))
+            console.print(f"Measured {words}.")
 
 
 def _plan(parts: Sequence[str], rooms: Sequence[int], *, quick: bool) -> list[tuple[str, Measure]]:

@@ -78,7 +78,8 @@ def _rounded(values: Sequence[float]) -> list[float]:
 
 def show(results: Sequence[Result], console: Console) -> None:
     """Print the table."""
-    table = Table(title="boardkeeper and the bare LiveKit SDK: median (smallest to largest)")
+    title = "boardkeeper and what it is measured against: median (smallest to largest)"
+    table = Table(title=title)
     for name in ("", "ours", "reference", "unit", "ratio", "goal"):
         table.add_column(
             name, justify="left" if name in {"", "unit"} else "right", no_wrap=not name

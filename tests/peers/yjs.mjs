@@ -32,6 +32,17 @@ function read({ version, updates }) {
   };
 }
 
+/** How long Yjs takes for updates one by one, decoded from base64 before. */
+function time({ version, updates }) {
+  const decoded = updates.map(decode);
+  const doc = new Y.Doc();
+  doc.getMap(version);
+  const before = process.cpuUsage();
+  for (const update of decoded) Y.applyUpdate(doc, update);
+  const { user, system } = process.cpuUsage(before);
+  return { seconds: (user + system) / 1e6 };
+}
+
 const at = (list, index) => list[index % list.length];
 const removed = (array, id) => {
   for (let i = array.length - 1; i >= 0; i--) if (array.get(i) === id) array.delete(i);
@@ -139,6 +150,7 @@ function edit({ version, base, clients, steps }) {
 
 const requests = {
   read,
+  time,
   edit,
   generate: (request) => ({ updates: generate(request).map(encode) }),
   decode: ({ updates }) => ({ updates: updates.map((update) => decoded(decode(update))) }),

@@ -107,6 +107,11 @@ class Yjs:
         )
         return [base64.b64decode(update) for update in answer["updates"]]
 
+    def time(self, updates: Iterable[bytes], version: str = "0") -> float:
+        """Gives a new document these updates one by one; returns processor seconds it took."""
+        answer = self._ask("time", version=version, updates=[_text(one) for one in updates])
+        return float(answer["seconds"])
+
     def generate(self, seed: int, count: int) -> list[bytes]:
         """Makes so many updates of every shape that Yjs writes; the same for the same seed."""
         answer = self._ask("generate", seed=seed, count=count)
