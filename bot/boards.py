@@ -136,9 +136,10 @@ class Boards:
         except InvalidSnapshot:
             metrics.REFUSED_EVENTS.labels("snapshot").inc()
             return
-        if event["type"] == SNAPSHOT_TYPE and event["sender"] != self._state.own_user:
+        if event["type"] == SNAPSHOT_TYPE:
             head = read_snapshot(event)
-            self.saving.begun(head.document_id, head.event_id)
+            ours = head.sender == self._state.own_user
+            self.saving.begun(head.document_id, head.event_id, ours=ours)
         for board in list(self.found.values()):
             if snapshot is not None and board.key.document_id == snapshot.document_id:
                 try:

@@ -171,21 +171,27 @@ class Saving:
         if place is not None:
             await self._note(place, unsaved=True)
 
-    def begun(self, document_id: str, event_id: str) -> None:
-        """Hear that somebody else has begun to write a snapshot of a document."""
+    def begun(self, document_id: str, event_id: str, *, ours: bool = False) -> None:
+        """Hear that somebody has begun to write a snapshot of a document, in the room's order."""
         for place in self._places.values():
             if place.board.key.document_id == document_id:
-                place.keep.begun(event_id, monotonic())
+                place.unsaved.show(event_id)
+                if not ours:
+                    place.keep.begun(event_id, monotonic())
                 self._look(place, place.unsaved.since)
 
     def saved(self, board: Board, snapshot: Snapshot) -> None:
         """Hear that a complete snapshot is in the room, and merged in."""
         place = self._places.get(board.key)
-        if place is not None:
-            before = place.unsaved.since
-            place.keep.ended(snapshot.event_id)
-            place.unsaved.saved(snapshot.data)
-            self._look(place, before)
+        if place is None:
+            return
+        before, document = place.unsaved.since, board.document
+        place.keep.ended(snapshot.event_id)
+        place.unsaved.saved(snapshot.data, snapshot.event_id)
+        if document.supported:
+            known = document.state_vector()
+            place.unsaved.compare(known, document.diff(known), monotonic())
+        self._look(place, before)
 
     def alone(self, key: BoardKey, *, yes: bool) -> None:
         """Hear whether nobody is on a board any more."""
@@ -320,7 +326,8 @@ class Saving:
                 place.trouble = "searching", ""
                 return
             data, taken = board.document.snapshot(), monotonic()
-            await snapshots.write(self._homeserver, board.key, data, self._own_user)
+            shown = place.unsaved.shown
+            event_id = await snapshots.write(self._homeserver, board.key, data, self._own_user)
         except Forbidden:
             _log.warning("the room does not take snapshots of ours", extra=keys)
             self._refused(True)
@@ -335,10 +342,10 @@ class Saving:
             self._refused(False)
             place.trouble = None
             place.keep.wrote(len(data), monotonic(), taken)
-            place.unsaved.saved(data)
-            # What it leaves out cannot be shown yet (`Document.snapshot`). With the cause that is
-            # missing a change comes, and then all of it is written.
-            place.unsaved.give_up(taken)
+            if place.unsaved.saved(data, event_id, shown):
+                # What it leaves out cannot be shown yet (`Document.snapshot`). With the cause that
+                # is missing a change comes, and then all of it is written.
+                place.unsaved.give_up(taken)
             self._look(place, before)
         finally:
             await self._release(board)

@@ -13,8 +13,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.update import Range, read_update, write_state_vector
+from bot.whiteboard.update import (
+    Range,
+    read_state_vector,
+    read_update,
+    write_state_vector,
+)
 
+MAX_SHOWN = 64
+"""Snapshots whose order is remembered: those of the last minutes."""
 MAX_CHANGES = 1000
 """Changes told apart; further ones are counted to the last of them, which came before."""
 
@@ -44,6 +51,23 @@ class Cover:
             last = bisect_right(starts, stop)
             starts[first:last] = [min([start, *starts[first:last]])]
             stops[first:last] = [max([stop, *stops[first:last]])]
+
+    def without(self, other: Cover) -> Cover:
+        """Return the ids that are not in another set."""
+        left = Cover()
+        for client, start, stop in self.ranges():
+            at = start
+            for begin, end in zip(
+                other._starts.get(client, ()), other._stops.get(client, ()), strict=True
+            ):
+                if begin >= stop:
+                    break
+                if at < begin:
+                    left.add([(client, at, begin)])
+                at = max(at, end)
+            if at < stop:
+                left.add([(client, at, stop)])
+        return left
 
     def ranges(self) -> list[Range]:
         """Return the ids as the fewest ranges."""
@@ -79,6 +103,10 @@ class Unsaved:
     def __init__(self) -> None:
         self._changes: deque[_Change] = deque()
         self._newest = Cover()
+        self._deleted = Cover()  # by the newest snapshot
+        self._newest_number = 0
+        self._numbers: dict[str, int] = {}  # of the last snapshots by the room's order
+        self._shown = 0
 
     @property
     def since(self) -> float | None:
@@ -99,7 +127,9 @@ class Unsaved:
 
     def changed(self, update: bytes, now: float) -> None:
         """Note an accepted change (an encoded Yjs update)."""
-        items, deletes = _read(update)
+        self._changed(now, *_read(update))
+
+    def _changed(self, now: float, items: Cover, deletes: Cover) -> None:
         if len(self._changes) < MAX_CHANGES:
             self._changes.append(_Change(now, items, deletes))
         else:
@@ -117,15 +147,62 @@ class Unsaved:
         """Whether the last change stands for later ones too."""
         return len(self._changes) == MAX_CHANGES
 
-    def saved(self, snapshot: bytes) -> None:
-        """Forget what a complete snapshot in the room holds."""
+    @property
+    def shown(self) -> int:
+        """How many snapshots the room has shown."""
+        return self._shown
+
+    def show(self, event_id: str) -> None:
+        """Note that the room shows this snapshot now, complete or not: newer than those before."""
+        self._shown += 1
+        self._numbers[event_id] = self._shown
+        if len(self._numbers) > MAX_SHOWN:
+            del self._numbers[next(iter(self._numbers))]
+
+    def saved(self, snapshot: bytes, event_id: str = "", after: int | None = None) -> bool:
+        """Forget what a complete snapshot in the room holds, if it is the newest of those.
+
+        Whoever opens the board gets that one alone, whichever is complete first.
+
+        Args:
+            snapshot: its data.
+            event_id: its id.
+            after: how many were shown before it at least, should it not have been shown yet.
+
+        Returns:
+            Whether it is the newest.
+        """
+        number = self._numbers.get(event_id, self._newest_number if after is None else after)
+        if number < self._newest_number:
+            return False
         try:
             items, deletes = _read(snapshot)
         except InvalidUpdate:
-            return  # nobody can load it
-        self._newest = items
+            return False  # nobody can load it
+        self._newest, self._deleted, self._newest_number = items, deletes, number
         self._changes = deque(
             change
             for change in self._changes
             if not (items.holds(change.items) and deletes.holds(change.deletes))
         )
+        return True
+
+    def compare(self, state_vector: bytes, deletes: bytes, now: float) -> None:
+        """Note what a document holds that neither the newest snapshot nor a known change does.
+
+        It came with an older snapshot. Whoever wrote the newest one did not have that, and whoever
+        opens the board gets the newest one alone.
+
+        Args:
+            state_vector: of the document.
+            deletes: an update with all that it deletes.
+            now: seconds, monotonic.
+        """
+        items = Cover(
+            (client, 0, stop) for client, stop in read_state_vector(state_vector).items() if stop
+        )
+        items, gone = items.without(self._newest), _read(deletes)[1].without(self._deleted)
+        for change in self._changes:
+            items, gone = items.without(change.items), gone.without(change.deletes)
+        if items.ranges() or gone.ranges():
+            self._changed(now, items, gone)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.whiteboard import unsaved as module
+from bot.whiteboard.document import Document
 from bot.whiteboard.unsaved import Cover, Unsaved
 from bot.whiteboard.update import Range, merge_updates, read_state_vector
 from tests.unit.whiteboard.people import Person
@@ -121,3 +122,81 @@ def test_many_changes_are_bounded_and_none_is_forgotten(monkeypatch: pytest.Monk
     assert (unsaved.since, unsaved.count) == (2.0, 1)
     unsaved.saved(alice.state())
     assert unsaved.since is None
+
+
+def test_the_newest_snapshot_counts_whichever_is_complete_first() -> None:
+    alice, bob = Person(1), Person(2)
+    bob.add("b")
+    one = Unsaved()
+    one.changed(alice.add("a"), 10.0)
+    one.show("$alice")
+    one.show("$bob")
+    assert one.shown == 2
+    assert one.saved(bob.state(), "$bob")
+    # She had begun hers before: whoever comes now gets his, which lacks her stroke.
+    assert not one.saved(alice.state(), "$alice")
+    assert one.since == 10.0
+    # One of ours that sync has not shown yet was begun after both; or before the last of them.
+    bob.hear(alice.state())
+    assert not one.saved(bob.state(), "$ours", after=1)
+    assert one.since == 10.0
+    assert one.saved(bob.state(), "$ours", after=2)
+    assert one.since is None
+
+
+def test_what_came_with_an_older_snapshot_alone_is_not_in_the_room() -> None:
+    alice, bob = Person(1), Person(2)
+    alice.add("a")
+    bob.add("b")
+    one, document = Unsaved(), Document(alice.state())
+    one.saved(alice.state())
+    compare(one, document, 10.0)
+    assert one.since is None
+    one.saved(bob.state())
+    document.merge_snapshot(bob.state())
+    compare(one, document, 11.0)
+    assert one.since == 11.0
+    compare(one, document, 12.0)
+    assert one.count == 1  # it is known
+    one.saved(document.encode())
+    compare(one, document, 13.0)
+    assert one.since is None
+
+
+def test_a_deletion_that_came_with_an_older_snapshot_alone_is_not_in_the_room() -> None:
+    alice = Person(1)
+    alice.add("a")
+    before = alice.state()
+    alice.remove("a")
+    one, document = Unsaved(), Document(alice.state())
+    one.saved(before)
+    compare(one, document, 10.0)
+    assert one.since == 10.0
+
+
+def test_the_order_of_snapshots_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SHOWN", 2)
+    one = Unsaved()
+    for number in range(5):
+        one.show(f"${number}")
+    assert one.saved(Person(1).state(), "$4")
+    assert one.saved(Person(1).state(), "$0")  # forgotten: as if found by searching
+
+
+@given(IDS, IDS)
+def test_ids_without_others(some: list[Range], more: list[Range]) -> None:
+    left = {one for client, start, stop in some for one in ids(client, start, stop)}
+    right = {one for client, start, stop in more for one in ids(client, start, stop)}
+    found = Cover(some).without(Cover(more)).ranges()
+    assert {one for client, start, stop in found for one in ids(client, start, stop)} == (
+        left - right
+    )
+
+
+def ids(client: int, start: int, stop: int) -> set[tuple[int, int]]:
+    return {(client, clock) for clock in range(start, stop)}
+
+
+def compare(one: Unsaved, document: Document, now: float) -> None:
+    known = document.state_vector()
+    one.compare(known, document.diff(known), now)
