@@ -6,7 +6,6 @@ Real clients lost these strokes (the table at the end of the NeoBoard measuremen
 
 from __future__ import annotations
 
-import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -139,7 +138,10 @@ async def test_a_room_that_lets_nobody_save_is_told_once(stack: Stack, tmp_path:
 
 async def test_a_newcomer_sees_at_once_what_no_snapshot_has(stack: Stack, tmp_path: Path) -> None:
     never = {**QUICK, "boards": {"save_after": "5m"}}
-    async with meeting(stack, tmp_path, never, habits=DIES) as here, person(stack, "carol") as carol:
+    async with (
+        meeting(stack, tmp_path, never, habits=DIES) as here,
+        person(stack, "carol") as carol,
+    ):
         element = await here.alice.draw(elements.shape())
         await here.recorded(1)
         await here.alice.user.membership(here.board.room_id, "invite", carol.user_id)

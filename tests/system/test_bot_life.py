@@ -81,8 +81,8 @@ async def test_killed_it_is_cleared_by_the_homeserver_and_comes_back_whole(
         await here.gone(within=8)
         event = await here.state_event(MEMBER, here.bot.state_key)
         assert event is not None
-        # The last restart was before the kill: so at most one delay after it.
-        assert event["origin_server_ts"] <= killed + 4000 + 3000  # a request may still have been on its way
+        # One delay after the last restart, which may still have been on its way at the kill.
+        assert event["origin_server_ts"] <= killed + 4000 + 3000
         await here.bot.start()
         await here.announced()
         assert here.entries() >= before
