@@ -119,7 +119,7 @@ async def listening(
     process = _chromium(folder, f"http://{HOST}:{runner.addresses[0][1]}/", listener)
     listener.log = process.program.log_file
     try:
-        await process.start(within=30)
+        await process.start(within=120)
         await listener.until(
             lambda: listener.of("connected") + listener.of("failed"), 15, "joining LiveKit"
         )

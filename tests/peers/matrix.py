@@ -76,7 +76,7 @@ async def watching(
         )
     )
     watcher = Watcher(process)
-    await process.start(within=20)
+    await process.start(within=120)
     try:
         yield watcher
     finally:

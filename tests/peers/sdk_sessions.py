@@ -52,7 +52,7 @@ def ask(now_ts: int, rooms: Sequence[tuple[State, Sequence[Slot]]]) -> list[dict
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=120,
+        timeout=300,
     )
     return [
         dict(zip(slots, found, strict=True))

@@ -93,7 +93,7 @@ class Bot:
 
     async def start(self) -> None:
         """Start the process; wait until it is ready."""
-        await self.process.start(within=30)
+        await self.process.start(within=120)
 
     async def stop(self) -> float:
         """Ask it to end (SIGTERM); returns the seconds that took.

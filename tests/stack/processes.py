@@ -77,7 +77,7 @@ class Process:
         """Whether the process is there (paused counts)."""
         return self._child is not None and self._child.poll() is None
 
-    async def start(self, within: float = 60.0) -> None:
+    async def start(self, within: float = 180.0) -> None:
         """Starts the server and returns when it answers.
 
         Raises:
@@ -165,7 +165,7 @@ class Process:
         return True
 
     async def _reap(self) -> None:
-        if not await self._gone(10.0):
+        if not await self._gone(60.0):
             raise StackError(f"{self.program.name} does not end.")
         self._child = None
         self.program.pid_file.unlink(missing_ok=True)
