@@ -317,7 +317,7 @@ class Saving:
                 await self._write(place)
 
     async def _write(self, place: _Place) -> None:
-        board, before = place.board, place.unsaved.since
+        board = place.board
         keys = {"room": board.key.room_id}
         try:
             self._check()
@@ -340,7 +340,7 @@ class Saving:
             place.trouble = "failed" if asked is None else "asked_to_wait", str(error)
         else:
             self._refused(False)
-            place.trouble = None
+            place.trouble, before = None, place.unsaved.since  # sync may have shown it already
             place.keep.wrote(len(data), monotonic(), taken)
             if place.unsaved.saved(data, event_id, shown):
                 # What it leaves out cannot be shown yet (`Document.snapshot`). With the cause that

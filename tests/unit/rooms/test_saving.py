@@ -209,6 +209,16 @@ async def test_where_it_may_not_write_it_writes_nothing_until_it_may() -> None:
         assert here.sent == [SNAPSHOT_TYPE, CHUNK_TYPE]
 
 
+async def test_a_snapshot_of_ours_that_sync_shows_before_it_is_read_back_counts_once() -> None:
+    async with desk() as here:
+        here.server.slow = {"relations"}
+        here.draws()
+        await until(lambda: here.server.calls["relations"] == 1)
+        here.saving.saved(here.board, snapshot(here.board.document.encode(), "$s1"))
+        here.server.go.set()
+        await until(lambda: here.refused == [False])
+
+
 async def test_that_power_levels_change_ends_no_other_wait() -> None:
     async with desk(Pace(grace=0.01)) as here:
         here.server.failures["send_event"] = [RateLimited("slowly", 60.0)]
