@@ -160,6 +160,7 @@ class Mending:
         if due > now:
             return due - now
         if await self._unblock(board, behind[client]):
+            del self._since[client]  # for what he may do next, he has as long again
             self._failures = 0
             wait = 0.0
         else:

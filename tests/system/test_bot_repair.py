@@ -24,6 +24,7 @@ from tests.system.people import QUICK, Meeting, logged, meeting, person
 from tests.system.test_bot_keep import drawn, newcomer_sees, saved, saved_by_bot
 
 ONLY_LIVE = Habits(announces=True, saves=False)
+PATIENT = {**QUICK, "boards": {"save_after": "60s"}}
 TELLS = {**QUICK, "boards": {"tell_repairs": True}}
 
 
@@ -48,6 +49,10 @@ def draw_unheard(who: NeoBoard, element: Element) -> str:
     return element_id
 
 
+async def all_saved(here: Meeting) -> bool:
+    return (await here.bot.metrics())["boardkeeper_boards_unsaved"] == 0
+
+
 async def sees(who: NeoBoard, *wanted: str) -> None:
     await who.until(lambda: set(wanted) <= set(drawn(who)), 30, "all to be seen")
 
@@ -55,22 +60,17 @@ async def sees(who: NeoBoard, *wanted: str) -> None:
 async def test_an_incomplete_snapshot_is_followed_by_a_complete_one(
     stack: Stack, tmp_path: Path
 ) -> None:
-    async with meeting(stack, tmp_path, habits=ONLY_LIVE) as here:
+    async with meeting(stack, tmp_path, PATIENT, habits=ONLY_LIVE) as here:
         alice, board = here.alice, here.board
         element = await alice.draw(elements.shape())
         await here.recorded(1)
         await alice.keeping.save()
-
-        async def in_the_room() -> bool:
-            return (await here.bot.metrics())["boardkeeper_boards_unsaved"] == 0
-
-        await until(in_the_room, 10, "it is not saved", here.bot)
+        await until(lambda: all_saved(here), 10, "it is not saved", here.bot)
         event_id = await alice.user.send_event(
             board.room_id, SNAPSHOT, snapshot_content(board.document_id, 2)
         )
         first = next(iter(chunk_contents(board.document_id, event_id, alice.document.data)))
         await alice.user.send_event(board.room_id, CHUNK, first)
-        assert await saved_by_bot(here) == 0
         await saved(here, within=40)
         assert await newcomer_sees(here, stack, element)
 
@@ -113,7 +113,8 @@ async def test_an_author_behind_a_refused_update_is_unblocked_and_that_is_said_o
             await here.alice.until(lambda bad=bad: bad not in drawn(here.alice), 20)  # type: ignore[misc]
         assert len([text for text in await here.said() if "was broken" in text]) == 1
         await here.alice.kill()
-        await saved(here, within=40)
+        await until(lambda: all_saved(here), 40, "what was repaired is not saved", here.bot)
+        assert await saved_by_bot(here)
         assert await newcomer_sees(here, stack, later)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 
 import pytest
 
@@ -193,17 +194,37 @@ async def test_an_author_is_unblocked_for_everybody_and_that_is_said_once() -> N
 
 
 async def test_its_author_may_correct_it_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    monkeypatch.setattr(module, "PATIENCE", 60)
     async with desk() as here:
         alice = Person(5)
         here.hear(alice.add("a", fillColor=""))
         here.hear(alice.add("b"))
         await asyncio.sleep(0.05)
         assert here.ours == []
+        monkeypatch.setattr(module, "PATIENCE", 0.01)
         here.hear(alice.write("a", fillColor="#000"))
         await until(lambda: here.ours)
         assert here.texts == {"a": "", "b": ""}
         assert here.told == []
+
+
+async def test_for_what_he_does_next_he_has_as_long_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    async with desk() as here:
+        alice, times = Person(5), list[float]()
+        change = here.board.change
+
+        async def change_and_hear(update: bytes) -> bool:
+            times.append(monotonic())
+            done = await change(update)
+            if len(times) == 1:
+                here.hear(alice.add("c", fillColor=""), alice.add("d"))
+            return done
+
+        monkeypatch.setattr(here.board, "change", change_and_hear)
+        here.hear(alice.add("a", fillColor=""), alice.add("b"))
+        await until(lambda: here.texts == {"b": "", "d": ""})
+        assert times[1] - times[0] >= 0.3
 
 
 async def test_it_is_done_also_where_nothing_is_said() -> None:
