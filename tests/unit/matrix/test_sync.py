@@ -66,7 +66,7 @@ async def follow(syncer: Syncer, rooms: Rooms, until: Callable[[], bool]) -> Non
     """Run sync until something holds."""
     task = asyncio.create_task(syncer.run(rooms.deliver))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while not until() and not task.done():
                 await asyncio.sleep(0.01)
     finally:
