@@ -136,8 +136,8 @@ async def test_snapshots_without_chunks_keep_nothing_from_being_saved(
 ) -> None:
     async with meeting(stack, tmp_path, KEEP) as here, person(stack, "eve") as eve:
         first = await here.alice.draw(elements.shape())
-        await lacks(here, "waiting")
-        await lacks(here, within=20)  # alice has saved it
+        await until(lambda: logged(here.bot, "snapshot"), 20, "alice has not saved it", here.bot)
+        await lacks(here)
         await here.bot.stop()
         user, room_id = eve.user, here.board.room_id
         await here.alice.user.membership(room_id, "invite", user.user_id)
