@@ -21,7 +21,7 @@ from tests.fakes.rooms import until
 from tests.unit.matrix.conftest import ME
 from tests.unit.matrix.wire import DELAY, KEY, QUICK, ROOM, SECRET_ID, wire
 
-PATIENT = replace(QUICK, attempt=1.0)
+PATIENT = replace(QUICK, attempt=1.0, delay=5.0)
 """For tests that count requests: one that is answered late would be repeated."""
 
 
