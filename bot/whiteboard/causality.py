@@ -72,6 +72,15 @@ def news(update: Structure, clocks: Clocks) -> int:
     )
 
 
+def fresh(update: Structure, clocks: Clocks) -> int:
+    """Return how many items of an update are not there."""
+    return sum(
+        item.end > clocks.get(client, 0)
+        for client, items in update.blocks.items()
+        for item in items
+    )
+
+
 def divide_deletes(update: Structure) -> tuple[list[Range], list[Range]]:
     """Divide the deletions of an update into those of what comes as deleted, and others."""
     now: list[Range] = []

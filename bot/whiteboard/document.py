@@ -16,15 +16,17 @@ Nothing that was accepted is left out of `encode()`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.causality import causes, ends, missing, news
+from bot.whiteboard.causality import causes, ends, fresh, missing, news
 from bot.whiteboard.content import read_content
 from bot.whiteboard.gaps import gaps
 from bot.whiteboard.inspection import inspect
 from bot.whiteboard.item import Id, Shared
 from bot.whiteboard.replica import Replica
+from bot.whiteboard.together import together
 from bot.whiteboard.unsaved import Cover
 from bot.whiteboard.update import (
     Range,
@@ -40,6 +42,7 @@ from bot.whiteboard.versions import VERSION, VERSIONS, changes, initial
 from bot.whiteboard.waiting import Waiting, WaitingRoom
 
 MAX_BYTES = 20 * 1024 * 1024
+MAX_ITEMS = 300_000  # 9 MB of a real board; what is encoded has to be readable (`update`)
 
 _CHANGED, _KNOWN, _WAITING = map(Outcome, (Verdict.CHANGED, Verdict.KNOWN, Verdict.WAITING))
 
@@ -124,18 +127,13 @@ class Document:
     def encode(self) -> bytes:
         """Return everything accepted as one update, what waits included.
 
-        Whoever reads it integrates of what waits what can be, as far as Yjs can tell. Should
-        updates that wait for each other make the board unacceptable together, none is included.
+        Whoever reads it integrates of what waits what can be, as far as Yjs can tell. Updates that
+        wait for each other and would make the board unacceptable together are left out.
         """
-        whole = self._whole()
         if self._foreign:
-            whole = merge_updates([self._foreign, changes(whole)])
-        if not len(self._waiting):
-            return whole
-        waiting = merge_updates(one.data for one in self._waiting)
-        if self._foreign or self._objection(read_update(waiting)) is None:
-            return merge_updates([whole, waiting])
-        return whole
+            whole = merge_updates([self._foreign, changes(self._whole())])
+            return together(whole, self.waits(), lambda _: True)
+        return together(self._whole(), self.waits(), lambda one: self._objection(one) is None)
 
     def _whole(self) -> bytes:
         return write_update(self._replica.store.blocks(), self._replica.store.deletes())
@@ -144,17 +142,19 @@ class Document:
         """Return what may be written to the room: `encode()`, if it changes nothing people see.
 
         Clients integrate of what waits as much as they can: they delete an old value while the new
-        one waits. Where that shows, what waits is left out; it comes with a later snapshot.
+        one waits. What shows so is left out; it comes with a later snapshot.
         """
-        everything = self.encode()
-        if self._foreign or not len(self._waiting):
-            return everything
-        reader = Replica(self._version)
-        reader.integrate(read_update(everything))
-        acceptable = inspect(reader.root, reader.touched, self._version) is None
-        if acceptable and read_content(reader.root) == self.content():
-            return everything
-        return self._whole()
+        if self._foreign:
+            return self.encode()
+        cost = self._replica.store.size
+        return together(self._whole(), self.waits(), self._is_unseen, cost=cost)
+
+    def _is_unseen(self, update: Structure) -> bool:
+        """Return whether people see nothing of what Yjs integrates of an update."""
+        seen = self.content()
+        shows = self._attempt(update, patient=False)[1] is not None or self.content() != seen
+        self._replica.rollback()
+        return not shows
 
     def state_vector(self) -> bytes:
         """Return the Yjs state vector of what is integrated."""
@@ -210,7 +210,7 @@ class Document:
         except InvalidUpdate as error:
             return Outcome(Verdict.REFUSED, str(error))
         if self._foreign:
-            return self._wait(Waiting(data, partly=False, causes=(), brings=ends(update)))
+            return self._wait(Waiting(data, False, (), ends(update), update.weight))
         if update.roots - {self._version}:
             return Outcome(Verdict.REFUSED, "it is of another version")
         if self._full(update):
@@ -220,7 +220,7 @@ class Document:
     def _try(self, data: bytes, update: Structure, *, partly: bool) -> Outcome:
         """Integrate an update now, or let it wait."""
         if not partly and (cause := missing(update, self._replica.store.clocks)) is not None:
-            one = Waiting(data, partly=False, causes=(cause,), brings=ends(update))
+            one = Waiting(data, False, (cause,), ends(update), update.weight)
             # A client that has the beginning of it integrates that; who reads our bytes too.
             reason = self._objection(update)
             return self._wait(one) if reason is None else Outcome(Verdict.REFUSED, reason)
@@ -244,10 +244,12 @@ class Document:
         self._replica.commit()
         return _CHANGED if changed else _KNOWN, None if rest is None else self._left(rest)
 
-    def _attempt(self, update: Structure) -> tuple[Structure | None, str | None]:
+    def _attempt(
+        self, update: Structure, *, patient: bool = True
+    ) -> tuple[Structure | None, str | None]:
         """Integrate an update; return what has to wait, and what speaks against it."""
         try:
-            rest = self._replica.integrate(update, patient=True)
+            rest = self._replica.integrate(update, patient=patient)
         except InvalidUpdate as error:
             return None, str(error)
         return rest, inspect(self._replica.root, self._replica.touched, self._version)
@@ -261,7 +263,7 @@ class Document:
     def _left(self, rest: Structure) -> Waiting:
         data = write_update(rest.blocks, rest.deletes)
         return Waiting(
-            data, partly=True, causes=causes(rest, self._replica.store.clocks), brings=ends(rest)
+            data, True, causes(rest, self._replica.store.clocks), ends(rest), rest.weight
         )
 
     def _wait(self, one: Waiting) -> Outcome:
@@ -272,6 +274,8 @@ class Document:
 
     def _settle(self, clients: Iterable[int]) -> None:
         """Let go on what waited for these clients, and what waited for that."""
+        if not self._waiting.has_gap:
+            return  # nearly always
         fresh = set(clients)
         while ready := self._waiting.take_ready(fresh, self._replica.store.clocks):
             fresh.clear()
@@ -279,7 +283,7 @@ class Document:
                 update = read_update(one.data)
                 cause = None if one.partly else missing(update, self._replica.store.clocks)
                 if cause is not None:
-                    self._waiting.add(Waiting(one.data, one.partly, (cause,), one.brings))
+                    self._waiting.add(replace(one, causes=(cause,)))
                     continue
                 outcome, rest = self._integrate(update, partly=one.partly)
                 if rest is not None:
@@ -288,10 +292,11 @@ class Document:
                     fresh.update(update.blocks)
 
     def _full(self, update: Structure) -> bool:
-        held = self._replica.store.size + self._waiting.size
-        if held + update.size <= self._max_bytes:
+        store = self._replica.store
+        free, places = self._max_bytes - store.size - self._waiting.size, MAX_ITEMS - store.count
+        if update.size <= free and update.weight <= places:
             return False
-        if held + news(update, self._replica.store.clocks) <= self._max_bytes:
+        if news(update, store.clocks) <= free and fresh(update, store.clocks) <= places:
             return False
         self._waiting.give_up(ends(update))
         return True
@@ -382,15 +387,12 @@ class Document:
         if outcome.verdict is Verdict.REFUSED:
             return outcome
         if not self._certain:
-            added = changes(
-                write_update(self._replica.store.blocks(), self._replica.store.deletes())
-            )
-            other._adopt(added, partly=True)
+            other._adopt(changes(self._whole()), partly=True)
             for one in self._waiting:
                 other._adopt(one.data, partly=one.partly)
         other._waiting.lost += self._waiting.lost
-        self._version, self._foreign = version, b""
         self._replica, self._waiting = other._replica, other._waiting
+        self._version, self._foreign = version, b""
         return _CHANGED
 
     def _adopt(self, data: bytes, *, partly: bool) -> None:

@@ -16,11 +16,12 @@ class Store:
     Attributes:
         clocks: per client, the clock after its last item.
         size: about how many bytes the document has.
+        count: how many items.
     """
 
     def __init__(self) -> None:
         self.clocks: dict[int, int] = {}
-        self.size = 0
+        self.size = self.count = 0
         self._items: dict[int, list[Item]] = {}
         self._starts: dict[int, list[int]] = {}  # their clocks, for bisecting
 
@@ -35,6 +36,7 @@ class Store:
         self._starts[client].append(item.clock)
         self.clocks[client] = item.clock + item.length
         self.size += ITEM_BYTES + len(item.content)
+        self.count += 1
 
     def pop(self, item: Item) -> None:
         """Take back the last item of its client."""
@@ -42,6 +44,7 @@ class Store:
         self._items[client].pop()
         self._starts[client].pop()
         self.size -= ITEM_BYTES + len(item.content)
+        self.count -= 1
         if item.clock:
             self.clocks[client] = item.clock
         else:
@@ -79,6 +82,7 @@ class Store:
         self._items[item.client].insert(at, right)
         self._starts[item.client].insert(at, right.clock)
         self.size += ITEM_BYTES
+        self.count += 1
         return right
 
     def join(self, left: Item, content: bytes) -> None:
@@ -87,6 +91,7 @@ class Store:
         right = self._items[left.client].pop(at)
         self._starts[left.client].pop(at)
         self.size -= ITEM_BYTES
+        self.count -= 1
         left.content = content
         left.length += right.length
         _bridge(left, right)
@@ -101,6 +106,7 @@ class Store:
                 if _merge(items[left], items[left + 1]):
                     del items[left + 1], starts[left + 1]
                     self.size -= ITEM_BYTES + held - len(items[left].content)
+                    self.count -= 1
 
     # -- handing on ----------------------------------------------------------------------------
 

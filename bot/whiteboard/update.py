@@ -23,6 +23,8 @@ from bot.whiteboard.lib0 import number, text, write_number, write_text
 MAX_CLOCK = 2**31 - 1
 MAX_STRUCTS = 500_000
 """Per update: boards have a struct per 30 bytes; one takes about 300 in memory."""
+MAX_RANGES = 200_000
+"""Deleted ranges per update: two bytes say one, which takes 500 in memory until it is merged."""
 MAX_CONTENT = 4 * 1024 * 1024
 """Bytes of one struct's content."""
 
@@ -54,6 +56,11 @@ class Structure:
     roots: set[str] = field(default_factory=set)
     gaps: bool = False
     size: int = 0
+
+    @property
+    def weight(self) -> int:
+        """How many items and deleted ranges it has."""
+        return sum(map(len, self.blocks.values())) + len(self.deletes)
 
 
 def read_update(data: bytes) -> Structure:
@@ -156,9 +163,13 @@ def _read_id(data: bytes, position: int, item: Item, found: Structure) -> tuple[
 
 def _read_deletes(data: bytes, position: int, found: Structure) -> int:
     clients, position = number(data, position)
+    count = 0
     for _ in range(clients):
         client, position = number(data, position)
         ranges, position = number(data, position)
+        count += max(ranges, 1)
+        if count > MAX_RANGES:
+            raise InvalidUpdate("too many deleted ranges")
         for _ in range(ranges):
             clock, position = number(data, position)
             length, position = number(data, position)

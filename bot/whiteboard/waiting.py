@@ -11,6 +11,9 @@ from bot.whiteboard.item import Id
 MAX_COUNT = 2_000
 """Updates that wait at once; beyond, the oldest are given up."""
 
+MAX_WEIGHT = 20_000
+"""Items and deleted ranges that wait at once: with those of a document they have to be readable."""
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -21,16 +24,18 @@ class Waiting:
         partly: whether it is taken piece by piece (what a snapshot left) or as a whole.
         causes: ids it waits for; with one of them there it is worth another try.
         brings: the last id it brings of each client.
+        weight: how many items and deleted ranges it has.
     """
 
     data: bytes
     partly: bool
     causes: tuple[Id, ...]
     brings: tuple[Id, ...]
+    weight: int = 1
 
 
 class WaitingRoom:
-    """Keeps updates until a cause of theirs is there. Bounded in count and bytes.
+    """Keeps updates until a cause of theirs is there. Bounded in count, bytes and weight.
 
     Args:
         max_bytes: that may wait at once.
@@ -47,6 +52,7 @@ class WaitingRoom:
         self._max_bytes = max_bytes
         self._all: dict[bytes, Waiting] = {}  # oldest first
         self._blocked: dict[int, list[tuple[int, bytes]]] = {}  # per client waited for, a heap
+        self._weight = 0
         self._entries = 0  # in those heaps, some of them of updates that wait no longer
         self._given_up: dict[int, int] = {}  # per client, the last clock of what is lost
 
@@ -82,8 +88,9 @@ class WaitingRoom:
         """Keep an update that is not kept yet."""
         self._all[one.data] = one
         self.size += len(one.data)
+        self._weight += one.weight
         self._block(one)
-        while len(self._all) > MAX_COUNT or self.size > self._max_bytes:
+        while self._is_full:
             oldest = next(iter(self._all.values()))
             self._remove(oldest)
             self.give_up(oldest.brings)
@@ -92,6 +99,12 @@ class WaitingRoom:
             self._entries = 0
             for other in self._all.values():
                 self._block(other)
+
+    @property
+    def _is_full(self) -> bool:
+        return (
+            len(self._all) > MAX_COUNT or self.size > self._max_bytes or self._weight > MAX_WEIGHT
+        )
 
     def _block(self, one: Waiting) -> None:
         for client, clock in one.causes:
@@ -109,6 +122,7 @@ class WaitingRoom:
     def _remove(self, one: Waiting) -> None:
         del self._all[one.data]
         self.size -= len(one.data)
+        self._weight -= one.weight
 
     def take_ready(self, clients: Iterable[int], clocks: Mapping[int, int]) -> list[Waiting]:
         """Take out what may go on.
