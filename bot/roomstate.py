@@ -22,7 +22,6 @@ from bot.rtc.membership import (
 )
 from bot.rtc.session import live
 from bot.whiteboard.board import BOARD_TYPE, BoardKey, read_board
-from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 
 MAX_BOARDS = 64
 """Boards followed in one room; more are ignored."""
@@ -262,14 +261,6 @@ class RoomState:
         if not isinstance(level, int):
             level = self.power_levels.get("state_default", 50)
         return level if isinstance(level, int) else 50
-
-    def needed_for_snapshots(self) -> int:
-        """Return the power that writing snapshots and their chunks needs."""
-        events = self.power_levels.get("events")
-        levels = events if isinstance(events, Mapping) else {}
-        default = self.power_levels.get("events_default", 0)
-        needed = [levels.get(kind, default) for kind in (SNAPSHOT_TYPE, CHUNK_TYPE)]
-        return max(level if isinstance(level, int) else 0 for level in needed)
 
     def may_announce(self) -> bool:
         """Return whether the bot has the power to announce a membership."""

@@ -16,6 +16,7 @@ from typing import Protocol
 from bot.actions import show_time
 from bot.board import Board
 from bot.metrics import LACKING, UNSAVED_AGE
+from bot.permission import own_refusal
 from bot.room import Room
 from bot.saving import Outlook
 
@@ -212,13 +213,13 @@ class Safety:
 
 
 def _forbidden(room: Room) -> str:
-    state = room.state
-    needed, own = state.needed_for_snapshots(), state.power(state.own_user)
-    if needed <= own:
+    why = own_refusal(room.state)
+    if why is None:
         return "the room refused the bot’s snapshot"
+    needed = max(why.needed.values())
     return (
-        f"the bot may not write snapshots here: power level {needed} is needed, it has {own};"
-        " ask a moderator"
+        f"the bot may not write snapshots here: power level {needed} is needed, it has {why.own};"
+        f" ask somebody with power {why.mends} or more"
     )
 
 

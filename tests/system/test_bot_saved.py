@@ -102,7 +102,7 @@ async def test_operators_are_told_which_power_is_missing(stack: Stack, tmp_path:
         await here.alice.leave()
         board = await lacks(here, "forbidden")
         [lack] = board["lacks"]
-        assert "power level 50 is needed, it has 0; ask a moderator" in lack["text"]
+        assert "power level 50 is needed, it has 0; ask somebody with power 50" in lack["text"]
 
 
 async def test_what_is_only_in_memory_is_saved_before_the_bot_is_sent_away(

@@ -80,7 +80,7 @@ async def test_a_stroke_waits_for_its_author_and_then_for_us() -> None:
     [
         (Transient("no connection"), "failed", "saving failed (no connection); the bot tries"),
         (RateLimited("slowly", 60.0), "asked_to_wait", "asks to wait; the bot tries again at 20"),
-        (Forbidden("no"), "forbidden", "power level 50 is needed, it has 0; ask a moderator"),
+        (Forbidden("no"), "forbidden", "power level 50 is needed, it has 0; ask somebody"),
     ],
 )
 async def test_why_it_cannot_be_saved(error: Exception, reason: str, text: str) -> None:
