@@ -274,8 +274,6 @@ class Document:
 
     def _settle(self, clients: Iterable[int]) -> None:
         """Let go on what waited for these clients, and what waited for that."""
-        if not self._waiting.has_gap:
-            return  # nearly always
         fresh = set(clients)
         while ready := self._waiting.take_ready(fresh, self._replica.store.clocks):
             fresh.clear()
