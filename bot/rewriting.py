@@ -19,6 +19,7 @@ from bot.whiteboard.board import BoardKey
 from bot.whiteboard.comparison import Difference, alike, difference
 from bot.whiteboard.document import Document
 from bot.whiteboard.edit import locked, rewrite
+from bot.whiteboard.replay import DOCUMENT_KINDS
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 
 Slides = list[dict[str, Any]]
@@ -106,8 +107,8 @@ class Changed:
     Attributes:
         difference: what is, or would be, other than before.
         anything: whether anything is: slides may also just come in another order.
-        undo_ts: the instant to restore in order to undo it (ms); None when nothing was written or
-            recording is paused.
+        undo_ts: the instant to restore in order to undo it (ms); None when nothing was written,
+            recording is paused, or nothing was recorded before.
         missing_images: how many images the file names but does not hold.
     """
 
@@ -204,7 +205,19 @@ async def write(tools: Tools, place: Place, wanted: Slides, order: Order) -> Cha
     # Never 0, by which every document begins.
     client = 1 + secrets.randbelow(2**31 - 1)
     updates = rewrite(place.board.document, wanted, client=client, new_id=new_id)
-    before = tools.now_ts() - 1 if place.board.recording else None
+    before = await _undo_ts(tools, place)
     for update in updates:
         await place.board.change(update)
     return replace(result, undo_ts=before)
+
+
+async def _undo_ts(tools: Tools, place: Place) -> int | None:
+    """Return the instant before what follows, if the archive has the board as it was then."""
+    ts, board = tools.now_ts() - 1, place.board
+    if not board.recording:
+        return None
+    if await tools.archive.checkpoint(board.board_id, ts) is not None:
+        return ts
+    async for _ in tools.archive.all_entries(board.board_id, until_ts=ts, kinds=DOCUMENT_KINDS):
+        return ts
+    return None

@@ -320,6 +320,7 @@ async def test_a_board_is_cloned_with_its_locks(desk: Desk) -> None:
     await changes.import_nwb(desk.tools, KEY, QUICKSTART.read_bytes(), append=False, order=Order())
     done = await changes.clone(desk.tools, KEY, OTHER, NOW)
     assert done.difference.elements == Counts(added=220)
+    assert done.undo_ts is None  # nothing of it was recorded before
     assert desk.shown(OTHER) == desk.shown(KEY)
     assert not (await changes.clone(desk.tools, KEY, OTHER, NOW)).anything
     assert (
