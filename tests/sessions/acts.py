@@ -32,7 +32,7 @@ def edit(
         user: his id.
     """
     dice = random.Random(f"{script.seed} {action.dice}")
-    chosen = _choose(dice, content["slides"], action.kind, script.big, user)
+    chosen = choose(dice, content["slides"], action.kind, script.big, user)
     if chosen is None:
         return None
     updates: list[bytes] = []
@@ -44,9 +44,10 @@ def edit(
     return update
 
 
-def _choose(
+def choose(
     dice: random.Random, slides: list[Content], kind: str, big: float, user: str
 ) -> Edit | None:
+    """Decide what exactly to do; None where there is nothing to do that to."""
     slide = dice.choice(slides)
     found = slide["elements"]
     match kind:

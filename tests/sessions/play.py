@@ -9,34 +9,20 @@ from typing import Any
 from unittest.mock import patch
 
 from bot.whiteboard import snapshot as snapshots
-from bot.whiteboard.causality import missing
-from bot.whiteboard.replica import Replica
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
-from bot.whiteboard.unsaved import Cover
-from bot.whiteboard.update import Structure, read_update, write_update
-from bot.whiteboard.versions import initial
-from tests.fakes.rooms import BOT, KEY
+from tests.fakes.rooms import BOT
 from tests.sessions.clock import BEGIN, run
 from tests.sessions.homeserver import Event, Homeserver
 from tests.sessions.house import House, Output
+from tests.sessions.judge import Stroke, judge, read_room
 from tests.sessions.person import Person
 from tests.sessions.script import Script, Visit, write
 from tests.sessions.sfu import Sfu
-from tests.stack.client.snapshots import Backlog
 
 QUIET = 45.0
 """Seconds after the last one has gone until the bot may be asked whether it is done."""
 PATIENCE = 7_200.0
 """Seconds it may take at the very most, with a homeserver that fails."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stroke:
-    """A change somebody made."""
-
-    number: int
-    what: str
-    update: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,67 +131,9 @@ def _note_event(played: Played, event: Event) -> None:
         played.output.append(event["event_id"])
 
 
-# -- what is there in the end ----------------------------------------------------------------------
-
-
 def _judge(homeserver: Homeserver, played: Played) -> None:
-    complete = {
-        head["event_id"]: data
-        for head, chunks in homeserver.snapshots()
-        if (data := _joined(head, chunks)) is not None
-    }
+    complete = read_room(homeserver.snapshots())
     wrote = (one if isinstance(one, bytes) else complete.get(one) for one in played.output)
     played.wrote = [one for one in wrote if one is not None]
     played.room = next(iter(complete.values()), b"")
-    items, deletes = _covers([read_update(_read(played.room))])
-    reached = _covers(map(read_update, (*played.heard, *complete.values())))
-    there = {one.number for one in _with_causes(played.strokes, *reached)}
-    for stroke in played.strokes:
-        update = read_update(stroke.update)
-        mine = _covers([update])
-        if not (items.holds(mine[0]) and deletes.holds(mine[1])):
-            played.lost.append(stroke)
-            if stroke.number in there:
-                played.owed.append(stroke)
-
-
-def _read(room: bytes) -> bytes:
-    """What a fresh reader of the room sees, as Yjs integrates it."""
-    reader = Replica("0")
-    for data in filter(None, (initial("0"), room)):
-        reader.integrate(read_update(data))
-    reader.commit()
-    return write_update(reader.store.blocks(), reader.store.deletes())
-
-
-def _joined(head: Event, chunks: list[Event]) -> bytes | None:
-    """A snapshot as somebody loads it who opens the board now."""
-    backlog = Backlog(KEY.document_id)
-    found = [backlog.add(event) for event in (head, *reversed(chunks))]
-    return next((one.data for one in found if one is not None), None)
-
-
-def _covers(updates: Any) -> tuple[Cover, Cover]:
-    items, deletes = Cover(), Cover()
-    for update in updates:
-        for client, block in update.blocks.items():
-            items.add((client, item.clock, item.clock + item.length) for item in block)
-        deletes.add(update.deletes)
-    return items, deletes
-
-
-def _with_causes(strokes: list[Stroke], items: Cover, deletes: Cover) -> list[Stroke]:
-    """The strokes of which all is there, that of their causes too; in the order they were made."""
-    clocks = {client: blocks[-1].end for client, blocks in _begun().blocks.items()}
-    found = []
-    for stroke in strokes:
-        update = read_update(stroke.update)
-        mine = _covers([update])
-        if items.holds(mine[0]) and deletes.holds(mine[1]) and missing(update, clocks) is None:
-            found.append(stroke)
-            clocks |= {client: blocks[-1].end for client, blocks in update.blocks.items()}
-    return found
-
-
-def _begun() -> Structure:
-    return read_update(initial("0"))
+    played.lost, played.owed = judge(played.strokes, played.heard, list(complete.values()))
