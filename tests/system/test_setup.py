@@ -144,7 +144,7 @@ async def limits_are_low(stack: Stack, folder: Path) -> None:
     assert report.has(
         "! warning",
         "limits",
-        "1.0 restarts a second carry 3 boards every 5 s",
+        "restarts a second carry 3 boards every 5 s",  # 1.0, measured
         "→ boardkeeper setup lifts the account's limits; or rc_delayed_event_mgmt:",
     ), report.said
 
