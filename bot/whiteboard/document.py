@@ -150,11 +150,11 @@ class Document:
         return together(self._whole(), self.waits(), self._is_unseen, cost=cost)
 
     def _is_unseen(self, update: Structure) -> bool:
-        """Return whether people see nothing of what Yjs integrates of an update."""
-        seen = self.content()
+        """Return whether people see nothing of what Yjs, and we, integrate of an update."""
+        seen, again = self.content(), read_update(write_update(update.blocks, update.deletes))
         shows = self._attempt(update, patient=False)[1] is not None or self.content() != seen
         self._replica.rollback()
-        return not shows
+        return not shows and self._objection(again) is None
 
     def state_vector(self) -> bytes:
         """Return the Yjs state vector of what is integrated."""
