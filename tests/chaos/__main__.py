@@ -1,4 +1,4 @@
-"""`python -m tests.chaos kills|soak|recovery`: runs, writes a report, exits 1 when one is bad."""
+"""`python -m tests.chaos kills|jobs|soak|recovery`: writes a report, exits 1 when it is bad."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bot import __version__
-from tests.chaos import kills, recovery, soak
+from tests.chaos import jobs, kills, recovery, soak
 from tests.stack.processes import ROOT
 from tests.stack.stack import Stack
 
@@ -33,7 +33,10 @@ def main() -> int:
     three = commands.add_parser("recovery")
     three.add_argument("--times", type=int, default=20)
     three.add_argument("--boards", type=int, default=10)
-    for each in (one, two, three):
+    four = commands.add_parser("jobs")
+    four.add_argument("--seed", type=int, default=int(time.time()))
+    four.add_argument("--kills", type=int, default=50)
+    for each in (one, two, three, four):
         each.add_argument("--output", type=Path, help="default: build/COMMAND.json")
     chosen = parser.parse_args()
     report: dict[str, Any] = {
@@ -63,6 +66,8 @@ async def _run(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
         report = await recovery.recovery(folder, times=chosen.times, boards=chosen.boards)
         return {**report, "problems": recovery.problems(report)}
     async with Stack.start(folder / "stack") as stack:
+        if chosen.command == "jobs":
+            return await jobs.jobs(stack, folder, seed=chosen.seed, kills=chosen.kills)
         report = await kills.chaos(
             stack, folder, seed=chosen.seed, kills=chosen.kills, boards=chosen.boards
         )
