@@ -265,3 +265,11 @@ def test_broken_means_that_the_newest_one_is_incomplete(
             complete = now
         late = [begun for begun in heads.values() if begun + PACE.patience <= now]
         assert one.broken(now) == any(begun > complete for begun in late)
+
+
+def test_what_made_it_fail_may_be_over() -> None:
+    one = keep()
+    one.failed(110.0, 600.0)
+    assert one.due(110.0) == 710.0
+    one.again()
+    assert one.due(111.0) == 108.0
