@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bot.livekit.lean import raise_file_limit
-from tests.bench import delays, idle, ingest, merging, opening, writing
+from tests.bench import delays, idle, ingest, merging, opening, seeing, writing
 from tests.bench.results import Result, show, write
 from tests.bench.scene import Scene, scene
 from tests.stack.processes import ROOT
@@ -19,7 +19,7 @@ from tests.stack.stack import Options, Stack
 
 PURE = ("merge", "open", "write")
 """Parts that need no servers."""
-PARTS = (*PURE, "ingest", "delays", "idle")
+PARTS = (*PURE, "ingest", "delays", "seeing", "idle")
 ROOMS = {1: 3, 50: 3, 200: 1}
 """How many idle boards, and how often each is measured: 200 take minutes."""
 # As operators of many boards are told to set it.
@@ -86,6 +86,10 @@ def _plan(parts: Sequence[str], rooms: Sequence[int], *, quick: bool) -> list[tu
     if "delays" in parts:
         times = 1 if quick else 7
         plan.append(("how soon it is there", lambda on: delays.measure(on, runs=times)))
+    if "seeing" in parts:
+        rounds, strokes = (1, 20) if quick else (5, 40)
+        words = "how soon strokes are seen"
+        plan.append((words, lambda on: seeing.measure(on, runs=rounds, strokes=strokes)))
     if "idle" in parts:
         plan += [_idle(count, 1 if quick else ROOMS[count]) for count in rooms]
     return plan
