@@ -50,12 +50,13 @@ async def rejoined(here: Meeting, before: int) -> dict[str, Any]:
 
 @pytest.mark.scenario("M50")
 async def test_synapse_down_for_ten_seconds_nobody_notices(stack: Stack, tmp_path: Path) -> None:
-    async with meeting(stack, tmp_path, ORDINARY) as here:
+    config = {**ORDINARY, "rtc": {"delay": "40s"}}  # 18 by itself: a busy Synapse starts slowly
+    async with meeting(stack, tmp_path, config) as here:
         [joined] = await here.history()
         await stack.synapse.kill()
         await asyncio.sleep(10)
         await stack.synapse.start()
-        for _ in range(22):  # longer than the delay
+        for _ in range(45):  # longer than the delay
             assert await here.membership()
             await asyncio.sleep(1)
         assert [one["event_id"] for one in await here.history()] == [joined["event_id"]]
