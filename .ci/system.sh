@@ -7,7 +7,7 @@ python=.venv/bin/python
 tests="tests/system tests/peers"
 
 # shellcheck disable=SC2086 # two paths
-"$python" -m pytest $tests -n 2 --dist worksteal
+"$python" -m pytest $tests -n 2 --dist worksteal --hypothesis-profile=ci
 status=$?
 [ "$status" -eq 1 ] || exit "$status"
 
@@ -24,5 +24,5 @@ if [ "$(printf '%s\n' "$failed" | wc -l)" -gt 3 ]; then
 fi
 printf '\nfailed beside others, now alone:\n%s\n' "$failed"
 # shellcheck disable=SC2086
-"$python" -m pytest $tests --last-failed || exit 1
+"$python" -m pytest $tests --last-failed --hypothesis-profile=ci || exit 1
 printf '\npassed only alone, look into it:\n%s\n' "$failed"
