@@ -1,17 +1,18 @@
 """Edits: a board is rewritten as somebody wants it.
 
-Forward, as old state merged into a newer document changes nothing: slides that are not as wanted
-are deleted, and wanted ones are made anew in their place, under fresh ids. Slides at the beginning
-and at the end that are as wanted already stay untouched, with what is drawn on them meanwhile. So
-restoring one slide, importing and appending are the same edit.
+Forward, as old state merged into a newer document changes nothing. A slide that is there (by its
+id) is changed in place: elements that are not wanted go, others come back, and what people draw on
+it meanwhile stays. Slides that are not wanted are deleted; those that are not there are made, under
+fresh ids. Slides at the beginning and at the end that look as wanted stay untouched. So restoring
+one slide, importing and appending are the same edit.
 
-An edit is one update, or several where one would not fit into a packet: new slides are seen by
-nobody until the last part names them, and that deletes the old ones too.
+An edit is one update, or several where one would not fit into a packet: what is new is seen by
+nobody until the last part names it, and that does all the rest too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -32,13 +33,15 @@ NewId = Callable[[], str]
 
 
 def locked(document: Document, wanted: Sequence[Slide]) -> list[int]:
-    """Return the numbers (from 1) of locked slides that `rewrite` would delete."""
+    """Return the numbers (from 1) of locked slides that `rewrite` would change or delete."""
     slides = document.content()["slides"]
-    first, last = same_ends(slides, wanted)
+    first, last = _untouched(slides, wanted)
+    fresh = {slide["id"]: slide for slide in wanted[first : len(wanted) - last]}
     return [
         number
         for number, slide in enumerate(slides[first : len(slides) - last], first + 1)
         if "lock" in slide
+        and (slide["id"] not in fresh or not alike([slide], [fresh[slide["id"]]]))
     ]
 
 
@@ -67,7 +70,7 @@ def rewrite(
         InvalidUpdate: NeoBoard would refuse the result, or it would not look as wanted.
     """
     slides = document.content()["slides"]
-    first, last = same_ends(slides, wanted)
+    first, last = _untouched(slides, wanted)
     gone, fresh = slides[first : len(slides) - last], wanted[first : len(wanted) - last]
     if not gone and not fresh:
         return []
@@ -77,6 +80,25 @@ def rewrite(
     if not alike(document.preview(update)["slides"], wanted):
         raise InvalidUpdate("the board would not look as wanted")
     return [update] if len(update) <= max_bytes else _divided(pen, deleted, max_bytes)
+
+
+def _untouched(slides: Sequence[Slide], wanted: Sequence[Slide]) -> tuple[int, int]:
+    """Return how many slides stay as they are at the beginning, and how many others at the end.
+
+    One stays for another that looks the same only where neither is found by its id.
+    """
+    first, last = same_ends(slides, wanted)
+    there, then = {one["id"] for one in slides}, {one["id"] for one in wanted}
+
+    def same(was: Slide, will: Slide) -> bool:
+        return was["id"] == will["id"] or (was["id"] not in then and will["id"] not in there)
+
+    fits = [same(*pair) for pair in zip(slides[:first], wanted[:first], strict=True)]
+    behind = zip(
+        reversed(slides[len(slides) - last :]), reversed(wanted[len(wanted) - last :]), strict=True
+    )
+    fits_behind = [same(*pair) for pair in behind]
+    return [*fits, False].index(False), [*fits_behind, False].index(False)
 
 
 def _divided(pen: _Pen, deleted: Sequence[Range], max_bytes: int) -> list[bytes]:
@@ -105,19 +127,69 @@ def _edit(
     """Write the items of an edit; return what it deletes."""
     first, stop = ends[0], len(slides) - ends[1]
     there, order = _shared(document.root, "slides"), _shared(document.root, "slideIds")
-    entries = list(_entries(order))
-    left, right = _gap(entries, slides[first - 1]["id"] if first else None)
-    ids = [pen.slide(_id(there), slide) for slide in fresh]
-    pen.ids(_id(order), ids, left, right)
-    deleted = [_range(there.entries[slide["id"]]) for slide in slides[first:stop]]
-    # Also ids that are there twice or lead nowhere: NeoBoard does so when it changes the list.
-    kept = {slide["id"] for slide in (*slides[:first], *slides[stop:])}
-    for (who, clock), one in entries:
-        if one in kept:
-            kept.remove(one)
-        elif one is not None:
-            deleted.append((who, clock, clock + 1))
-    return deleted
+    gone = {slide["id"]: slide for slide in slides[first:stop]}
+    # New slides and elements come before all that is seen at once.
+    mended, ids = [], []
+    for slide in fresh:
+        was = gone.pop(slide["id"], None)
+        if was is None:
+            ids.append(pen.slide(_id(there), slide))
+        else:
+            ids.append(slide["id"])
+            mended.append(_Mend(_shared(there, slide["id"]), was, slide, pen))
+    for mend in mended:
+        mend.add()
+    deleted = [_range(there.entries[one]) for one in gone]
+    for mend in mended:
+        deleted += mend.change()
+    before = [slide["id"] for slide in slides[:first]]
+    behind = [slide["id"] for slide in slides[stop:]]
+    return deleted + pen.order(order, before, ids, behind)
+
+
+class _Mend:
+    """Makes a slide look as wanted without replacing it.
+
+    Args:
+        slide: as it is in the document.
+        was: what it shows.
+        wanted: what it is to show.
+        pen: writes.
+    """
+
+    def __init__(self, slide: Shared, was: Slide, wanted: Slide, pen: _Pen) -> None:
+        self._slide = slide
+        self._elements = _shared(slide, "elements")
+        self._was = {one["id"]: one for one in was["elements"]}
+        self._lock = was.get("lock")
+        self._wanted = wanted
+        self._pen = pen
+
+    def add(self) -> None:
+        """Write the elements that are not there; nobody sees them yet."""
+        for element in self._wanted["elements"]:
+            if element["id"] not in self._was:
+                self._pen.element(self._elements, element)
+
+    def change(self) -> list[Range]:
+        """Write all else; return what is to be deleted."""
+        pen, wanted = self._pen, self._wanted
+        ids = [one["id"] for one in wanted["elements"]]
+        deleted = [_range(self._elements.entries[one]) for one in self._was if one not in ids]
+        for element in wanted["elements"]:
+            was = self._was.get(element["id"])
+            if was is not None and was != element:
+                pen.element(self._elements, element)
+        deleted += pen.order(_shared(self._slide, "elementIds"), (), ids, ())
+        if "frameElementIds" in self._slide.entries:
+            order = _shared(self._slide, "frameElementIds")
+            deleted += pen.order(order, (), frames(wanted), ())
+        if "lock" not in wanted:
+            if self._lock is not None:
+                deleted.append(_range(self._slide.entries["lock"]))
+        elif wanted["lock"] != self._lock:
+            pen.value(self._slide, "lock", wanted["lock"])
+        return deleted
 
 
 class _Pen:
@@ -148,15 +220,68 @@ class _Pen:
         if "lock" in slide:
             self._value(here, "lock", slide["lock"])
         for element in slide["elements"]:
-            fields = self._type(MAP, elements, names[element["id"]])
-            for field, value in renamed(element, names).items():
-                self._value(fields, field, value)
+            self._fields(self._type(MAP, elements, names[element["id"]]), renamed(element, names))
             self.seams.append(len(self.items))
         self.ids(order, list(names.values()))
         if presented is not None:
             self.ids(presented, [names[one] for one in frames(slide)])
         self.seams.append(len(self.items))
         return slide_id
+
+    def element(self, elements: Shared, element: Mapping[str, Any]) -> None:
+        """Write an element under its own id, in place of the one that is there, if any is."""
+        there = elements.entries.get(element["id"])
+        new = there is None or there.deleted
+        item = self._successor(TYPE, elements, element["id"])
+        item.content = write_number(MAP)
+        here = self._take(item)
+        self._fields(here, {key: value for key, value in element.items() if key != "id"})
+        if new:
+            self.seams.append(len(self.items))
+
+    def value(self, shared: Shared, key: str, value: Any) -> None:
+        """Write a value under a key, in place of the one that is there, if any is."""
+        item = self._successor(ANY, shared, key)
+        item.content = write_number(1) + write_value(value)
+        self._take(item)
+
+    def order(
+        self, order: Shared, before: Sequence[str], ids: Sequence[str], behind: Sequence[str]
+    ) -> list[Range]:
+        """Have a list hold these ids in this order; return what of it is to be deleted.
+
+        Args:
+            order: the list.
+            before: what stays at its beginning.
+            ids: what is to come then.
+            behind: what stays at its end.
+        """
+        entries = list(_entries(order))
+        # Also ids that are there twice or lead nowhere: NeoBoard does so when it changes the list.
+        left, deleted = {*before, *ids, *behind}, []
+        kept: list[tuple[Id, str]] = []
+        for place, one in entries:
+            if one in left:
+                left.remove(one)
+                kept.append((place, one))
+            elif one is not None:
+                deleted.append((*place, place[1] + 1))
+        if [one for _, one in kept] != [*before, *ids, *behind]:
+            deleted += [(*place, place[1] + 1) for place, one in kept if one in ids]
+            self.ids(_id(order), ids, *_gap(entries, before[-1] if before else None))
+        return deleted
+
+    def _successor(self, kind: int, shared: Shared, key: str) -> Item:
+        """Return an item for a key of a map; what is there, deleted or not, it comes after."""
+        item = self._item(kind, _id(shared), key)
+        there = shared.entries.get(key)
+        if there is not None:
+            item.origin = (there.client, there.end - 1)
+        return item
+
+    def _fields(self, parent: Id, fields: Mapping[str, Any]) -> None:
+        for field, value in fields.items():
+            self._value(parent, field, value)
 
     def ids(
         self, parent: Id, ids: Sequence[str], left: Id | None = None, right: Id | None = None

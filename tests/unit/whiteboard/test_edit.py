@@ -80,6 +80,65 @@ def test_what_looks_as_wanted_keeps_its_ids_and_what_is_drawn_meanwhile() -> Non
     assert len(update) < 700
 
 
+@st.composite
+def later(draw: st.DrawFn, slides: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same slides as they may have looked at another time, in another order, with others."""
+    found = []
+    for one in draw(st.permutations(slides)):
+        elements = [each for each in one["elements"] if draw(st.booleans())]
+        elements = [
+            {**each, "text": "other"} if "text" in each and draw(st.booleans()) else each
+            for each in draw(st.permutations(elements))
+        ]
+        names = draw(st.sets(st.sampled_from("xyz")))
+        there = {each["id"] for each in elements}
+        back = [{"id": f"came-back-{name}", **plain(shape(text=name))} for name in names]
+        elements += [each for each in back if each["id"] not in there]
+        same = {key: value for key, value in one.items() if key != "lock"}
+        lock = {"lock": {"userId": "@bob:x"}} if draw(st.booleans()) else {}
+        found.append({**same, "elements": elements, **lock})
+    return draw(st.sampled_from([found, found[1:], [slide("new"), *found]]))
+
+
+@pytest.mark.parametrize("version", ["0", "1"])
+@given(data=st.data())
+def test_slides_that_are_there_are_changed_in_place(version: str, data: st.DataObject) -> None:
+    document = Document(initial(version), default_version=version)
+    edit(document, data.draw(boards(version)), client=70)
+    for client in (30, 90):
+        slides = document.content()["slides"]
+        wanted = data.draw(later(slides)) if version == "0" else [*data.draw(later(slides))][:1]
+        if version == "1" and not wanted:
+            continue
+        max_bytes = data.draw(st.sampled_from([1, 300, edits.MAX_PART]))
+        edit(document, wanted, client=client, max_bytes=max_bytes)
+        there = {one["id"]: one for one in document.content()["slides"]}
+        known = {one["id"] for one in slides}
+        for one in wanted:
+            if one["id"] in known:
+                ids = [each["id"] for each in one["elements"]]
+                assert [each["id"] for each in there[one["id"]]["elements"]] == ids
+    assert alike(loaded(document.encode(), version)["slides"], document.content()["slides"])
+
+
+def test_what_is_drawn_on_a_slide_while_it_is_restored_stays() -> None:
+    alice = Person(7)
+    alice.add("a", text="a")
+    alice.add("b", text="b")
+    document = Document(alice.state())
+    [before] = document.content()["slides"]
+    document.apply([alice.add("c", text="c"), alice.remove("a")])
+    late = alice.add("late", text="late")  # on its way
+    (update,) = edit(document, [before])
+    assert shown(document) == [[one["text"] for one in before["elements"]]]
+    document.apply([late])
+    [now] = document.content()["slides"]
+    assert now["id"] == before["id"]
+    assert sorted(one["id"] for one in now["elements"]) == ["a", "b", "late"]
+    alice.hear(update)
+    assert set(texts(Document(alice.state()))) == {"a", "b", "late"}
+
+
 def test_slides_come_first_last_and_all_go() -> None:
     document = Document(initial("0"))
     edit(document, [slide("b")])
@@ -132,6 +191,8 @@ def test_locked_slides_that_would_go_are_named() -> None:
     assert locked(document, board) == []
     assert locked(document, [board[0], slide("b"), slide("c"), board[3]]) == [3]
     assert locked(document, []) == [1, 3, 4]
+    there = document.content()["slides"]
+    assert locked(document, [slide("z"), there[2], slide("y")]) == [1, 4]
 
 
 def test_what_nobody_would_accept_is_not_written() -> None:
