@@ -147,8 +147,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
             " und dieser Raum verlangt mehr für das, womit Whiteboards gespeichert werden:"
             " {kinds}. Wer mindestens die Stufe {mends} hat, kann das erlauben: in den"
             " Raumeinstellungen unter Rollen und Berechtigungen diese Ereignistypen auf 0 setzen,"
-            " damit gespeichert wird, was immer jemand ändert, oder {user} die Stufe {needed} geben."
-            " Ich speichere es dann von selbst."
+            " damit gespeichert wird, was immer jemand ändert, oder {user} die Stufe {needed}"
+            " geben. Ich speichere es dann von selbst."
         ),
     },
     "saved_again": {
