@@ -1,4 +1,4 @@
-"""Boards are imported into and saved while two people draw on them; locked slides stay."""
+"""Boards are restored, imported into, saved while two people draw; locked slides stay."""
 
 from __future__ import annotations
 
@@ -75,6 +75,30 @@ async def test_imported_behind_what_two_people_draw_meanwhile(stack: Stack, tmp_
         for who in (here.alice, bob):
             await who.until(lambda who=who: set(drawn(who)) == set(done), 20, "every stroke")  # type: ignore[misc]
             assert len(who.document.content()["slides"]) == 1 + PACK_SLIDES
+        await all_see_the_same(here, here.alice, bob)
+
+
+async def test_restored_while_two_people_draw_nothing_on_its_way_is_lost(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with two_people(stack, tmp_path) as (here, bob):
+        assert here.bot is not None
+        kept = [await here.draws(here.alice, bob)]
+        [(at,)] = rows(here.meeting, "SELECT MAX(ts) FROM entries WHERE kind = 'update'")
+        async with drawing(here.alice, bob) as done:
+            said = await cli(here.bot, "restore", "1", "--at", str(at))
+            assert "removed" in said
+        await here.meeting.recorded(len(done) + 2)  # and the first one, and our change
+        ours = "SELECT MIN(seq) FROM entries WHERE kind = 'update' AND sender IS NULL"
+        [(later,)] = rows(
+            here.meeting,
+            "SELECT COUNT(*) FROM entries WHERE kind = 'update' AND sender IS NOT NULL"
+            f" AND seq > ({ours})",
+        )
+        assert later
+        for who in (here.alice, bob):
+            await who.until(lambda who=who: len(drawn(who)) == len(kept) + later, 20, "all of it")  # type: ignore[misc]
+            assert set(kept) <= set(drawn(who))
         await all_see_the_same(here, here.alice, bob)
 
 
