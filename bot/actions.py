@@ -247,7 +247,8 @@ def read_time(text: str, now: datetime) -> int:
         ts = -1
     if not 0 <= ts < 2**53:
         raise UsageError(
-            f"“{text}” is not a time. Write 2026-11-20 14:05, 2026-11-20T14:05:30+01:00 or 10m ago."
+            f"“{text}” is not a time. Write 2026-11-20 14:05 (local time), 2026-11-20 14:05:30 UTC,"
+            " or 10m ago."
         )
     return ts
 
@@ -258,7 +259,7 @@ def _timestamp(text: str, now: datetime) -> int:
     elif text.isascii() and text.isdigit() and len(text) >= 12:
         return int(text)
     else:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(re.sub(r"\s*UTC$", "+00:00", text))
     return int(moment.timestamp() * 1000)
 
 

@@ -134,6 +134,8 @@ class TryLater(Exception):
     The lane waits and gives it the same event again, for as long as it takes. Any other exception
     counts against the event: after some tries it becomes a dead letter.
 
+    `why` is shown to the operator and logged: never say in it what is on the board.
+
     Attributes:
         after: seconds to wait; None leaves it to the lane.
     """
@@ -262,7 +264,15 @@ class Handler:
         """End; called once after the last event."""
 
     def wants(self) -> frozenset[type[Event]]:
-        """Return the events to be told: those whose method is overridden."""
+        """Return the events to be told: those whose method is overridden.
+
+        With `on_batch` and none of them: all changes, signals included.
+        """
+        if self.batch > 1 and not self._overridden():
+            return frozenset({DocumentUpdate, CursorMoved, Focused, Presented})
+        return self._overridden()
+
+    def _overridden(self) -> frozenset[type[Event]]:
         return frozenset(
             event
             for event, method in METHODS.items()

@@ -93,7 +93,7 @@ class DurableLane:
 
     Attributes:
         failures: calls that failed, so far.
-        last_error: the kind of the last one and where; empty when there was none.
+        last_error: why (TryLater), or the kind of the last one and where; empty without any.
         waiting_until: `time.time()` when the next try is; None while nothing failed.
     """
 
@@ -249,7 +249,8 @@ class DurableLane:
     def _failed(self, error: Exception) -> None:
         self.failures += 1
         # Not the text: it may quote what is on the board.
-        self.last_error = f"{type(error).__name__} at {where(error)}"
+        later = isinstance(error, TryLater)  # that is written for people
+        self.last_error = str(error) if later else f"{type(error).__name__} at {where(error)}"
         metrics.HANDLER_FAILURES.labels(self._name).inc()
 
     async def _bury(self, entry: Entry, tries: int) -> None:

@@ -75,7 +75,10 @@ def _load(path: str) -> type[Handler]:
         )
         found = getattr(module, name)
     except Exception as error:
-        raise UsageError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+        hint = f"; if it is a file beside the configuration, write {where}.py:{name}"
+        plain = isinstance(error, ModuleNotFoundError) and error.name == where
+        text = f"{path} cannot be loaded: {type(error).__name__}: {error}{hint if plain else ''}"
+        raise UsageError(text) from error
     if not (isinstance(found, type) and issubclass(found, Handler)):
         raise UsageError(f"{path} is not a bot.handlers.base.Handler")
     wrong = "; ".join(_wrong(found))
@@ -109,10 +112,7 @@ def _wrong(found: type[Handler]) -> Iterator[str]:
         yield f"it is written for version {found.api} of the API, this bot has {API_VERSION}"
     if not is_dataclass(found.settings_type):
         yield "settings_type has to be a dataclass"
-    if found.batch < 1 or (found.batch > 1 and not found.durable):
-        yield "batch has to be 1 or, for a durable handler, more"
-    if found.batch > 1 and found.on_batch is Handler.on_batch:
-        yield "with a batch, on_batch has to be there"
+    yield from _wrong_delivery(found)
     for name in ("start", "stop", "on_batch", *METHODS.values()):
         method = getattr(found, name)
         if not inspect.iscoroutinefunction(method):
@@ -124,3 +124,19 @@ def _wrong(found: type[Handler]) -> Iterator[str]:
     for name in sorted(vars(found)):
         if name.startswith("on_") and name not in known:
             yield f"there is no event for {name}"
+
+
+def _wrong_delivery(found: type[Handler]) -> Iterator[str]:
+    """Say what of how it is to be told cannot work."""
+    if found.batch < 1 or (found.batch > 1 and not found.durable):
+        yield "batch has to be 1 or, for a durable handler, more"
+    told = ("on_document_update", "on_cursor_moved", "on_focused", "on_presented")
+    if (
+        found.durable
+        and found.batch == 1
+        and found.wants is Handler.wants
+        and all(getattr(found, name) is getattr(Handler, name) for name in told)
+    ):
+        yield f"it is durable but asks for nothing that is recorded ({', '.join(told)})"
+    if found.batch > 1 and found.on_batch is Handler.on_batch:
+        yield "with a batch, on_batch has to be there"

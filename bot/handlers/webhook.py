@@ -26,7 +26,7 @@ import aiohttp
 
 from bot.config.scalars import Between, Duration, HttpUrl
 from bot.config.secret import Secret
-from bot.handlers.addresses import PublicResolver, check_host
+from bot.handlers.addresses import PrivateAddressError, PublicResolver, check_host
 from bot.handlers.base import (
     Context,
     CursorMoved,
@@ -122,7 +122,11 @@ class Webhook(Handler):
             ) as answer:
                 status, asked = answer.status, answer.headers.get("Retry-After")
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise TryLater(f"the receiver cannot be reached: {type(error).__name__}") from error
+            private = isinstance(error, PrivateAddressError) or isinstance(
+                error.__cause__, PrivateAddressError
+            )
+            why = "its address is not public (allow_private)" if private else type(error).__name__
+            raise TryLater(f"the receiver cannot be reached: {why}") from error
         if status in _NOT_FOR_HIM:
             raise ValueError(f"the receiver answered {status}")
         if not 200 <= status < 300:

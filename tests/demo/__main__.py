@@ -148,7 +148,8 @@ async def _report(bot: Bot, board: Board, demo: Demo) -> None:
         "\nTry next:"
         f"\n  .venv/bin/boardkeeper boards -c {config}"
         f"\n  .venv/bin/boardkeeper export 1 -c {config} -o then.nwb --at '15s ago'"
-        "\n  open board.nwb in NeoBoard (its menu: Import)"
+        f"\n  import {_short(demo.folder / 'board.nwb')} in a NeoBoard (in its menu)",
+        soft_wrap=True,  # to be copied
     )
     if not demo.keep:
         console.print("  make demo KEEP=1     everything stays up, with addresses and logins")

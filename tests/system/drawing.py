@@ -43,8 +43,10 @@ async def drawing(
     """Let somebody draw for the block, one stroke after the other."""
     pen = Pen(person, label)
 
+    enough = asyncio.Event()
+
     async def draw() -> None:
-        while True:
+        while not enough.is_set():
             await pen.draw()
             await asyncio.sleep(every)
 
@@ -52,10 +54,8 @@ async def drawing(
     try:
         yield pen
     finally:
-        task.cancel()
-        results = await asyncio.gather(task, return_exceptions=True)
-    [error] = results
-    assert isinstance(error, asyncio.CancelledError), error
+        enough.set()  # a stroke that is begun is also sent
+        await task
 
 
 async def readiness(bot: Bot) -> tuple[int, dict[str, bool]]:

@@ -58,10 +58,9 @@ def configured(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 async def test_the_handler_of_the_readme_is_loaded_and_told(stack: Stack, tmp_path: Path) -> None:
-    environment = importable(tmp_path / "own", "shout", from_readme("python", "# shout.py"))
-    entries = YAML(typ="safe").load(io.StringIO(from_readme("yaml", "shout:Shout")))["handlers"]
-    config = configured(entries)
-    async with meeting(stack, tmp_path, config, environment=environment) as here:
+    importable(tmp_path / "bot", "shout", from_readme("python", "# shout.py"))
+    entries = YAML(typ="safe").load(io.StringIO(from_readme("yaml", "shout.py:Shout")))["handlers"]
+    async with meeting(stack, tmp_path, configured(entries)) as here:
         assert here.bot.command("check").endswith("is right.\n")
         await here.alice.draw(elements.shape(text="one"))
         await until(lambda: logged(here.bot, "somebody drew"), 10, "not told", here.bot)

@@ -123,7 +123,7 @@ async def test_a_board_that_is_not_there_or_not_the_only_one(stack: Stack, tmp_p
             here.board.room_id, "net.nordeck.whiteboard", {"documentId": document}, "other"
         )
         await until(lambda: len(listed(here.bot)) == 2, 10, "no second board", here.bot)
-        assert "fits several boards: say which, by number (1, 2)" in await exported(
+        assert "fits 2 boards: say which, by number (1, 2)" in await exported(
             here, here.board.room_id, code=1
         )
         assert "Nothing is recorded of this board" in await exported(here, "other", code=1)

@@ -76,6 +76,10 @@ def test_files_are_found_from_the_folder_of_the_configuration(tmp_path: Path) ->
         ("class Good(Handler): settings_type = dict", "settings_type has to be a dataclass"),
         ("class Good(Handler): batch = 5", "batch has to be 1"),
         ("class Good(Handler): durable, batch = True, 5", "on_batch has to be there"),
+        (
+            "class Good(Handler):\n durable = True\n async def on_board_found(self, event): ...",
+            "durable but asks for nothing that is recorded",
+        ),
         ("class Good(Handler):\n def on_board_found(self, event): ...", "has to be “async def”"),
         (
             "class Good(Handler):\n async def on_board_found(self): ...",
@@ -96,6 +100,11 @@ def test_a_wrong_handler_is_named_with_the_reason(tmp_path: Path, code: str, why
     with pytest.raises(UsageError, match=why) as caught:
         find(f"{file}:Good")
     assert str(file) in str(caught.value)
+
+
+def test_a_module_that_may_be_a_file_is_said_to_be_one() -> None:
+    with pytest.raises(UsageError, match=r"write shoutt\.py:Shout"):
+        find("shoutt:Shout")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
