@@ -7,7 +7,7 @@ python=.venv/bin/python
 tests="tests/system tests/peers"
 
 # shellcheck disable=SC2086 # two paths
-"$python" -m pytest $tests -n 2 --dist worksteal --hypothesis-profile=ci
+"$python" -m pytest $tests -n 3 --dist worksteal --hypothesis-profile=ci
 status=$?
 [ "$status" -eq 1 ] || exit "$status"
 
