@@ -57,6 +57,8 @@ from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry
 from bot.whiteboard.keep import Pace
 
+SAID_AFTER = 5.0
+"""Seconds without a login until people are told what is waited for."""
 CLOSE_WITHIN = 2.0
 """Seconds all rooms get to withdraw when the program ends; a second is the aim."""
 FLUSH_WITHIN = 5.0
@@ -210,6 +212,9 @@ class App:
     async def _log_in(self) -> None:
         """Log in; a homeserver that is not there yet is waited for."""
         waits = backoff(random.random)
+        loop, url = asyncio.get_running_loop(), self._config.homeserver.url
+        said = "the homeserver does not answer yet; “boardkeeper doctor” examines it"
+        slow = loop.call_later(SAID_AFTER, lambda: _log.warning(said, extra={"url": url}))
         while True:
             try:
                 await self._homeserver.login()
@@ -217,6 +222,7 @@ class App:
                 _log.warning("the homeserver cannot be reached yet", extra={"why": str(error)})
                 await asyncio.sleep(error.retry_after or next(waits))
             else:
+                slow.cancel()
                 return
 
     async def _until_stopped(self) -> None:

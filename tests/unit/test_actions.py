@@ -59,6 +59,11 @@ def test_any_instant_can_be_shown(ts: int) -> None:
     assert actions.show_time(ts)
 
 
+def test_an_instant_is_read_as_it_is_shown() -> None:
+    ts = int(NOON.timestamp() * 1000)
+    assert actions.read_time(actions.show_time(ts), NOON) == ts
+
+
 def test_an_instant_is_shown_in_utc() -> None:
     assert actions.show_time(int(NOON.timestamp() * 1000)) == "2026-11-20 12:00:00 UTC"
 
