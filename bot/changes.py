@@ -116,7 +116,7 @@ async def import_nwb(
             return [*before, *(_imported(slide, stored, tools.own_user) for slide in file.slides)]
 
         # As if the images were there already: what cannot be done uploads nothing.
-        result = plan(tools, place, wanted({one: one for one in pictures}), order)
+        result = plan(place, wanted({one: one for one in pictures}), order)
         if result.anything and not order.dry:
             stored = {one: await _store(tools, file.files[one]) for one in pictures}
             result = await write(tools, place, wanted(stored), order)
@@ -166,7 +166,7 @@ async def write_snapshot(tools: Tools, key: BoardKey) -> int:
         UsageError, ServerError: as `restore_instant`.
     """
     async with tools.place(key) as place:
-        check_power(tools, place)
+        check_power(place)
         data = place.board.document.snapshot()
         await snapshots.write(tools.homeserver, key, data, tools.own_user)
         return len(data)

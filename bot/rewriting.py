@@ -15,12 +15,12 @@ from typing import Any, Protocol
 from bot.actions import Archive
 from bot.board import Board
 from bot.errors import UsageError
+from bot.permission import State, own_refusal
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.comparison import Difference, alike, difference
 from bot.whiteboard.document import Document
 from bot.whiteboard.edit import locked, rewrite
 from bot.whiteboard.replay import DOCUMENT_KINDS
-from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 
 Slides = list[dict[str, Any]]
 
@@ -38,17 +38,6 @@ class Homeserver(Protocol):
 
     async def upload(self, data: bytes, mime: str) -> str:
         """Store a file; return its mxc address."""
-
-
-class State(Protocol):
-    """What the room says."""
-
-    @property
-    def power_levels(self) -> Mapping[str, Any]:
-        """Who may do what."""
-
-    def power(self, user: str) -> int:
-        """Return a user's power."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +112,7 @@ def new_id() -> str:
     return secrets.token_urlsafe(16)[:21]
 
 
-def check_power(tools: Tools, place: Place) -> None:
+def check_power(place: Place) -> None:
     """See that the bot writes to boards, and that the room lets it save them.
 
     Raises:
@@ -131,21 +120,12 @@ def check_power(tools: Tools, place: Place) -> None:
     """
     if not place.writes:
         raise UsageError("boards.mode is observe: the bot writes to no board.")
-    levels = place.state.power_levels
-    needed = max(_needed(levels, kind) for kind in (SNAPSHOT_TYPE, CHUNK_TYPE))
-    if place.state.power(tools.own_user) < needed:
+    refusal = own_refusal(place.state)
+    if refusal is not None:
         raise UsageError(
-            f"The room does not let the bot save boards: give {tools.own_user} power level"
-            f" {needed}."
+            f"The room does not let the bot save boards: give {refusal.user} power level"
+            f" {max(refusal.needed.values())}."
         )
-
-
-def _needed(levels: Mapping[str, Any], event_type: str) -> int:
-    events = levels.get("events")
-    level = events.get(event_type) if isinstance(events, Mapping) else None
-    if not isinstance(level, int):
-        level = levels.get("events_default", 0)
-    return level if isinstance(level, int) else 0
 
 
 def check_version(place: Place, source: Document | str) -> None:
@@ -170,13 +150,13 @@ def check_version(place: Place, source: Document | str) -> None:
         )
 
 
-def plan(tools: Tools, place: Place, wanted: Slides, order: Order) -> Changed:
+def plan(place: Place, wanted: Slides, order: Order) -> Changed:
     """Say what would change.
 
     Raises:
         UsageError: something speaks against it.
     """
-    check_power(tools, place)
+    check_power(place)
     document = place.board.document
     slides = document.content()["slides"]
     if not order.forced:
@@ -199,7 +179,7 @@ async def write(tools: Tools, place: Place, wanted: Slides, order: Order) -> Cha
         InvalidUpdate: NeoBoard would not accept the board; nothing is written.
         Transient: the board is not loaded completely.
     """
-    result = plan(tools, place, wanted, order)
+    result = plan(place, wanted, order)
     if order.dry or not result.anything:
         return result
     # Never 0, by which every document begins.

@@ -101,7 +101,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.naming": {*CORE, "bot.whiteboard.board"},
     "bot.steering": {*ROOM, *STEERING, "bot.actions", "bot.web.server", "bot.saved"},
     "bot.saved": {*ROOM, "bot.room", "bot.saving", "bot.actions", "bot.permission"},
-    "bot.rewriting": {*WHITEBOARD, "bot.board", "bot.actions"},
+    "bot.rewriting": {*WHITEBOARD, "bot.board", "bot.actions", "bot.permission"},
     "bot.doctor": {
         *SHELL,
         *SETTINGS,

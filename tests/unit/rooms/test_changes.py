@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,8 @@ class Desk:
         self.told: list[Event] = []
         self.published: list[bytes] = []
         self.unsaved: list[bytes] = []
-        self.power_levels: dict[str, Any] = {}
+        self.own_user = BOT
+        self.power_levels: Mapping[str, Any] = {}
         self.now = 1_800_000_000_000
         self.version = "0"
         self.boards = {key: self._board(key, row) for row, key in enumerate((KEY, OTHER), 1)}
