@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 from tests.stack.bot import Bot, until
 from tests.stack.client.events import MEMBER, member_content, member_key
+from tests.stack.client.matrix import MatrixUser
 from tests.stack.stack import Stack
+from tests.system.archive import query
 from tests.system.drawing import (
     BY_HAND,
     drawing,
@@ -183,3 +186,56 @@ async def test_told_to_end_while_the_room_changes_it_leaves_all_the_same(
         assert event is not None
         assert event["content"] == {}
         assert event["origin_server_ts"] - begun < 50_000  # the delayed leave would come later
+
+
+async def test_who_came_at_the_same_instant_as_somebody_else_is_seen_after_a_restart(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """Synapse's first sync leaves him out: two events that do not know of each other come last."""
+    async with meeting(stack, tmp_path, opened=False) as here, person(stack, "bob") as bob:
+        room_id = here.board.room_id
+        await here.alice.user.membership(room_id, "invite", bob.user.user_id)
+        await bob.user.membership(room_id, "join")
+        await stack.jwt.fault("lookup_failed")  # the bot sees her, and writes nothing to the room
+        while not await left_out(here, bob.user):
+            pass
+        position = sync_position(here)
+        await here.alice.create_board(invite=[here.bot.user_id])  # so that sync goes on
+        await until(lambda: len(logged(here.bot, "board found")) > 1, 30, "sync hangs", here.bot)
+        await until(lambda: sync_position(here) != position, 30, "nothing is stored", here.bot)
+        await here.bot.kill()
+        assert await alice_is_missing(here)
+        await stack.jwt.heal()
+        await here.bot.start()
+        await here.announced()
+
+
+async def left_out(here: Meeting, bob: MatrixUser) -> bool:
+    """Have Alice come while Bob writes something; return whether sync's state lacks her."""
+    alice, room_id = here.alice.user, here.board.room_id
+    key = member_key(alice.user_id, "PHONE")
+    await alice.put_state(room_id, MEMBER, {}, key)
+    content = member_content(here.board, "PHONE", [here.stack.jwt_url], 2**45)
+    other = {"application": "none", "n": time.time_ns() // 1000}
+    await asyncio.gather(
+        alice.put_state(room_id, MEMBER, content, key),
+        bob.put_state(room_id, MEMBER, other, member_key(bob.user_id, "PC")),
+    )
+    return await alice_is_missing(here)
+
+
+async def alice_is_missing(here: Meeting) -> bool:
+    """Return whether the whole state that sync gives at a start shows that she has left."""
+    user = here.alice.user
+    path = "/_matrix/client/v3/sync"
+    asked = {"timeout": "0", "filter": json.dumps({"room": {"state": {"types": [MEMBER]}}})}
+    since = (await user.request("GET", path, query=asked))["next_batch"]
+    found = await user.request("GET", path, query={**asked, "since": since, "full_state": "true"})
+    state = found["rooms"]["join"][here.board.room_id]["state"]["events"]
+    return not any(one["content"] for one in state if one["sender"] == user.user_id)
+
+
+def sync_position(here: Meeting) -> str:
+    """Return the position of sync that the bot has stored."""
+    [[position]] = query(here.bot.data, "SELECT value FROM meta WHERE name = 'sync_token'")
+    return str(position)

@@ -13,7 +13,18 @@ from bot.errors import Forbidden, Transient
 from bot.host import Host
 from bot.invites import Policy
 from bot.matrix.batches import RoomBatch
-from tests.fakes.rooms import ALICE, BOT, KEY, ROOM, board_event, member, until
+from tests.fakes.rooms import (
+    ALICE,
+    BOT,
+    KEY,
+    NOW,
+    ROOM,
+    board_event,
+    member,
+    off_board,
+    on_board,
+    until,
+)
 from tests.unit.rooms.test_room import POWER, House
 
 INVITED = {
@@ -155,6 +166,66 @@ async def test_a_first_batch_of_a_room_we_are_not_in_begins_nothing() -> None:
         await (await here.says(member(ALICE), whole=False))
         await until(lambda: not here.host.rooms)
         assert here.server.notices == []
+
+
+async def test_who_is_missing_in_the_first_sync_is_found_by_reading_apart() -> None:
+    async with hotel() as here:
+        here.server.state += [board_event(), on_board()]
+        await (await here.says(*WHOLE, board_event()))
+        [room] = here.host.rooms
+        await until(lambda: room.state.live(NOW))
+        assert here.server.calls["room_state"] == 1
+
+
+async def test_what_was_read_apart_never_undoes_what_sync_has_brought_since() -> None:
+    async with hotel() as here:
+        here.server.state += [board_event(), on_board()]
+        here.server.slow.add("room_state")
+        await (await here.says(*WHOLE, board_event()))
+        await until(lambda: here.server.calls["room_state"] == 1)
+        here.server.state = [*WHOLE, board_event(), off_board()]
+        await (await here.says(off_board(), whole=False))
+        here.server.slow.clear()
+        here.server.go.set()
+        await until(lambda: here.server.calls["room_state"] == 2)
+        [room] = here.host.rooms
+        await (await here.says(member(ALICE), whole=False))
+        assert not room.state.live(NOW)
+
+
+async def test_what_we_did_ourselves_is_not_read_apart() -> None:
+    async with hotel() as here:
+        here.server.state = [*WHOLE, board_event(), on_board(), on_board(BOT)]
+        await (await here.says(*WHOLE, board_event()))
+        [room] = here.host.rooms
+        await until(lambda: room.state.live(NOW))
+        assert {one.user_id for one in room.state.live(NOW)} == {ALICE}
+
+
+async def test_a_room_that_is_never_quiet_is_not_read_for_ever() -> None:
+    async with hotel() as here:
+        here.server.state += [board_event(), on_board()]
+        reading = here.server.room_state
+
+        async def disturbed(room_id: str) -> Any:
+            state = await reading(room_id)
+            await here.says(member(ALICE), whole=False)
+            return state
+
+        here.server.room_state = disturbed
+        await (await here.says(*WHOLE, board_event()))
+        await until(lambda: here.server.calls["room_state"] == module.CONFIRM_TRIES)
+        await (await here.says(member(ALICE), whole=False))
+        [room] = here.host.rooms
+        assert not room.state.live(NOW)
+
+
+async def test_without_an_answer_what_sync_said_holds(caplog: pytest.LogCaptureFixture) -> None:
+    async with hotel() as here:
+        here.server.failures["room_state"] = [Forbidden("no")]
+        await (await here.says(*WHOLE, board_event()))
+        await until(lambda: "could not be read apart" in caplog.text)
+        assert here.host.rooms
 
 
 async def test_a_room_that_fails_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
