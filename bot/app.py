@@ -150,7 +150,9 @@ class App:
                 async with (
                     StallDetector(handlers),
                     Lanes(handlers) as lanes,
-                    Delivery(handlers, self._archive, turn=lanes.turn) as self._delivery,
+                    Delivery(
+                        handlers, self._archive, turn=lanes.turn, live=lanes.status
+                    ) as self._delivery,
                 ):
                     self._lanes = lanes
                     await handling.start()

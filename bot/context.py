@@ -14,7 +14,7 @@ from bot import metrics
 from bot.board import Board
 from bot.commands.bucket import Bucket
 from bot.errors import RateLimited, UsageError
-from bot.handlers.durable import where
+from bot.handlers.calling import where
 from bot.whiteboard.board import BoardKey
 
 MAX_VALUE = 64 * 1024

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from bot.context import Context
 from bot.errors import UsageError
 from bot.handlers.base import Handler
-from bot.handlers.durable import where
+from bot.handlers.calling import where
 
 WITHIN = 5.0
 """Seconds a handler gets to start, and to stop."""

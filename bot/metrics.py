@@ -91,6 +91,12 @@ HANDLER_FAILURES = Counter(
     ["handler"],
     registry=REGISTRY,
 )
+LANES_OPEN = Gauge(
+    "boardkeeper_handler_lanes_open",
+    "Lanes of a handler that pause because it failed there (boardkeeper handlers status)",
+    ["handler"],
+    registry=REGISTRY,
+)
 STALLS = Counter(
     "boardkeeper_stalls_total",
     "Times the event loop stood still for a second, by the handler that held it up",

@@ -93,7 +93,7 @@ ALLOWED: dict[str, set[str]] = {
         "bot.complaints",
         "bot.permission",
     },
-    "bot.context": {*SHELL, "bot.board", "bot.commands", "bot.handlers.durable"},
+    "bot.context": {*SHELL, "bot.board", "bot.commands", "bot.handlers.calling"},
     "bot.stall": {*CORE, "bot.metrics", "bot.handlers.base"},
     "bot.handling": {*CORE, "bot.context", "bot.handlers"},
     "bot.host": {*ROOM, "bot.room", "bot.shared", "bot.invites"},

@@ -1,4 +1,4 @@
-"""`boardkeeper handlers`: how durable handlers are doing, and what they could not take."""
+"""`boardkeeper handlers`: how handlers are doing, and what durable ones could not take."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bot.config import Config
 from bot.control import NotRunning
 from bot.errors import UsageError
 from bot.handlers.load import find
+from bot.handlers.status import behind
 from bot.store.archive import Archive
 from bot.store.deliveries import DeadLetter
 
@@ -29,11 +30,11 @@ def add(
 ) -> None:
     """Add the commands to the parser."""
     handlers = commands.add_parser(
-        "handlers", help="durable handlers: status, dead letters, replay"
+        "handlers", help="status of handlers; dead letters and replay of durable ones"
     )
     actions = handlers.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser(
-        "status", parents=[config, as_json], help="how far behind each is, and what it fails on"
+        "status", parents=[config, as_json], help="what waits for each, and what it fails on"
     )
     dead = actions.add_parser("dead", help="what a handler could not take: list, retry, drop")
     letters = dead.add_subparsers(dest="letters", required=True, metavar="WHAT")
@@ -98,46 +99,61 @@ async def _status(config: Config, *, as_json: bool) -> None:
         say("The bot does not run; this is what its archive says.")
     handlers: Mapping[str, Any] = found["handlers"]
     if not handlers:
-        say("No durable handler is configured. “relay”, “log” and “record” are not; “webhook” is.")
+        say("No handler is configured.")
         return
-    columns = ("Handler", "State", "Behind", "Oldest", "Dead", "Failures", "Last error")
+    columns = ("Handler", "State", "Waiting", "Oldest", "Dead", "Failures", "Last error")
     output.table(columns, [_row(name, one) for name, one in handlers.items()])
 
 
 def _row(name: str, one: Mapping[str, Any]) -> tuple[object, ...]:
-    behind = count(one["behind"], "entry", "entries") if one["behind"] else "-"
     return (
         name,
         _state(one),
-        behind,
-        show_time(one["oldest_ts"]) if one["oldest_ts"] else "-",
-        one["dead"] or "-",
+        _waiting(one),
+        show_time(one["oldest_ts"]) if one.get("oldest_ts") else "-",
+        one.get("dead") or "-",
         one.get("failures") or "-",
-        one.get("last_error") or "-",
+        _last_error(one),
     )
 
 
 def _state(one: Mapping[str, Any]) -> str:
-    if one.get("waiting"):
-        left = span(max(0.0, one["next_try"] - time.time()))
-        return f"waiting on {count(one['waiting'], 'board')}, next try in {left}"
-    return "behind" if one["behind"] else "up to date"
+    """Return a handler's state; "state" is only there while the bot runs."""
+    state = one.get("state", "closed")
+    if state == "closed":
+        if not one["durable"]:
+            return "closed" if "state" in one else "live"
+        return "behind" if one["behind"] else "up to date"
+    boards = f"waiting on {count(one['open'], 'board')}"
+    if state == "half-open" or one["next_try"] is None:
+        return f"half-open: {boards}, trying again"
+    left = span(max(0.0, one["next_try"] - time.time()))
+    return f"open: {boards}, next try in {left}, since {show_time(one['since_ts'])}"
 
 
-async def _kept(config: Config) -> dict[str, Any]:
+def _waiting(one: Mapping[str, Any]) -> str:
+    parts = [count(one["behind"], "entry", "entries")] if one.get("behind") else []
+    parts += [count(one["queued"], "event")] if one.get("queued") else []
+    parts += [f"{one[key]:,} {key}" for key in ("condensed", "dropped") if one.get(key)]
+    return ", ".join(parts) or "-"
+
+
+def _last_error(one: Mapping[str, Any]) -> str:
+    if not one.get("last_error"):
+        return "-"
+    return f"{one['last_error']} ({show_time(one['last_error_ts'])})"
+
+
+async def _kept(config: Config) -> dict[str, dict[str, Any]]:
     """Return what the archive knows."""
-    found = {}
-    names = [entry.name for entry in config.handlers if find(entry.use).durable]
+    found: dict[str, dict[str, Any]] = {}
     async with Archive(config.data.folder, read_only=True) as archive:
-        for name in names:
-            backlog = await archive.backlog(name)
-            oldest = [one.oldest_ts for one in backlog if one.oldest_ts is not None]
-            found[name] = {
-                "behind": sum(one.entries for one in backlog),
-                "boards_behind": len(backlog),
-                "oldest_ts": min(oldest, default=None),
-                "dead": len(await archive.dead_letters(name)),
-            }
+        for entry in config.handlers:
+            if find(entry.use).durable:
+                dead = await archive.dead_letters(entry.name)
+                found[entry.name] = behind(await archive.backlog(entry.name), len(dead))
+            else:
+                found[entry.name] = {"durable": False}
     return found
 
 

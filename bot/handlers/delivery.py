@@ -13,26 +13,11 @@ from bot.handlers import durable
 from bot.handlers.base import Handler
 from bot.handlers.durable import DurableLane
 from bot.handlers.recorded import kinds
+from bot.handlers.status import Waiting, durable_now
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.entry import Entry
 
 _log = logging.getLogger(__name__)
-
-
-class Waiting(Protocol):
-    """A board of which a handler has not been given everything."""
-
-    @property
-    def board_id(self) -> int:
-        """The archive's number of it."""
-
-    @property
-    def entries(self) -> int:
-        """How many wait."""
-
-    @property
-    def oldest_ts(self) -> int | None:
-        """When the first of them happened, ms."""
 
 
 class Dead(Protocol):
@@ -89,6 +74,7 @@ class Delivery:
         handlers: all of them; those that are not durable are left alone.
         archive: holds entries, cursors, dead letters.
         turn: what is held while a handler is called for a board.
+        live: says how the live lanes of all handlers are (`Lanes.status`).
         drain: seconds that lanes get to finish when the program ends.
     """
 
@@ -98,11 +84,13 @@ class Delivery:
         archive: Archive,
         *,
         turn: Callable[[str, BoardKey], asyncio.Lock],
+        live: Callable[[], Mapping[str, dict[str, Any]]] = dict,
         drain: float = 5.0,
     ) -> None:
         self._handlers = {name: one for name, one in handlers.items() if one.durable}
         self._archive = archive
         self._turn = turn
+        self._live = live
         self._drain = drain
         self._lanes: dict[tuple[str, int], DurableLane] = {}
         self._tasks = asyncio.TaskGroup()
@@ -157,7 +145,7 @@ class Delivery:
     @property
     def busy(self) -> int:
         """How many lanes have something to do, and are not waiting for a broken receiver."""
-        return sum(lane.busy and lane.waiting_until is None for lane in self._lanes.values())
+        return sum(lane.busy and not lane.waiting for lane in self._lanes.values())
 
     # -- what the operator asks ------------------------------------------------------------------
 
@@ -187,26 +175,14 @@ class Delivery:
                 raise UsageError("This bot does not know that command; is it of another version?")
 
     async def status(self) -> dict[str, dict[str, Any]]:
-        """Return how each durable handler is doing, by name."""
-        found = {}
+        """Return how each handler is doing, by name; its live lanes, and what it is behind."""
+        live = self._live()
+        found = {name: {**one, "durable": False} for name, one in live.items()}
         for name in self._handlers:
             lanes = [lane for (one, _), lane in self._lanes.items() if one == name]
-            waiting = [lane for lane in lanes if lane.waiting_until is not None]
             backlog = await self._archive.backlog(name)
-            oldest = [one.oldest_ts for one in backlog if one.oldest_ts is not None]
-            found[name] = {
-                "behind": sum(one.entries for one in backlog),
-                "boards_behind": len(backlog),
-                "oldest_ts": min(oldest, default=None),
-                "dead": len(await self._archive.dead_letters(name)),
-                "failures": sum(lane.failures for lane in lanes),
-                "last_error": next((lane.last_error for lane in waiting), ""),
-                "waiting": len(waiting),
-                "next_try": min(
-                    (one.waiting_until for one in waiting if one.waiting_until is not None),
-                    default=None,
-                ),
-            }
+            dead = await self._archive.dead_letters(name)
+            found[name] = durable_now(live.get(name, {}), lanes, backlog, len(dead))
         return found
 
     async def retry(self, name: str, seq: int | None = None) -> dict[str, int]:

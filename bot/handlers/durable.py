@@ -13,30 +13,29 @@ noted a moment later; what came in between is given again after a crash.
                           ▼
                         dead letter: kept with the reason, passed by
 
-While a lane waits it gives nothing: what breaks a handler on one event breaks it on most others,
-and asking a broken receiver all the time heals nobody.
+While a lane waits (its breaker is open from the first failure on) it gives nothing: what breaks a
+handler on one event breaks it on most others, and asking a broken receiver all the time heals
+nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Protocol
 
 from bot import metrics
-from bot.backoff import backoff
 from bot.errors import StoreError, Transient
 from bot.handlers.base import METHODS, Event, Handler, TryLater
+from bot.handlers.breaker import State
+from bot.handlers.calling import CALL_DEADLINE, LaneBreaker, said
 from bot.handlers.recorded import event_of, kinds
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.entry import Entry, Kind
 
-CALL_DEADLINE = 60.0
-"""Seconds a handler may take for one call; then it is cancelled and counted as failed."""
 MAX_TRIES = 5
 """Times an event is given that the handler fails on."""
 FIRST_WAIT = 0.5
@@ -92,9 +91,10 @@ class DurableLane:
         tasks: the owner of the lane's task.
 
     Attributes:
+        breaker: not closed while something is waited for, or tried once more.
         failures: calls that failed, so far.
         last_error: why (TryLater), or the kind of the last one and where; empty without any.
-        waiting_until: `time.time()` when the next try is; None while nothing failed.
+        last_error_ts: when, ms since 1970.
     """
 
     def __init__(
@@ -110,7 +110,8 @@ class DurableLane:
         self.board_id = board_id
         self.failures = 0
         self.last_error = ""
-        self.waiting_until: float | None = None
+        self.last_error_ts: int | None = None
+        self.breaker = LaneBreaker(name, limit=1, first=FIRST_WAIT, cap=LONGEST_WAIT)
         self._name = name
         self._handler = handler
         self._board: BoardKey | None = None
@@ -130,6 +131,11 @@ class DurableLane:
         """Whether something is being given or waits for that."""
         return self._task is not None
 
+    @property
+    def waiting(self) -> bool:
+        """Whether something failed and is tried again later, or just now."""
+        return self.busy and self.breaker.state is not State.CLOSED
+
     def wants(self, kind: Kind) -> bool:
         """Return whether the handler is given such entries."""
         return kind in self._kinds
@@ -146,25 +152,23 @@ class DurableLane:
 
     def end(self) -> None:
         """Begin nothing more: what waits is for the next start."""
-        if self._task is not None and self.waiting_until is not None:
+        if self._task is not None and self.waiting:
             self._task.cancel()
 
     async def _run(self) -> None:
-        waits = _waits()
         try:
             while self._more:
                 try:
                     await asyncio.sleep(self._handler.collect)
                     self._more = False
                     await self._give_all()
-                    waits = _waits()
+                    self.breaker.succeeded(time.monotonic())
                 except Exception as error:  # noqa: BLE001 - the border of a lane
                     if not isinstance(error, StoreError):
                         what = {"handler": self._name, "error": type(error).__name__}
                         _log.error("a lane failed; it begins anew", extra=what)
                     self._more, self._at = True, None
-                    await self._wait(next(waits))
-                    self.waiting_until = None
+                    await self._wait()
         finally:
             self._task = None
 
@@ -195,19 +199,19 @@ class DurableLane:
 
     async def _give(self, entries: Sequence[Entry]) -> None:
         """Give some entries, for as long as it takes; bury the one that cannot be taken."""
-        waits, tries = _waits(), 0
+        tries = 0
         while (error := await self.call(entries)) is not None:
             tries += not isinstance(error, TryLater | Transient)
             if tries >= MAX_TRIES:
                 break
-            if self.waiting_until is None:
+            if self.breaker.state is State.CLOSED:
                 _log.warning(
                     "a handler's lane waits before it tries again",
                     extra={"handler": self._name, "error": self.last_error},
                 )
             asked = _asked(error)
-            await self._wait(next(waits) if asked is None else min(asked, MAX_ASKED))
-        self.waiting_until = None
+            await self._wait(None if asked is None else min(asked, MAX_ASKED))
+        self.breaker.succeeded(time.monotonic())
         if error is None:
             self._at = entries[-1].seq
         elif len(entries) == 1:
@@ -248,9 +252,8 @@ class DurableLane:
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1
-        # Not the text: it may quote what is on the board.
-        later = isinstance(error, TryLater)  # that is written for people
-        self.last_error = str(error) if later else f"{type(error).__name__} at {where(error)}"
+        self.last_error = said(error)
+        self.last_error_ts = int(time.time() * 1000)
         metrics.HANDLER_FAILURES.labels(self._name).inc()
 
     async def _bury(self, entry: Entry, tries: int) -> None:
@@ -269,24 +272,15 @@ class DurableLane:
             extra={"handler": self._name, "entry": entry.seq, "error": self.last_error},
         )
 
-    async def _wait(self, seconds: float) -> None:
-        self.waiting_until = time.time() + seconds
+    async def _wait(self, asked: float | None = None) -> None:
+        """Wait until the next try."""
         self._again.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._again.wait()
-
-
-def where(error: BaseException) -> str:
-    """Return `file:line` of the innermost frame of an exception."""
-    frame = error.__traceback__
-    while frame and frame.tb_next:
-        frame = frame.tb_next
-    return f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
-
-
-def _waits() -> Iterator[float]:
-    return backoff(random.random, first=FIRST_WAIT, cap=LONGEST_WAIT)
+        self.breaker.failed(time.monotonic(), asked)
+        while not self.breaker.ask(now := time.monotonic()):
+            with suppress(TimeoutError):
+                async with asyncio.timeout((self.breaker.until or now) - now):
+                    await self._again.wait()
+                    self.breaker.hurry(time.monotonic())
 
 
 def _asked(error: Exception) -> float | None:

@@ -4,146 +4,108 @@ A lane is one handler's ordered place on one board. `Lanes.offer` never blocks a
 nothing a handler does reaches ingest (DESIGN rule 6). A lane has no task while it has nothing to
 do: idle boards cost nothing.
 
-A live lane is a queue bounded in count and bytes. At its bound the document updates in it are
-merged into one, and of cursors and presentations only each sender's latest stays. Durable lanes:
-see `durable`.
+A live lane has a bounded queue (`queue`). A handler that fails several times in a row gets a pause
+there (`breaker`), and its events wait in the queue. Durable lanes: see `durable`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+import time
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Self
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from bot import metrics
-from bot.handlers.base import (
-    METHODS,
-    BoardGone,
-    CursorMoved,
-    DocumentUpdate,
-    Event,
-    Focused,
-    Handler,
-    Presented,
-)
-from bot.handlers.durable import CALL_DEADLINE, where
+from bot.handlers.base import METHODS, BoardGone, Event, Handler
+from bot.handlers.breaker import State
+from bot.handlers.calling import CALL_DEADLINE, LaneBreaker, breakers_now, said, where
+from bot.handlers.queue import Queue, Tally
 from bot.handlers.recorded import SOURCES
 from bot.whiteboard.board import BoardKey
-from bot.whiteboard.document import merge
+
+FAILURES = 5
+"""In a row, after which a live lane pauses."""
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Seconds until a live lane tries again."""
 
 _log = logging.getLogger(__name__)
 
 
-class Queue:
-    """A lane's bounded queue.
+class Lane:
+    """One handler on one board: events in order, one call at a time.
 
     Args:
-        limit: events; at it the queue is condensed.
-        max_bytes: of update bytes held; likewise.
+        name: the handler's.
+        handler: called for one event at a time.
+        turn: held while the handler is called for the board: its durable lane has the same.
+        tasks: the owner of the lane's task.
+        tally: counts for all lanes of the handler.
+        ending: set when the program ends: pauses end too.
     """
 
-    def __init__(self, limit: int = 1000, max_bytes: int = 8 * 2**20) -> None:
-        self._limit = limit
-        self._max_bytes = max_bytes
-        self._events: deque[Event] = deque()
-        self._bytes = 0
-        self.dropped = 0
-
-    def __len__(self) -> int:
-        return len(self._events)
-
-    def put(self, event: Event) -> None:
-        """Add an event; condense first when the queue is full."""
-        self._events.append(event)
-        self._bytes += _size(event)
-        if len(self._events) > self._limit or self._bytes > self._max_bytes:
-            self._condense()
-
-    def take(self) -> Event:
-        """Remove and return the oldest event.
-
-        Raises:
-            IndexError: the queue is empty.
-        """
-        event = self._events.popleft()
-        self._bytes -= _size(event)
-        return event
-
-    def _condense(self) -> None:
-        """Merge updates, keep each sender's latest signal, then drop the oldest if need be."""
-        updates = [event for event in self._events if isinstance(event, DocumentUpdate)]
-        latest = {_signal(event): event for event in self._events if _signal(event)}
-        kept: deque[Event] = deque()
-        for event in self._events:
-            if isinstance(event, DocumentUpdate):
-                if event is updates[-1]:
-                    kept.append(_merged(updates))
-            elif not _signal(event) or latest[_signal(event)] is event:
-                kept.append(event)
-        while len(kept) > self._limit:
-            kept.popleft()
-            self.dropped += 1
-        self._events = kept
-        # The merged update is what the board holds at the most: bounded by the document's size.
-        self._bytes = 0 if len(updates) == 1 else sum(map(_size, kept))
-
-
-def _size(event: Event) -> int:
-    return len(event.update) if isinstance(event, DocumentUpdate) else 0
-
-
-def _signal(event: Event) -> tuple[type[Event], str | None] | None:
-    if isinstance(event, CursorMoved | Focused | Presented):
-        return type(event), event.sender
-    return None
-
-
-def _merged(updates: list[DocumentUpdate]) -> DocumentUpdate:
-    if len(updates) == 1:
-        return updates[0]
-    senders = {event.sender for event in updates}
-    return replace(
-        updates[-1],
-        update=merge([event.update for event in updates]),
-        sender=senders.pop() if len(senders) == 1 else None,
-    )
-
-
-class Lane:
-    """One handler on one board: events in order, one call at a time."""
-
     def __init__(
-        self, name: str, handler: Handler, turn: asyncio.Lock, tasks: asyncio.TaskGroup
+        self,
+        name: str,
+        handler: Handler,
+        turn: asyncio.Lock,
+        *,
+        tasks: asyncio.TaskGroup,
+        tally: Tally,
+        ending: asyncio.Event,
     ) -> None:
+        self.breaker = LaneBreaker(name, limit=FAILURES, first=FIRST_PAUSE, cap=LONGEST_PAUSE)
+        self.queue = Queue(tally)
         self._name = name
         self._handler = handler
         self._turn = turn
         self._tasks = tasks
-        self._queue = Queue()
-        self._busy = False
+        self._tally = tally
+        self._ending = ending
+        self._running = False
+        self._retired = False
 
     @property
     def busy(self) -> bool:
-        """Whether an event is being handled or waits for that."""
-        return self._busy
+        """Whether an event is being handled or waits for that, and there is no pause."""
+        return self._running and self.breaker.state is State.CLOSED
 
     def offer(self, event: Event) -> None:
         """Queue an event; the lane's task runs for as long as there are any."""
-        self._queue.put(event)
-        if not self._busy:
-            self._busy = True
+        self.queue.put(event)
+        if not self._running:
+            self._running = True
             self._tasks.create_task(self._run())
+
+    def retire(self) -> None:
+        """There will be no more events: the board has gone."""
+        self._retired = True
+        if not self._running:
+            self.breaker.succeeded(time.monotonic())
 
     async def _run(self) -> None:
         try:
-            while self._queue:
-                await self._call(self._queue.take())
+            while self.queue and await self._may_call():
+                await self._call(self.queue.take())
         finally:
-            self._busy = False
+            self._running = False
+            if self._retired:
+                self.breaker.succeeded(time.monotonic())
+
+    async def _may_call(self) -> bool:
+        """Wait until a pause is over; returns whether there is still something to be called for."""
+        while not self.breaker.ask(now := time.monotonic()):
+            if self._ending.is_set():
+                return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout((self.breaker.until or now) - now):
+                    await self._ending.wait()
+        return True
 
     async def _call(self, event: Event) -> None:
         method = getattr(self._handler, METHODS[type(event)])
@@ -151,17 +113,27 @@ class Lane:
             async with self._turn, asyncio.timeout(CALL_DEADLINE):
                 await method(event)
         except Exception as error:  # noqa: BLE001 - the border: a handler's failure ends here
-            metrics.HANDLER_FAILURES.labels(self._name).inc()
-            # Not the text: it may quote what is on the board.
-            _log.warning(
-                "a handler failed on an event; its lane goes on",
-                extra={
-                    "handler": self._name,
-                    "event": type(event).__name__,
-                    "error": type(error).__name__,
-                    "where": where(error),
-                },
-            )
+            self._failed(event, error)
+        else:
+            if self.breaker.state is not State.CLOSED:
+                _log.info("a handler's lane works again", extra={"handler": self._name})
+            self.breaker.succeeded(time.monotonic())
+
+    def _failed(self, event: Event, error: Exception) -> None:
+        metrics.HANDLER_FAILURES.labels(self._name).inc()
+        self._tally.failures += 1
+        self._tally.last_error = said(error)
+        self._tally.last_error_ts = int(time.time() * 1000)
+        # Not the text: it may quote what is on the board.
+        what = {"handler": self._name, "event": type(event).__name__, "error": type(error).__name__}
+        _log.warning(
+            "a handler failed on an event; its lane goes on", extra={**what, "where": where(error)}
+        )
+        now = time.monotonic()
+        self.breaker.failed(now)
+        if self.breaker.until is not None:
+            pause = {"handler": self._name, "seconds": round(self.breaker.until - now, 1)}
+            _log.warning("a handler fails again and again; its lane pauses", extra=pause)
 
 
 def _live(handler: Handler) -> frozenset[type[Event]]:
@@ -179,7 +151,9 @@ class Lanes:
         self._handlers = {name: (handler, _live(handler)) for name, handler in handlers.items()}
         self._lanes: dict[tuple[str, BoardKey], Lane] = {}
         self._turns: WeakValueDictionary[tuple[str, BoardKey], asyncio.Lock] = WeakValueDictionary()
+        self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
         self._tasks = asyncio.TaskGroup()
+        self._ending = asyncio.Event()
         self._drain = drain
 
     async def __aenter__(self) -> Self:
@@ -187,6 +161,7 @@ class Lanes:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._ending.set()
         try:
             async with asyncio.timeout(self._drain):
                 await self._tasks.__aexit__(None, None, None)
@@ -200,12 +175,23 @@ class Lanes:
                 continue
             lane = self._lanes.get((name, event.board))
             if lane is None:
-                turn = self.turn(name, event.board)
-                lane = self._lanes[name, event.board] = Lane(name, handler, turn, self._tasks)
+                lane = self._lanes[name, event.board] = self._lane(name, handler, event.board)
             lane.offer(event)
         if isinstance(event, BoardGone):
             for name in self._handlers:
-                self._lanes.pop((name, event.board), None)  # its task ends when it is empty
+                lane = self._lanes.pop((name, event.board), None)
+                if lane is not None:
+                    lane.retire()  # its task ends when it is empty
+
+    def _lane(self, name: str, handler: Handler, board: BoardKey) -> Lane:
+        return Lane(
+            name,
+            handler,
+            self.turn(name, board),
+            tasks=self._tasks,
+            tally=self._tallies[name],
+            ending=self._ending,
+        )
 
     def turn(self, name: str, board: BoardKey) -> asyncio.Lock:
         """Return what is held while a handler is called for a board: one call at a time."""
@@ -219,3 +205,17 @@ class Lanes:
     def wants(self, event: type[Event]) -> bool:
         """Return whether any handler wants such events: what nobody wants is not even built."""
         return any(event in events for _, events in self._handlers.values())
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Return how the live lanes of each handler are, by name."""
+        found = {}
+        for name in self._handlers:
+            lanes = [lane for (one, _), lane in self._lanes.items() if one == name]
+            waiting = [lane.queue.oldest_ts for lane in lanes]
+            found[name] = {
+                "queued": sum(len(lane.queue) for lane in lanes),
+                "oldest_ts": min((ts for ts in waiting if ts is not None), default=None),
+                **asdict(self._tallies[name]),
+                **breakers_now(lane.breaker for lane in lanes),
+            }
+        return found

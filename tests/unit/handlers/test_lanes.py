@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycrdt import Doc, Map
 
+from bot import metrics
 from bot.errors import UsageError
 from bot.handlers import lanes
 from bot.handlers.base import (
@@ -22,8 +24,9 @@ from bot.handlers.base import (
     Presented,
     SnapshotSeen,
 )
-from bot.handlers.lanes import Lanes, Queue
+from bot.handlers.lanes import Lanes
 from bot.handlers.load import BUILT_IN, build, find, settings_of
+from bot.handlers.queue import Queue, Tally
 from bot.handlers.relay import Relay
 from bot.whiteboard.board import BoardKey
 
@@ -99,6 +102,79 @@ async def test_a_failing_handler_costs_only_itself(caplog: pytest.LogCaptureFixt
     assert "what is on the board" not in caplog.text
 
 
+class Broken(Notes):
+    """Fails on everything for as long as it is told to."""
+
+    broken = True
+    tries = 0
+
+    async def on_document_update(self, event: DocumentUpdate) -> None:
+        self.tries += 1
+        if self.broken:
+            raise ValueError("what is on the board")
+        await super().on_document_update(event)
+
+
+async def until(check: Callable[[], bool]) -> None:
+    async with asyncio.timeout(15):
+        while not check():
+            await asyncio.sleep(0.002)
+
+
+async def test_one_that_fails_again_and_again_gets_a_pause(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lanes, "FIRST_PAUSE", 0.05)
+    broken, notes = Broken(), Notes()
+    open_lanes = metrics.LANES_OPEN.labels("broken")._value.get
+    with caplog.at_level(logging.INFO):
+        async with Lanes({"broken": broken, "notes": notes}) as offered:
+            for number in range(10):
+                offered.offer(DocumentUpdate(BOARD, number, None, b""))
+            await until(lambda: offered.status()["broken"]["state"] == "open")
+            status = offered.status()["broken"]
+            assert status["failures"] == broken.tries == lanes.FAILURES
+            assert (status["queued"], status["oldest_ts"], status["open"]) == (5, 5, 1)
+            assert status["since_ts"] == pytest.approx(status["last_error_ts"], abs=60_000)
+            assert status["last_error"].startswith("ValueError at ")
+            assert "test_lanes.py:" in status["last_error"]
+            assert status["next_try"] > 0
+            assert offered.busy == 0  # nothing that an end should wait for
+            assert open_lanes() == 1
+            await until(lambda: broken.tries > lanes.FAILURES)  # a trial, that fails
+            broken.broken = False
+            await until(lambda: offered.status()["broken"]["state"] == "closed")
+            assert open_lanes() == 0
+        assert [event.ts for event in notes.events] == list(range(10))
+        assert broken.events[-1].ts == 9
+    assert "what is on the board" not in caplog.text
+    assert "a handler's lane works again" in caplog.text
+
+
+class Raising(Handler):
+    """Wants one event only."""
+
+    async def on_document_update(self, event: DocumentUpdate) -> None:
+        raise ValueError
+
+
+async def test_a_pause_neither_holds_up_the_end_nor_outlives_its_board(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "FIRST_PAUSE", 1000.0)
+    open_lanes = metrics.LANES_OPEN.labels("raising")._value.get
+    async with asyncio.timeout(15), Lanes({"raising": Raising(None)}) as offered:
+        for number in range(lanes.FAILURES):
+            offered.offer(DocumentUpdate(BOARD, number, None, b""))
+        await until(lambda: open_lanes() == 1)
+        await until(lambda: not offered.status()["raising"]["queued"])
+        offered.offer(BoardGone(BOARD, 2))
+        assert open_lanes() == 0
+        for number in range(10):
+            offered.offer(DocumentUpdate(OTHER, number, None, b""))
+        await until(lambda: open_lanes() == 1)
+
+
 async def test_a_stuck_handler_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     notes = Notes()
     async with Lanes({"stuck": Stuck(None), "notes": notes}, drain=0.05) as offered:
@@ -122,7 +198,8 @@ async def test_a_board_that_goes_takes_its_lanes_along() -> None:
 
 
 def test_an_overflowing_queue_merges_updates_and_keeps_the_latest_signal() -> None:
-    queue = Queue(limit=6)
+    tally = Tally()
+    queue = Queue(tally, limit=6)
     parts = updates(4)
     for part in parts:
         queue.put(drawn(part))
@@ -134,7 +211,8 @@ def test_an_overflowing_queue_merges_updates_and_keeps_the_latest_signal() -> No
     for event in merged:
         doc.apply_update(event.update)
     assert doc.get("0", type=Map).to_py() == {"key": 3.0}
-    assert queue.dropped == 0
+    assert tally.dropped == 0
+    assert tally.condensed == 8 - len((first, second, *rest))
 
 
 def test_a_merged_update_names_its_sender_only_when_there_is_one() -> None:

@@ -1,0 +1,77 @@
+"""What all lanes have in common when they call a handler."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from bot import metrics
+from bot.handlers.base import TryLater
+from bot.handlers.breaker import Breaker, State
+
+CALL_DEADLINE = 60.0
+"""Seconds a handler may take for one call; then it is cancelled and counted as failed."""
+
+
+def where(error: BaseException) -> str:
+    """Return `file:line` of the innermost frame of an exception."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    return f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
+
+
+def said(error: BaseException) -> str:
+    """Return what is shown of a handler's failure.
+
+    Not the text, which may quote what is on the board; but that of TryLater is written for people.
+    """
+    if isinstance(error, TryLater):
+        return str(error)
+    return f"{type(error).__name__} at {where(error)}"
+
+
+class LaneBreaker(Breaker):
+    """The breaker of a lane of a handler; counted in the metrics while it is not closed.
+
+    Args:
+        name: the handler's.
+        limit: failures in a row that open it.
+        first: seconds of the first pause, at the most.
+        cap: seconds of any pause, at the most.
+    """
+
+    def __init__(self, name: str, *, limit: int, first: float, cap: float) -> None:
+        super().__init__(random.random, limit=limit, first=first, cap=cap)
+        self._gauge = metrics.LANES_OPEN.labels(name)
+
+    def _turn(self, state: State, now: float) -> None:
+        self._gauge.inc((state is not State.CLOSED) - (self.state is not State.CLOSED))
+        super()._turn(state, now)
+
+
+def breakers_now(breakers: Iterable[Breaker]) -> dict[str, Any]:
+    """Return how the breakers of a handler's lanes are, as one: the worst counts.
+
+    Returns:
+        `state`; `since_ts`, ms since 1970, None when it was always so; `open`, how many are not
+        closed; `next_try`, `time.time()` of the next trial, None without any.
+    """
+    every = list(breakers)
+    amiss = [one for one in every if one.state is not State.CLOSED]
+    state = max((one.state for one in every), default=State.CLOSED, key=_BAD.index)
+    since = [one.since for one in every if one.state is state and one.since is not None]
+    until = [one.until for one in amiss if one.until is not None]
+    lag = time.time() - time.monotonic()
+    changed = (min if amiss else max)(since, default=None)
+    return {
+        "state": state.value,
+        "since_ts": None if changed is None else int((changed + lag) * 1000),
+        "open": len(amiss),
+        "next_try": min(until) + lag if until else None,
+    }
+
+
+_BAD = (State.CLOSED, State.HALF_OPEN, State.OPEN)

@@ -1,0 +1,116 @@
+"""The bounded queue of a live lane.
+
+At its bound the document updates in it are merged into one, and of cursors, focus and presenting
+only each sender's latest stays.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from bot.handlers.base import CursorMoved, DocumentUpdate, Event, Focused, Presented
+from bot.whiteboard.document import merge
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened in the live lanes of one handler so far.
+
+    Attributes:
+        dropped: events lost because a queue was full of what cannot be condensed.
+        condensed: events that a later or a merged one stands for.
+        failures: calls that failed.
+        last_error: its kind and where; empty without any.
+        last_error_ts: when, ms since 1970.
+    """
+
+    dropped: int = 0
+    condensed: int = 0
+    failures: int = 0
+    last_error: str = ""
+    last_error_ts: int | None = None
+
+
+class Queue:
+    """A lane's bounded queue.
+
+    Args:
+        tally: counts what is condensed and dropped.
+        limit: events; at it the queue is condensed.
+        max_bytes: of update bytes held; likewise.
+    """
+
+    def __init__(
+        self, tally: Tally | None = None, *, limit: int = 1000, max_bytes: int = 8 * 2**20
+    ) -> None:
+        self._limit = limit
+        self._max_bytes = max_bytes
+        self._events: deque[Event] = deque()
+        self._bytes = 0
+        self._tally = tally or Tally()
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @property
+    def oldest_ts(self) -> int | None:
+        """When the event happened that waits longest, ms since 1970; None when none waits."""
+        return self._events[0].ts if self._events else None
+
+    def put(self, event: Event) -> None:
+        """Add an event; condense first when the queue is full."""
+        self._events.append(event)
+        self._bytes += _size(event)
+        if len(self._events) > self._limit or self._bytes > self._max_bytes:
+            self._condense()
+
+    def take(self) -> Event:
+        """Remove and return the oldest event.
+
+        Raises:
+            IndexError: the queue is empty.
+        """
+        event = self._events.popleft()
+        self._bytes -= _size(event)
+        return event
+
+    def _condense(self) -> None:
+        """Merge updates, keep each sender's latest signal, then drop the oldest if need be."""
+        updates = [event for event in self._events if isinstance(event, DocumentUpdate)]
+        latest = {_signal(event): event for event in self._events if _signal(event)}
+        kept: deque[Event] = deque()
+        for event in self._events:
+            if isinstance(event, DocumentUpdate):
+                if event is updates[-1]:
+                    kept.append(_merged(updates))
+            elif not _signal(event) or latest[_signal(event)] is event:
+                kept.append(event)
+        self._tally.condensed += len(self._events) - len(kept)
+        while len(kept) > self._limit:
+            kept.popleft()
+            self._tally.dropped += 1
+        self._events = kept
+        # The merged update is what the board holds at the most: bounded by the document's size.
+        self._bytes = 0 if len(updates) == 1 else sum(map(_size, kept))
+
+
+def _size(event: Event) -> int:
+    return len(event.update) if isinstance(event, DocumentUpdate) else 0
+
+
+def _signal(event: Event) -> tuple[type[Event], str | None] | None:
+    if isinstance(event, CursorMoved | Focused | Presented):
+        return type(event), event.sender
+    return None
+
+
+def _merged(updates: list[DocumentUpdate]) -> DocumentUpdate:
+    if len(updates) == 1:
+        return updates[0]
+    senders = {event.sender for event in updates}
+    return replace(
+        updates[-1],
+        update=merge([event.update for event in updates]),
+        sender=senders.pop() if len(senders) == 1 else None,
+    )
