@@ -15,7 +15,7 @@ from bot.config import Config
 from bot.config.file import init, load
 from bot.doctor import command as doctor
 from bot.errors import AuthLost, BoardkeeperError, ConfigError
-from bot.handlers.load import settings_of
+from bot.handlers.load import problems_of, settings_of
 
 EXIT_WRONG = 2
 """The call or the configuration is wrong."""
@@ -70,7 +70,7 @@ def _command(options: argparse.Namespace) -> int:
         return 0
     if options.command == "setup":
         return setup.run(options, os.environ)
-    config = load(options.config, os.environ, settings_of)
+    config = load(options.config, os.environ, settings_of, problems_of)
     for warning in config.warnings:
         output.warn(f"{options.config}: {warning}")
     match options.command:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from bot.context import Context
 from bot.errors import UsageError
 from bot.handlers.base import Handler
 from bot.handlers.calling import where
+from bot.handlers.rooms import instances
 
 WITHIN = 5.0
 """Seconds a handler gets to start, and to stop."""
@@ -40,8 +41,9 @@ class Handling:
             context = self._context(name)
             self._contexts.append(context)
             try:
-                async with asyncio.timeout(WITHIN):
-                    await handler.start(context)
+                for one in instances(handler):
+                    async with asyncio.timeout(WITHIN):
+                        await one.start(context)
             except TimeoutError as error:
                 text = f"the handler “{name}” did not start within {WITHIN:g} s"
                 raise UsageError(text) from error
@@ -55,10 +57,15 @@ class Handling:
         """Stop them; what one does wrong keeps no other from ending."""
         for context in self._contexts:
             context.end()
-        for name, handler in self._handlers.items():
+        for name, one in self._instances():
             try:
                 async with asyncio.timeout(WITHIN):
-                    await handler.stop()
+                    await one.stop()
             except Exception as error:  # noqa: BLE001 - the border of a handler
                 what = {"handler": name, "error": type(error).__name__}
                 _log.warning("a handler did not stop in order", extra=what)
+
+    def _instances(self) -> Iterator[tuple[str, Handler]]:
+        for name, handler in self._handlers.items():
+            for one in instances(handler):
+                yield name, one

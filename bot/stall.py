@@ -18,6 +18,7 @@ from typing import Self
 
 from bot import metrics
 from bot.handlers.base import Handler
+from bot.handlers.rooms import instances
 
 LONG = 1.0
 """Seconds without a turn that are too long; LiveKit's own part gives up after 20."""
@@ -34,7 +35,11 @@ class StallDetector:
     """
 
     def __init__(self, handlers: Mapping[str, Handler], long: float = LONG) -> None:
-        self._files = {inspect.getfile(type(one)): name for name, one in handlers.items()}
+        self._files = {
+            inspect.getfile(type(one)): name
+            for name, handler in handlers.items()
+            for one in instances(handler)
+        }
         self._long = long
         self._beat = time.monotonic()
         self._end = threading.Event()

@@ -94,7 +94,7 @@ ALLOWED: dict[str, set[str]] = {
         "bot.permission",
     },
     "bot.context": {*SHELL, "bot.board", "bot.commands", "bot.handlers.calling"},
-    "bot.stall": {*CORE, "bot.metrics", "bot.handlers.base"},
+    "bot.stall": {*CORE, "bot.metrics", "bot.handlers"},
     "bot.handling": {*CORE, "bot.context", "bot.handlers"},
     "bot.host": {*ROOM, "bot.room", "bot.shared", "bot.invites"},
     "bot.actions": {*WHITEBOARD, "bot.services", "bot.naming"},

@@ -7,7 +7,7 @@ together. file.py makes a `Config` of a file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -192,14 +192,18 @@ class HandlerEntry:
         name: its own name, for its lanes and logs; the last part of `use` by default.
         optional: whether the bot also starts when there is no such handler.
         settings: what is written under `settings`.
-        values: the same, read into the handler's own dataclass when `load` knew that.
+        rooms: by room id, what is other there: a table of settings, or `off`.
+        values: `settings`, read into the handler's own dataclass when `load` knew that.
+        room_values: likewise, by room id; None where it is off.
     """
 
     use: HandlerName
     name: Name = ""
     optional: bool = False
     settings: Node = EMPTY
+    rooms: Mapping[str, Node] = field(default_factory=dict)
     values: Any = field(default=None, metadata=NOT_IN_FILE)
+    room_values: Mapping[str, Any] = field(default_factory=dict, metadata=NOT_IN_FILE)
 
     def named(self) -> HandlerEntry:
         """Return it with a name."""

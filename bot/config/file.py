@@ -7,28 +7,39 @@ folder, wherever the program is started from.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from bot.config import DEFAULT_HANDLERS, OWN_SERVER, Config, HandlerEntry
-from bot.config.settings import Reader
-from bot.config.yamltree import EMPTY, Listing, Node, Table, read_tree
+from bot.config.settings import Problem, Reader
+from bot.config.yamltree import EMPTY, Listing, Node, Scalar, Table, read_tree
 from bot.errors import ConfigError, Mistake, UsageError
 
 KindOf = Callable[[str], type[Any]]
 """Finds the settings dataclass of a handler by its `use`; raises UsageError when there is none."""
 
 
-def load(path: Path, environ: Mapping[str, str], kind_of: KindOf | None = None) -> Config:
+ProblemsOf = Callable[[HandlerEntry], Iterable[Problem]]
+"""Says which keys of an entry do not fit its handler, whatever its settings are."""
+
+
+def load(
+    path: Path,
+    environ: Mapping[str, str],
+    kind_of: KindOf | None = None,
+    problems_of: ProblemsOf | None = None,
+) -> Config:
     """Read and check a configuration.
 
     Args:
         path: the YAML file.
         environ: where secrets may come from besides.
         kind_of: finds the settings of handlers; without it they are not looked into.
+        problems_of: looks at the entries of handlers that were found.
 
     Raises:
         ConfigError: with every mistake, in the order of the lines.
@@ -38,7 +49,7 @@ def load(path: Path, environ: Mapping[str, str], kind_of: KindOf | None = None) 
     config = None
     if root is not None:
         config = reader.read(Config, root, "")
-        handlers = _handlers(root, reader, kind_of)
+        handlers = _handlers(root, reader, kind_of, problems_of or (lambda _: ()))
         if config is not None:
             config = _complete(config, handlers, reader.folder)
         _warn_of_permissions(path, reader)
@@ -47,13 +58,15 @@ def load(path: Path, environ: Mapping[str, str], kind_of: KindOf | None = None) 
     return replace(config, warnings=tuple(reader.warnings))
 
 
-def _handlers(root: Node, reader: Reader, kind_of: KindOf | None) -> tuple[HandlerEntry, ...]:
+def _handlers(
+    root: Node, reader: Reader, kind_of: KindOf | None, problems_of: ProblemsOf
+) -> tuple[HandlerEntry, ...]:
     """Read the settings of the handlers too, whatever is wrong with the rest of the file."""
     done: dict[str, HandlerEntry] = {}
-    for path, line, entry in _entries(root, reader.folder):
+    for path, node, entry in _entries(root, reader.folder):
         if entry.name in done:
             text = f"a second handler is called {entry.name}; give it a `name` of its own"
-            reader.mistakes.append(Mistake(path, line, text))
+            reader.mistakes.append(Mistake(path, node.line, text))
         elif kind_of is None:
             done[entry.name] = entry
         else:
@@ -61,25 +74,45 @@ def _handlers(root: Node, reader: Reader, kind_of: KindOf | None) -> tuple[Handl
                 kind = kind_of(entry.use)
             except UsageError as error:
                 note = reader.warnings if entry.optional else reader.mistakes
-                note.append(Mistake(f"{path}.use", line, str(error)))
+                note.append(Mistake(f"{path}.use", node.line, str(error)))
                 continue
-            settings = Table(line, {}) if entry.settings is EMPTY else entry.settings
-            values = reader.read(kind, settings, f"handlers.{entry.name}.settings")
-            done[entry.name] = replace(entry, values=values)
+            reader.healthy(problems_of(entry), node, path)
+            done[entry.name] = _with_values(entry, kind, node.line, reader)
     return tuple(done.values())
 
 
-def _entries(root: Node, folder: Path) -> Iterator[tuple[str, int, HandlerEntry]]:
-    """Yield path, line and entry of every handler whose entry has no mistake."""
+def _with_values(entry: HandlerEntry, kind: type[Any], line: int, reader: Reader) -> HandlerEntry:
+    """Read the settings of a handler, and those of rooms of its own."""
+    settings = Table(line, {}) if entry.settings is EMPTY else entry.settings
+    path = f"handlers.{entry.name}"
+    values = reader.read(kind, settings, f"{path}.settings")
+    rooms: dict[str, Any] = {}
+    for room_id, node in entry.rooms.items():
+        here = f"{path}.rooms.{room_id}"
+        if not re.fullmatch(r"!\S+", room_id):
+            text = "must be the id of a room, such as !abc:example.org, in quotes"
+            reader.mistakes.append(Mistake(here, node.line, text))
+        elif isinstance(node, Scalar) and node.text == "off":
+            rooms[room_id] = None
+        elif isinstance(node, Table):
+            rooms[room_id] = reader.read_over(values, kind, node, here)
+        else:
+            text = "must be a table of settings that are other there, or off"
+            reader.mistakes.append(Mistake(here, node.line, text))
+    return replace(entry, values=values, room_values=rooms)
+
+
+def _entries(root: Node, folder: Path) -> Iterator[tuple[str, Table, HandlerEntry]]:
+    """Yield path, table and entry of every handler whose entry has no mistake."""
     listed = root.entries.get("handlers") if isinstance(root, Table) else None
     if listed is None:
-        yield from (("handlers", 0, entry.named()) for entry in DEFAULT_HANDLERS)
+        yield from (("handlers", EMPTY, entry.named()) for entry in DEFAULT_HANDLERS)
     elif isinstance(listed[1], Listing):
         silent = Reader({}, folder)  # the main reader notes the mistakes of the list itself
         for number, node in enumerate(listed[1].items):
             entry = silent.read(HandlerEntry, node, "")
-            if entry is not None:
-                yield f"handlers[{number}]", node.line, _placed(entry.named(), folder)
+            if entry is not None and isinstance(node, Table):
+                yield f"handlers[{number}]", node, _placed(entry.named(), folder)
 
 
 def _placed(entry: HandlerEntry, folder: Path) -> HandlerEntry:

@@ -97,6 +97,46 @@ class Reader:
             return None
         return value
 
+    def read_over(self, base: T | None, kind: type[T], node: Table, path: str) -> T | None:
+        """Read some values of a dataclass; the others are those of another instance.
+
+        Args:
+            base: the other one; None when it could not be read: what is written is still looked at.
+            kind: the dataclass.
+            node: what is written.
+            path: where it stands.
+
+        Returns:
+            None when something is wrong with it.
+        """
+        try:
+            value: T = self._over(base, kind, node, path)
+        except Wrong as wrong:
+            self._note(wrong)
+            return None
+        return value
+
+    def _over(self, base: Any, kind: Any, node: Table, path: str) -> Any:
+        members = _members(kind)
+        good = self._all_known(node, [(each.name, hint) for each, hint in members], path)
+        values = {each.name: getattr(base, each.name, None) for each, _ in members}
+        for member, hint in members:
+            if self._given(member.name, hint, node, path):
+                try:
+                    values[member.name] = self._member(member, hint, node, path)
+                except Wrong as wrong:
+                    self._note(wrong)
+                    good = False
+        if not good or base is None:
+            raise Wrong
+        return self._made(kind, values, node, path)
+
+    def _given(self, name: str, hint: Any, table: Table, path: str) -> bool:
+        if not _is_secret(hint):
+            return name in table.entries
+        places = {name, f"{name}_file"} & table.entries.keys()
+        return bool(places) or bool(self.environ.get(variable(_join(path, name))))
+
     def _note(self, wrong: Wrong) -> None:
         if wrong.mistake is not None:
             self.mistakes.append(wrong.mistake)
@@ -106,20 +146,19 @@ class Reader:
             node = Table(node.line, {})  # a section whose keys are all commented out
         if not isinstance(node, Table):
             raise Wrong(Mistake(path, node.line, "must be a table of keys and values"))
-        hints = get_type_hints(kind, include_extras=True)
-        members = [each for each in fields(kind) if each.metadata.get("in_file", True)]
-        good = self._all_known(node, [(each.name, hints[each.name]) for each in members], path)
+        members = _members(kind)
+        good = self._all_known(node, [(each.name, hint) for each, hint in members], path)
         values: dict[str, Any] = {}
-        for member in members:
+        for member, hint in members:
             try:
-                values[member.name] = self._member(member, hints[member.name], node, path)
+                values[member.name] = self._member(member, hint, node, path)
             except Wrong as wrong:
                 self._note(wrong)
                 good = False
         if good:
             return self._made(kind, values, node, path)
         if hasattr(kind, "problems"):
-            self._healthy(kind.problems(_Partial(values)), node, path)
+            self.healthy(kind.problems(_Partial(values)), node, path)
         raise Wrong
 
     def _all_known(self, node: Table, members: Iterable[tuple[str, Any]], path: str) -> bool:
@@ -139,12 +178,12 @@ class Reader:
         except ValueError as error:
             raise Wrong(Mistake(path, node.line, str(error))) from None
         problems: Callable[[], Iterable[Problem]] = getattr(made, "problems", list)
-        if not self._healthy(problems(), node, path):
+        if not self.healthy(problems(), node, path):
             raise Wrong
         return made
 
-    def _healthy(self, problems: Iterable[Problem], node: Table, path: str) -> bool:
-        """Note what a dataclass says about itself, as far as its values are there."""
+    def healthy(self, problems: Iterable[Problem], node: Table, path: str) -> bool:
+        """Note what is wrong with a table, as far as its values are there; whether nothing is."""
         good = True
         try:
             for each in problems:
@@ -229,6 +268,12 @@ class _Partial:
 
     def __getattr__(self, name: str) -> Any:
         raise Wrong
+
+
+def _members(kind: Any) -> list[tuple[Field[Any], Any]]:
+    """Return the fields of a dataclass that are keys, with their types."""
+    hints = get_type_hints(kind, include_extras=True)
+    return [(each, hints[each.name]) for each in fields(kind) if each.metadata.get("in_file", True)]
 
 
 def _join(path: str, key: str) -> str:

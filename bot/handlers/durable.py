@@ -33,6 +33,7 @@ from bot.handlers.base import METHODS, Event, Handler, TryLater
 from bot.handlers.breaker import State
 from bot.handlers.calling import CALL_DEADLINE, LaneBreaker, said
 from bot.handlers.recorded import event_of, kinds
+from bot.handlers.rooms import in_room
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.entry import Entry, Kind
 
@@ -159,6 +160,7 @@ class DurableLane:
         try:
             while self._more:
                 try:
+                    await self._find_board()
                     await asyncio.sleep(self._handler.collect)
                     self._more = False
                     await self._give_all()
@@ -226,12 +228,14 @@ class DurableLane:
         Returns:
             What the handler raised; None when it has taken them.
         """
-        if self._board is None:
-            self._board = await self._archive.board_key(self.board_id)
-        board = self._board
+        board = await self._find_board()
         if board is None:  # erased meanwhile
             return None
-        found = [event_of(entry, board, replayed=replayed) for entry in entries]
+        found = [
+            event_of(entry, board, replayed=replayed)
+            for entry in entries
+            if entry.kind in self._kinds  # in this room
+        ]
         events = [event for event in found if event is not None]
         if not events:
             return None
@@ -242,6 +246,15 @@ class DurableLane:
             self._failed(error)
             return error
         return None
+
+    async def _find_board(self) -> BoardKey | None:
+        """Return what names the board; its room says which instance of the handler it is for."""
+        if self._board is None:
+            self._board = await self._archive.board_key(self.board_id)
+            if self._board is not None:
+                self._handler = in_room(self._handler, self._board.room_id)
+                self._kinds = kinds(self._handler.wants())
+        return self._board
 
     async def _hand_over(self, events: Sequence[Event]) -> None:
         if self._handler.batch > 1:

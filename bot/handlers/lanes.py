@@ -26,6 +26,7 @@ from bot.handlers.breaker import State
 from bot.handlers.calling import CALL_DEADLINE, LaneBreaker, breakers_now, said, where
 from bot.handlers.queue import Queue, Tally
 from bot.handlers.recorded import SOURCES
+from bot.handlers.rooms import in_room
 from bot.whiteboard.board import BoardKey
 
 FAILURES = 5
@@ -47,6 +48,11 @@ class Lane:
         tasks: the owner of the lane's task.
         tally: counts for all lanes of the handler.
         ending: set when the program ends: pauses end too.
+
+    Attributes:
+        wanted: the events it may be offered.
+        breaker: pauses the lane when the handler fails again and again.
+        queue: what waits.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class Lane:
         tally: Tally,
         ending: asyncio.Event,
     ) -> None:
+        self.wanted = _live(handler)
         self.breaker = LaneBreaker(name, limit=FAILURES, first=FIRST_PAUSE, cap=LONGEST_PAUSE)
         self.queue = Queue(tally)
         self._name = name
@@ -176,7 +183,8 @@ class Lanes:
             lane = self._lanes.get((name, event.board))
             if lane is None:
                 lane = self._lanes[name, event.board] = self._lane(name, handler, event.board)
-            lane.offer(event)
+            if type(event) in lane.wanted:
+                lane.offer(event)
         if isinstance(event, BoardGone):
             for name in self._handlers:
                 lane = self._lanes.pop((name, event.board), None)
@@ -186,7 +194,7 @@ class Lanes:
     def _lane(self, name: str, handler: Handler, board: BoardKey) -> Lane:
         return Lane(
             name,
-            handler,
+            in_room(handler, board.room_id),
             self.turn(name, board),
             tasks=self._tasks,
             tally=self._tallies[name],

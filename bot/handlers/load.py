@@ -20,8 +20,11 @@ from types import ModuleType
 from typing import Any
 
 from bot.config import HandlerEntry
+from bot.config.settings import Problem
 from bot.errors import UsageError
 from bot.handlers.base import API_VERSION, METHODS, Handler
+from bot.handlers.calling import where
+from bot.handlers.rooms import ByRoom, Off, like
 
 GROUP = "boardkeeper.handlers"
 BUILT_IN: Mapping[str, str] = {
@@ -31,6 +34,12 @@ BUILT_IN: Mapping[str, str] = {
     "relay": "bot.handlers.relay:Relay",
     "webhook": "bot.handlers.webhook:Webhook",
 }
+
+_ONE_FOR_ALL: Mapping[str, str] = {
+    BUILT_IN["record"]: "record has none: “!board pause” in a room ends recording there",
+    BUILT_IN["relay"]: "relay has none: its settings name its rooms",
+}
+"""Why handlers cannot have other settings in some rooms."""
 
 
 def find(use: str) -> type[Handler]:
@@ -62,21 +71,53 @@ def settings_of(use: str) -> type[Any]:
     return find(use).settings_type
 
 
+def problems_of(entry: HandlerEntry) -> Iterator[Problem]:
+    """Say which keys of an entry its handler cannot have (`config.ProblemsOf`)."""
+    found = find(entry.use)
+    why = _ONE_FOR_ALL.get(f"{found.__module__}:{found.__qualname__}")
+    if entry.rooms and why:
+        yield Problem("rooms", why)
+
+
 def build(entries: Sequence[HandlerEntry]) -> dict[str, Handler]:
-    """Make the configured handlers, by name, in order; their settings have been read already."""
-    return {entry.name: find(entry.use)(entry.values) for entry in entries}
+    """Make the configured handlers, by name, in order; their settings have been read already.
+
+    Raises:
+        UsageError: one cannot be made; the text says which and why.
+    """
+    return {entry.name: _built(entry) for entry in entries}
+
+
+def _built(entry: HandlerEntry) -> Handler:
+    kind = find(entry.use)
+    made = [(entry.values, _made(entry, kind, entry.values))]
+    rooms: dict[str, Handler] = {}
+    for room_id, values in entry.room_values.items():
+        if values is None:
+            rooms[room_id] = like(Off, kind)(made[0][1])
+            continue
+        same = next((one for other, one in made if other == values), None)
+        rooms[room_id] = same or _made(entry, kind, values)
+        made.append((values, rooms[room_id]))
+    return like(ByRoom, kind)(made[0][1], rooms) if rooms else made[0][1]
+
+
+def _made(entry: HandlerEntry, kind: type[Handler], values: Any) -> Handler:
+    try:
+        return kind(values)
+    except Exception as error:
+        text = f"{type(error).__name__} at {where(error)}: {error}"
+        raise UsageError(f"the handler “{entry.name}” cannot be made: {text}") from error
 
 
 def _load(path: str) -> type[Handler]:
-    where, _, name = path.rpartition(":")
+    home, _, name = path.rpartition(":")
     try:
-        module = (
-            _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-        )
+        module = _from_file(Path(home)) if home.endswith(".py") else importlib.import_module(home)
         found = getattr(module, name)
     except Exception as error:
-        hint = f"; if it is a file beside the configuration, write {where}.py:{name}"
-        plain = isinstance(error, ModuleNotFoundError) and error.name == where
+        hint = f"; if it is a file beside the configuration, write {home}.py:{name}"
+        plain = isinstance(error, ModuleNotFoundError) and error.name == home
         text = f"{path} cannot be loaded: {type(error).__name__}: {error}{hint if plain else ''}"
         raise UsageError(text) from error
     if not (isinstance(found, type) and issubclass(found, Handler)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from bot.config import Config, HandlerEntry, Homeserver
 from bot.config.file import KindOf, example, init, load
 from bot.config.secret import Secret
+from bot.config.settings import Problem
 from bot.config.yamltree import Table, parse
 from bot.errors import ConfigError, UsageError
 
@@ -261,6 +263,77 @@ handlers:
         assert [str(each) for each in config.warnings] == [
             "line 5: handlers[0].use: there is no handler nowhere"
         ]
+
+    def test_rooms_have_settings_of_their_own(self, files: Files) -> None:
+        text = """handlers:
+  - use: my.mod:Hook
+    settings: {url: a}
+    rooms:
+      "!one:h": {url: b}
+      "!two:h": {token_file: token}
+      "!three:h": off
+      "!four:h": {}
+"""
+        (files.folder / "token").write_text("t2")
+        environ = {
+            **PASSWORD,
+            "BOARDKEEPER_HANDLERS_HOOK_SETTINGS_TOKEN": "t1",
+            "BOARDKEEPER_HANDLERS_HOOK_ROOMS_FOUR_H_TOKEN": "t4",
+        }
+        [entry] = files.load(text, environ, kind_of).handlers
+        assert entry.room_values == {
+            "!one:h": HookSettings("b", Secret("t1")),
+            "!two:h": HookSettings("a", Secret("t2")),
+            "!three:h": None,
+            "!four:h": HookSettings("a", Secret("t4")),
+        }
+
+    def test_mistakes_in_them_have_path_and_line(self, files: Files) -> None:
+        text = """handlers:
+  - use: my.mod:Hook
+    settings: {url: a}
+    rooms:
+      "!one:h": {uri: b}
+      "!two:h": {url: [], token: ""}
+      "!three:h": on
+      room: off
+  - use: my.mod:Hook
+    name: other
+    rooms:
+      "!one:h": {url: b, urk: c}
+"""
+        environ = {**PASSWORD, "BOARDKEEPER_HANDLERS_HOOK_SETTINGS_TOKEN": "t1"}
+        room = "must be the id of a room, such as !abc:example.org, in quotes"
+        assert files.mistakes(text, environ=environ, kind_of=kind_of) == [
+            "line 9: handlers.Hook.rooms.!one:h.uri: is no setting; did you mean url?",
+            "line 10: handlers.Hook.rooms.!two:h.url: must be a single value",
+            "line 10: handlers.Hook.rooms.!two:h.token: is empty",
+            (
+                "line 11: handlers.Hook.rooms.!three:h: must be a table of settings that are other"
+                " there, or off"
+            ),
+            f"line 12: handlers.Hook.rooms.room: {room}",
+            "line 13: handlers.other.settings.url: is missing",
+            (
+                "line 13: handlers.other.settings.token: is missing; set token, token_file or"
+                " BOARDKEEPER_HANDLERS_OTHER_SETTINGS_TOKEN"
+            ),
+            "line 16: handlers.other.rooms.!one:h.urk: is no setting; did you mean url?",
+        ]
+
+    def test_a_handler_has_a_word_in_what_its_entry_holds(self, files: Files) -> None:
+        def problems_of(entry: HandlerEntry) -> Iterator[Problem]:
+            if entry.rooms:
+                yield Problem("rooms", "cannot be")
+
+        text = """handlers:
+  - use: record
+    rooms: {"!a:h": off}
+  - use: log
+"""
+        files.path.write_text(ACCOUNT + text)
+        with pytest.raises(ConfigError, match=r"line 7: handlers\[0\].rooms: cannot be"):
+            load(files.path, PASSWORD, kind_of, problems_of)
 
     def test_no_list_no_handlers(self, files: Files) -> None:
         assert files.load("handlers: []", None, kind_of).handlers == ()
