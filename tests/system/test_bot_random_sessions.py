@@ -22,7 +22,7 @@ from tests.stack.stack import Stack
 from tests.system.archive import query
 from tests.system.people import QUICK, name
 
-SESSIONS = 4
+SESSIONS = 20
 AT_A_TIME = 4
 KINDS = ("draw", "draw", "draw", "move", "delete", "reorder", "add_slide", "lock", "unlock")
 
