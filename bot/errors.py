@@ -7,6 +7,7 @@ BoardkeeperError
 │   ├── InvalidMessage      a packet is not a NeoBoard message
 │   ├── InvalidUpdate       bytes are not a Yjs update, or exceed a bound
 │   ├── InvalidNwb          a file is not a board, or exceeds a bound
+│   ├── InvalidRecording    a file is not a recording, is cut off or damaged, or exceeds a bound
 │   ├── InvalidSnapshot     a snapshot or chunk event, or what they add up to, is malformed
 │   └── InvalidMembership   a membership event is malformed (an *empty* one is not: that is a leave)
 ├── ServerError             a server did not do what it was asked
@@ -79,6 +80,10 @@ class InvalidUpdate(Refused):
 
 class InvalidNwb(Refused):
     """Raised when a file is not a board or exceeds a bound; the text says where."""
+
+
+class InvalidRecording(Refused):
+    """Raised when a file is not a whole recording or exceeds a bound; the text says where."""
 
 
 class InvalidSnapshot(Refused):

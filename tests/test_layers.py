@@ -99,6 +99,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.host": {*ROOM, "bot.room", "bot.shared", "bot.invites"},
     "bot.actions": {*WHITEBOARD, "bot.services", "bot.naming"},
     "bot.naming": {*CORE, "bot.whiteboard.board"},
+    "bot.recording": WHITEBOARD,
     "bot.steering": {*ROOM, *STEERING, "bot.actions", "bot.web.server", "bot.saved"},
     "bot.saved": {*ROOM, "bot.room", "bot.saving", "bot.actions", "bot.permission"},
     "bot.rewriting": {*WHITEBOARD, "bot.board", "bot.actions", "bot.permission"},
