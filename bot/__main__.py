@@ -14,7 +14,7 @@ from bot.cli import boards, handlers, operate, orders, output, parser
 from bot.config import Config
 from bot.config.file import init, load
 from bot.doctor import command as doctor
-from bot.errors import AuthLost, BoardkeeperError, ConfigError
+from bot.errors import AuthLost, BoardkeeperError, ConfigError, LoginRefused
 from bot.handlers.load import problems_of, settings_of
 
 EXIT_WRONG = 2
@@ -54,7 +54,7 @@ def _failed(error: BaseException) -> int:
             output.fail(f"{error.source}: {mistake}")
         return EXIT_WRONG
     output.fail(f"boardkeeper: {error}")
-    if isinstance(error, AuthLost):
+    if isinstance(error, AuthLost) and not isinstance(error, LoginRefused):
         output.err.print(
             "The homeserver does not accept the bot's access token (any more). Configured with a"
             " password, the bot logs in anew when it is started again; else put a new access_token"

@@ -37,6 +37,10 @@ class BoardRow(Protocol):
     def key(self) -> BoardKey:
         """Names it."""
 
+    @property
+    def first_ts(self) -> int | None:
+        """When its earliest entry happened, ms since 1970; None when there is none."""
+
 
 class Archive(Protocol):
     """What actions read."""
@@ -183,6 +187,14 @@ async def document_at(
     return document if found else None
 
 
+def nothing_recorded(row: BoardRow | None) -> str:
+    """Say that nothing is recorded: at an instant, and since when there is something of a board."""
+    if row is None or row.first_ts is None:
+        return "Nothing is recorded of this board."
+    since = show_time(row.first_ts)
+    return f"Nothing is recorded of this board at that time; its recording begins at {since}."
+
+
 async def export(
     archive: Archive,
     row: BoardRow,
@@ -205,8 +217,7 @@ async def export(
     """
     document = await document_at(archive, row.id, at_ts, empty)
     if document is None or document.version is None:
-        when = " at that time" if at_ts is not None else ""
-        raise UsageError(f"Nothing is recorded of this board{when}.")
+        raise UsageError(nothing_recorded(row if at_ts is not None else None))
     content = document.content()
     files: dict[str, bytes] = {}
     missing: list[tuple[str, str]] = []

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from bot import snapshots
-from bot.actions import MAX_IMAGE, document_at
+from bot.actions import MAX_IMAGE, document_at, nothing_recorded
 from bot.errors import UsageError
 from bot.rewriting import (
     Changed,
@@ -48,7 +48,9 @@ async def restore_instant(
     async with tools.place(key) as place:
         then = await document_at(tools.archive, place.board.board_id, at_ts, tools.empty())
         if then is None:
-            raise UsageError("Nothing is recorded of this board at that time.")
+            rows = await tools.archive.boards()
+            row = next((one for one in rows if one.id == place.board.board_id), None)
+            raise UsageError(nothing_recorded(row))
         return await _restore(tools, place, then, slide, order)
 
 

@@ -16,6 +16,7 @@ BoardkeeperError
 │   ├── NotFound            404 M_NOT_FOUND
 │   ├── Forbidden           403: power level, ban, policy
 │   ├── AuthLost            401 M_UNKNOWN_TOKEN: nothing will work any more
+│   │   └── LoginRefused    the configured account cannot be used; the text says what to change
 │   ├── Unsupported         the server does not know the feature
 │   ├── DelayTooLarge       the delay of a delayed event exceeds the server's maximum
 │   └── TooManyDelayed      the account has as many delayed events as the server allows
@@ -135,6 +136,10 @@ class Forbidden(ServerError):
 
 class AuthLost(ServerError):
     """Raised when the access token is no longer valid: the program ends."""
+
+
+class LoginRefused(AuthLost):
+    """Raised when the homeserver does not accept what the configuration says of the account."""
 
 
 class Unsupported(ServerError):

@@ -34,6 +34,7 @@ class Log(Handler):
     """Logs what happens on boards."""
 
     settings_type: ClassVar[type[Any]] = LogSettings
+    asks_changes: ClassVar[bool] = False
 
     def _say(self, text: str, event: Event, **extra: object) -> None:
         self.context.log.info(
@@ -41,7 +42,7 @@ class Log(Handler):
             extra={
                 "room": event.board.room_id,
                 "board": event.board.whiteboard_id,
-                "ts": event.ts,
+                "at_ts": event.ts,
                 **extra,
             },
         )

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from mautrix.api import Method, Path
 
-from bot.errors import AuthLost, ServerError, Transient
+from bot.errors import AuthLost, LoginRefused, ServerError, Transient
 from bot.matrix.transport import PATIENCE, Transport
 
 ACCESS_TOKEN, DEVICE_ID, USER_ID, SYNC_TOKEN = "access_token", "device_id", "user_id", "sync_token"
@@ -50,7 +50,7 @@ async def log_in(transport: Transport, who: Credentials, tokens: TokenStore) -> 
     """Give the transport a token that works and return the device id it is for.
 
     Raises:
-        AuthLost: no token works and no password does; the text says what to do.
+        LoginRefused: no token works and no password does; the text says what to do.
         Transient: the homeserver cannot be reached.
     """
     if who.access_token:
@@ -64,14 +64,16 @@ async def _use_configured(transport: Transport, who: Credentials, token: str) ->
     try:
         user_id, device_id = await _whoami(transport, token)
     except AuthLost:
-        raise AuthLost(
+        raise LoginRefused(
             "The configured access token is not valid (any more): "
             f"log in as {who.user_id} and put the new token into the configuration."
         ) from None
     if user_id != who.user_id:
-        raise AuthLost(f"The configured access token is {user_id}'s, not {who.user_id}'s.")
+        raise LoginRefused(f"The configured access token is {user_id}'s, not {who.user_id}'s.")
     if not (device_id or who.device_id):
-        raise AuthLost("The configured access token belongs to no device: configure the device id.")
+        raise LoginRefused(
+            "The configured access token belongs to no device: configure the device id."
+        )
     return device_id or who.device_id or ""
 
 
@@ -96,7 +98,7 @@ async def _whoami(transport: Transport, token: str) -> tuple[str, str | None]:
 
 async def _with_password(transport: Transport, who: Credentials, tokens: TokenStore) -> str:
     if not who.password:
-        raise AuthLost(
+        raise LoginRefused(
             f"There is neither an access token that works nor a password of {who.user_id}."
         )
     device_id = who.device_id or await tokens.get(DEVICE_ID)
@@ -115,7 +117,10 @@ async def _with_password(transport: Transport, who: Credentials, tokens: TokenSt
     except Transient:
         raise
     except ServerError as error:
-        raise AuthLost(f"The homeserver refuses the password of {who.user_id} ({error}).") from None
+        raise LoginRefused(
+            f"The homeserver refuses the password of {who.user_id} ({error}): correct user_id or"
+            " password below “homeserver:” in the configuration."
+        ) from None
     return await _keep(transport, who, tokens, reply)
 
 

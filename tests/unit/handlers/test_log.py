@@ -63,7 +63,7 @@ async def test_every_event_is_one_line(
 ) -> None:
     [line] = await said(caplog, event)
     assert line["message"] == text
-    assert (line["room"], line["board"], line["ts"]) == ("!room", "w", 5)
+    assert (line["room"], line["board"], line["at_ts"]) == ("!room", "w", 5)
     assert line["levelname"] == "INFO"
     assert extra.items() <= line.items()
 
