@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from bot.config.scalars import (
     Address,
@@ -33,6 +34,9 @@ from bot.config.secret import Secret
 from bot.config.settings import Problem
 from bot.config.yamltree import EMPTY, Node
 from bot.errors import Mistake
+
+EXAMPLE = "example.org"
+"""The name in `config.example.yaml`; nobody has it (RFC 2606)."""
 
 OWN_SERVER = "{server}"
 """Stands for the bot's own server in the globs of `invites`."""
@@ -66,7 +70,7 @@ class Homeserver:
         return self.well_known or f"https://{self.server_name}/.well-known/matrix/client"
 
     def problems(self) -> Iterator[Problem]:
-        """One way to log in."""
+        """One way to log in, and an account of one's own."""
         if self.password is None and self.access_token is None:
             yield Problem(
                 "password",
@@ -75,6 +79,10 @@ class Homeserver:
             )
         if self.password is not None and self.access_token is not None:
             yield Problem("access_token", "cannot be used together with password")
+        for key, host in (("url", urlsplit(self.url).hostname or ""), ("user_id", self.server_name)):
+            if host == EXAMPLE or host.endswith(f".{EXAMPLE}"):
+                text = f"is still the example's: {EXAMPLE} is nobody's; write your own server"
+                yield Problem(key, text, fatal=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -390,7 +390,10 @@ class TestInit:
         init(path)
         assert path.read_text("utf-8") == example()
         assert path.stat().st_mode & 0o777 == 0o600
-        assert load(path, {}).warnings == ()
+        # All that is to be said of it: nobody has such a server.
+        warnings = load(path, {}).warnings
+        assert [one.path for one in warnings] == ["homeserver.url", "homeserver.user_id"]
+        assert all("is still the example's" in one.text for one in warnings)
 
     def test_it_overwrites_nothing(self, tmp_path: Path) -> None:
         path = tmp_path / "config.yaml"
