@@ -79,7 +79,8 @@ class Homeserver:
             )
         if self.password is not None and self.access_token is not None:
             yield Problem("access_token", "cannot be used together with password")
-        for key, host in (("url", urlsplit(self.url).hostname or ""), ("user_id", self.server_name)):
+        hosts = {"url": urlsplit(self.url).hostname or "", "user_id": self.server_name}
+        for key, host in hosts.items():
             if host == EXAMPLE or host.endswith(f".{EXAMPLE}"):
                 text = f"is still the example's: {EXAMPLE} is nobody's; write your own server"
                 yield Problem(key, text, fatal=False)
