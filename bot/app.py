@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from bot import __version__
+from bot import __version__, fittings
 from bot.account import Positions, make_homeserver, send_left_over
 from bot.admission import DELAY_BY_REFRESH, Admission
 from bot.backoff import backoff
@@ -33,8 +33,8 @@ from bot.handlers.lanes import Lanes
 from bot.handlers.load import build
 from bot.handlers.record import Record, Recorder
 from bot.handling import Handling
+from bot.history import History
 from bot.host import Host
-from bot.invites import Policy
 from bot.limits import learn_limits
 from bot.livekit import lean
 from bot.matrix.client import Homeserver
@@ -53,9 +53,7 @@ from bot.steering import Steering
 from bot.store.archive import Archive
 from bot.support import Support
 from bot.web.server import Component, Web
-from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry
-from bot.whiteboard.keep import Pace
 
 SAID_AFTER = 5.0
 """Seconds without a login until people are told what is waited for."""
@@ -91,7 +89,7 @@ class App:
         )
         self._host: Host | None = None
         self._lanes: Lanes | None = None
-        self._recording = False
+        self._recording = self._noting = False
         self._delivery: Delivery
         self._homeserver: Homeserver
         self._support: Support
@@ -113,7 +111,7 @@ class App:
         config = self._config
         handlers = build(config.handlers)
         record = next((one for one in handlers.values() if isinstance(one, Record)), None)
-        self._recording = record is not None
+        self._recording, self._noting = record is not None, fittings.noting(handlers.values())
         files = lean.raise_file_limit()
         lean.apply()
         _log.info("boardkeeper starts", extra={"version": __version__, "file_limit": files})
@@ -172,6 +170,11 @@ class App:
             archive=self._archive,
             homeserver=self._homeserver,
             http=self._http,
+            history=History(
+                self._archive,
+                empty=lambda: fittings.empty(self._config),
+                committed=self._recorder.committed,
+            ),
             tasks=tasks,
         )
 
@@ -203,7 +206,9 @@ class App:
                         probe=rtc.stretch or not rtc.max_boards,
                     )
                 tasks.create_task(self._support.poll())
-                host = Host(self._homeserver, self._shared(lanes, record), self._policy())
+                host = Host(
+                    self._homeserver, self._shared(lanes, record), fittings.policy(self._config)
+                )
                 async with host:
                     self._host = host
                     self._admission.tell(host.ask_again, host.retime)
@@ -274,17 +279,11 @@ class App:
             lambda: self._host,
             self._archive,
             self._homeserver,
-            empty=lambda: Document(
-                default_version=config.boards.default_root, max_bytes=config.boards.max_document
-            ),
+            empty=lambda: fittings.empty(config),
             now_ts=self._homeserver.server_ts,
             own_user=config.homeserver.user_id,
             folder=config.data.folder,
         )
-
-    def _policy(self) -> Policy:
-        invites = self._config.invites
-        return Policy(invites.allow, invites.deny, invites.max_rooms, invites.per_minute)
 
     def _shared(self, lanes: Lanes, record: Record | None) -> Shared:
         config = self._config
@@ -302,13 +301,14 @@ class App:
                 max_document=config.boards.max_document,
                 recording=record is not None,
                 cursors=record is not None and record.settings.cursors,
+                noting=self._noting,
             ),
             own_user=config.homeserver.user_id,
             own_device=self._homeserver.device_id,
             presence=self._presence,
             always=config.presence.when == "always",
             linger=config.presence.linger,
-            pace=_pace(config),
+            pace=fittings.pace(config),
             prefix=config.commands.prefix,
             power=config.commands.power,
             languages=config.notices.languages,
@@ -387,10 +387,3 @@ async def _in_time(seconds: float, work: Coroutine[Any, Any, None]) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _pace(config: Config) -> Pace | None:
-    """Return how patiently to save; several bots in a room are not to save at the same instant."""
-    if config.boards.mode == "observe":
-        return None
-    return Pace(grace=config.boards.save_after, offset=random.uniform(0.0, 2.0))  # noqa: S311

@@ -127,9 +127,13 @@ class Board:
     async def _loaded(self) -> Document:
         if self._document is None:
             # Nothing of the archive while paused: it will be merged on resuming.
-            self._document = await self._from_archive() if self.recording else self._empty()
-            self.loads += 1
-        return self._document
+            self._take(await self._from_archive() if self.recording else self._empty())
+        return self.document
+
+    def _take(self, document: Document) -> None:
+        document.notes.on = self._services.noting
+        self._document = document
+        self.loads += 1
 
     def _empty(self) -> Document:
         return Document(
@@ -220,9 +224,13 @@ class Board:
             self._since_checkpoint += 1
             self._saving.changed(self, update.data)
             self._repeat(update.data)
-            self._services.offer(DocumentUpdate(self.key, arrival.ts, arrival.sender, update.data))
+            self._tell(arrival.ts, arrival.sender, update.data, outcome)
         elif refused:
             self._mending.refused(self, update.data)
+
+    def _tell(self, ts: int, sender: str | None, update: bytes, outcome: Outcome) -> None:
+        touched = outcome.touched if self._services.noting else None
+        self._services.offer(DocumentUpdate(self.key, ts, sender, update, touched=touched))
 
     def _signalled(self, arrival: Arrival, signal: Signal) -> None:
         kind = _KINDS[type(signal)]
@@ -262,9 +270,7 @@ class Board:
                 self.baseline()
             else:
                 self._record(Kind.SNAPSHOT, snapshot.ts, snapshot.data, snapshot.sender)
-            self._services.offer(
-                DocumentUpdate(self.key, snapshot.ts, snapshot.sender, snapshot.data)
-            )
+            self._tell(snapshot.ts, snapshot.sender, snapshot.data, outcome)
         await self._remember(snapshot, anonymous=anonymous)
         self._services.offer(
             SnapshotSeen(self.key, snapshot.ts, snapshot.sender, snapshot.event_id)
@@ -330,28 +336,16 @@ class Board:
                 raise
             if meanwhile is not None:
                 document.merge_snapshot(meanwhile.encode())
-            self._document, self.recording, self.complete = document, True, False
+            self._take(document)
+            self.recording, self.complete = True, False
             self.baseline()
-            self.loads += 1
 
-    # -- what a handler sees (handlers.base.BoardView) ----------------------------------------
+    # -- changes of our own --------------------------------------------------------------------
 
     @property
-    def version(self) -> str | None:
-        """`"0"` slides, `"1"` infinite canvas, None while unknown."""
-        return self.document.version
-
-    def content(self) -> Mapping[str, Any]:
-        """Return the content now."""
-        return self.document.content()
-
-    def state_vector(self) -> bytes:
-        """Return the document's Yjs state vector."""
-        return self.document.state_vector()
-
-    def diff(self, state_vector: bytes) -> bytes:
-        """Return the update that a document with this state vector lacks."""
-        return self.document.diff(state_vector)
+    def writes(self) -> bool:
+        """Whether the bot writes to boards at all."""
+        return self._saving.writes
 
     async def change(self, update: bytes) -> bool:
         """Apply an update of our own, send it live and have it saved.
@@ -361,7 +355,7 @@ class Board:
             Transient: the room's own state is not known yet, so nothing may be written.
             UsageError: the bot only observes.
         """
-        if not self._saving.writes:
+        if not self.writes:
             raise UsageError("boards.mode is observe: the bot writes to no board")
         # First: what is in the archive and not saved by the next start is seen by that bot alone.
         await self._saving.noted(self)
@@ -377,7 +371,7 @@ class Board:
         self._since_checkpoint += 1
         ts = self._services.now_ts()
         self._record(Kind.UPDATE, ts, update)
-        self._services.offer(DocumentUpdate(self.key, ts, None, update))
+        self._tell(ts, None, update, outcome)
         self._saving.changed(self, update, ours=True)
         # People must not see what a crash would have us forget: nobody else would save it. An
         # archive that fails is no reason to wait, the room gets it as a snapshot.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
@@ -14,7 +15,11 @@ from bot import metrics
 from bot.board import Board
 from bot.commands.bucket import Bucket
 from bot.errors import RateLimited, UsageError
+from bot.handlers.base import Changes, DocumentUpdate, Event
 from bot.handlers.calling import where
+from bot.history import History
+from bot.permission import State
+from bot.view import Limits, View
 from bot.whiteboard.board import BoardKey
 
 MAX_VALUE = 64 * 1024
@@ -23,6 +28,10 @@ MAX_TEXT = 10_000
 """Characters of a message into a room."""
 POSTS, POSTS_EVERY = 5, 5.0
 """Messages a handler may write in a row, and seconds until one more."""
+
+MAX_METRICS = 50
+"""Numbers that a handler may have at `/metrics`."""
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +44,9 @@ class Host(Protocol):
 
     async def board(self, key: BoardKey) -> Board | None:
         """Return a board, loaded."""
+
+    def state(self, room_id: str) -> State | None:
+        """Return what a room says; None when the bot is not in it."""
 
 
 class Archive(Protocol):
@@ -87,6 +99,35 @@ class Store:
         return f"kept.{self._name}.{name}"
 
 
+class Metrics:
+    """Numbers of one handler at `/metrics`; meaning and errors: handlers.base.Metrics."""
+
+    def __init__(self, handler: str) -> None:
+        self._handler = handler
+        self._names: set[str] = set()
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """Add to a number that only grows."""
+        if not amount >= 0:
+            raise UsageError("what is counted only grows")
+        self._check(name)
+        metrics.HANDLER_EVENTS.labels(self._handler, name).inc(amount)
+
+    def set(self, name: str, value: float) -> None:
+        """Say what a number is now."""
+        self._check(name)
+        metrics.HANDLER_VALUES.labels(self._handler, name).set(value)
+
+    def _check(self, name: str) -> None:
+        if name in self._names:
+            return
+        if _NAME.fullmatch(name) is None:
+            raise UsageError("a metric has a name of a to z, 0 to 9 and _, of 40 at the most")
+        if len(self._names) >= MAX_METRICS:
+            raise UsageError(f"a handler has at most {MAX_METRICS} metrics")
+        self._names.add(name)
+
+
 class Context:
     """What one handler is handed.
 
@@ -96,12 +137,14 @@ class Context:
         archive: keeps what it keeps.
         homeserver: takes its messages.
         http: a session for all handlers.
+        history: reads boards as they were.
         tasks: the owner of its tasks.
 
     Attributes:
         log: a logger of its own.
         http: for requests; the handler sets its own time limits.
         store: small texts of its own, kept across restarts.
+        metrics: numbers of its own.
     """
 
     def __init__(
@@ -112,22 +155,53 @@ class Context:
         archive: Archive,
         homeserver: Homeserver,
         http: aiohttp.ClientSession,
+        history: History,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.log = logging.getLogger(f"boardkeeper.{name}")
         self.http = http
         self.store = Store(archive, name)
+        self.metrics = Metrics(name)
         self._name = name
         self._host = host
         self._homeserver = homeserver
+        self._history = history
+        self._limits: dict[BoardKey, Limits] = {}
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
         self._posts = Bucket(POSTS, POSTS_EVERY)
 
-    async def board(self, key: BoardKey) -> Board | None:
+    async def board(self, key: BoardKey) -> View | None:
         """Return the board, loaded; None when the bot does not know it (any more)."""
         host = self._host()
-        return None if host is None else await host.board(key)
+        board = None if host is None else await host.board(key)
+        if board is None:
+            return None
+        limits = self._limits.setdefault(key, Limits())
+        return View(board, lambda: self._state(key.room_id), limits)
+
+    def _state(self, room_id: str) -> State | None:
+        host = self._host()
+        return None if host is None else host.state(room_id)
+
+    async def changes(self, event: DocumentUpdate) -> Changes:
+        """Return what an event changed; meaning and errors: handlers.base.Context."""
+        return await self._history.changes(event)
+
+    async def content_at(self, event: Event) -> Mapping[str, Any]:
+        """Return the board right after an event; meaning and errors: handlers.base.Context."""
+        return await self._history.content_at(event)
+
+    def power(self, room_id: str, user_id: str) -> int:
+        """Return a person's power level in a room.
+
+        Raises:
+            UsageError: the bot is not in this room.
+        """
+        state = self._state(room_id)
+        if state is None:
+            raise UsageError("the bot is not in this room")
+        return state.power(user_id)
 
     def find(self, room_id: str, whiteboard_id: str | None = None) -> BoardKey | None:
         """Return the room's board with this id; without an id the oldest one of the room."""

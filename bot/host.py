@@ -21,6 +21,7 @@ from bot.board import Board
 from bot.errors import Forbidden, NotFound, ServerError, Transient
 from bot.invites import Invite, Policy, read_invite
 from bot.room import Room
+from bot.roomstate import RoomState
 from bot.shared import Batch, Shared
 from bot.whiteboard.board import BoardKey
 
@@ -377,6 +378,11 @@ class Host:
             return None
         state = slot.room.state
         return state.boards.get(whiteboard_id) if whiteboard_id else state.oldest_board()
+
+    def state(self, room_id: str) -> RoomState | None:
+        """Return what a room says; None when the bot is not in it."""
+        slot = self._slots.get(room_id)
+        return None if slot is None or slot.room is None else slot.room.state
 
     async def board(self, key: BoardKey) -> Board | None:
         """Return a board, loaded."""

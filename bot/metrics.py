@@ -97,6 +97,12 @@ LANES_OPEN = Gauge(
     ["handler"],
     registry=REGISTRY,
 )
+HANDLER_RESTARTS = Counter(
+    "boardkeeper_handler_restarts_total",
+    "Times the thread or process of a handler was replaced because it had ended",
+    ["handler"],
+    registry=REGISTRY,
+)
 STALLS = Counter(
     "boardkeeper_stalls_total",
     "Times the event loop stood still for a second, by the handler that held it up",
@@ -107,6 +113,18 @@ DEAD_LETTERS = Counter(
     "boardkeeper_dead_letters_total",
     "Events a durable handler could not take, and was not given any more",
     ["handler"],
+    registry=REGISTRY,
+)
+HANDLER_EVENTS = Counter(
+    "boardkeeper_handler_events_total",
+    "What handlers count, each under names of its own",
+    ["handler", "name"],
+    registry=REGISTRY,
+)
+HANDLER_VALUES = Gauge(
+    "boardkeeper_handler_value",
+    "What handlers measure, each under names of its own",
+    ["handler", "name"],
     registry=REGISTRY,
 )
 INVITES = Counter("boardkeeper_invites_total", "Invites by outcome", ["outcome"], registry=REGISTRY)

@@ -82,6 +82,7 @@ class Services:
         committed: waits until everything recorded so far is on disk; False when that fails.
         recording: whether anything is recorded at all.
         cursors: whether cursors are recorded too.
+        noting: whether handlers are told what an update changed.
     """
 
     archive: Archive
@@ -94,3 +95,4 @@ class Services:
     max_document: int
     recording: bool = True
     cursors: bool = True
+    noting: bool = False

@@ -17,115 +17,56 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import aiohttp
 
+from bot.handlers.events import (
+    BoardFound,
+    BoardGone,
+    CursorMoved,
+    DocumentUpdate,
+    Event,
+    Focused,
+    Participant,
+    Presented,
+    RecordingChanged,
+    SessionChanged,
+    SnapshotSeen,
+)
 from bot.whiteboard.board import BoardKey
+from bot.whiteboard.slides import Slide
+from bot.whiteboard.touched import Changes, ElementChange
+
+__all__ = [
+    "API_VERSION",
+    "METHODS",
+    "BoardFound",
+    "BoardGone",
+    "BoardKey",
+    "BoardView",
+    "Changes",
+    "Context",
+    "CursorMoved",
+    "DocumentUpdate",
+    "ElementChange",
+    "Event",
+    "Focused",
+    "Handler",
+    "Metrics",
+    "NoSettings",
+    "Participant",
+    "Presented",
+    "RecordingChanged",
+    "SessionChanged",
+    "Slide",
+    "SnapshotSeen",
+    "Store",
+    "TryLater",
+]
 
 API_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What all events have.
-
-    Attributes:
-        board: the board it happened on.
-        ts: when, ms since 1970, by the homeserver's clock.
-        seq: its number in the archive, for a durable handler: grows, and is the same when the event
-            comes again. None for what is told live.
-        replayed: whether it is told once more, because an operator asked for that.
-    """
-
-    board: BoardKey
-    ts: int
-    seq: int | None = field(default=None, kw_only=True)
-    replayed: bool = field(default=False, kw_only=True)
-
-
-@dataclass(frozen=True, slots=True)
-class BoardFound(Event):
-    """The bot knows this board now (a new board, or after a start)."""
-
-
-@dataclass(frozen=True, slots=True)
-class BoardGone(Event):
-    """The board was removed, or the bot left its room."""
-
-
-@dataclass(frozen=True, slots=True)
-class Participant:
-    """A device in a session."""
-
-    user_id: str
-    device_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class SessionChanged(Event):
-    """Who takes part in the board's session has changed; `participants` excludes the bot."""
-
-    participants: tuple[Participant, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentUpdate(Event):
-    """The document changed.
-
-    Attributes:
-        sender: Matrix user id; None when nobody can be named for certain, the bot's own included.
-        update: the Yjs update (v1). An overflowing lane merges several into one; `sender` is
-            then None unless all had the same.
-    """
-
-    sender: str | None
-    update: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotSeen(Event):
-    """A complete snapshot is in the room."""
-
-    sender: str
-    event_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class CursorMoved(Event):
-    """A person's cursor moved (slide coordinates)."""
-
-    sender: str | None
-    slide_id: str
-    x: float
-    y: float
-
-
-@dataclass(frozen=True, slots=True)
-class Focused(Event):
-    """Somebody brought all to a slide."""
-
-    sender: str | None
-    slide_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Presented(Event):
-    """Somebody presents a slide or frame (`kind`), or stopped (`target` None)."""
-
-    sender: str | None
-    kind: str
-    target: str | None
-    edit: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingChanged(Event):
-    """Recording was paused or resumed; `sender` asked for it."""
-
-    recording: bool
-    sender: str | None
 
 
 class TryLater(Exception):
@@ -161,14 +102,46 @@ class BoardView(Protocol):
     def diff(self, state_vector: bytes) -> bytes:
         """Return the Yjs update that a document with this state vector lacks."""
 
-    async def change(self, update: bytes) -> bool:
-        """Apply an update, send it to the people on the board and save it to the room.
+    def slides(self) -> tuple[Slide, ...]:
+        """Return the slides now, in their order; an infinite canvas has one."""
+
+    async def rewrite(self, slides: Sequence[Slide], *, unlock: bool = False) -> bool:
+        """Make the board look like this: people see it at once, it is recorded and saved.
+
+        Slides and elements that are there (by their ids) are changed in place, and what people draw
+        meanwhile stays. Slides that are not among these are deleted; others are made, under ids of
+        their own. No `await` between `slides()` and this, or what came meanwhile is taken back.
+
+        Args:
+            slides: all of them, in order: what `slides()` gives, changed.
+            unlock: also where slides are locked that would change or go.
 
         Returns:
             Whether it changed anything.
 
         Raises:
-            InvalidUpdate: NeoBoard's schema would refuse the result.
+            UsageError: the bot only observes (`boards.mode`), the room does not let it save boards,
+                slides are locked, or strokes are missing that nobody has sent again.
+            InvalidUpdate: NeoBoard would refuse the board; nothing is changed.
+            RateLimited: the handler rewrites this board more often than 10 times in a row and then
+                once a second; `retry_after` says how many seconds to wait.
+            Transient: the board is not loaded completely yet.
+        """
+
+    async def change(self, update: bytes) -> bool:
+        """Apply a Yjs update, send it to the people on the board and save it to the room.
+
+        It waits where a handler writes too much to a board: more than 500 updates in a row and then
+        100 a second, or 32 MiB in a row and then 1 MiB a second.
+
+        Returns:
+            Whether it changed anything.
+
+        Raises:
+            InvalidUpdate: NeoBoard's schema would refuse the result; nothing is changed.
+            UsageError: the bot only observes (`boards.mode`).
+            RateLimited: it would wait longer than 30 seconds.
+            Transient: the board is not loaded completely yet.
         """
 
 
@@ -186,6 +159,29 @@ class Store(Protocol):
         """
 
 
+class Metrics(Protocol):
+    """Numbers of one handler, at `/metrics` beside the bot's own.
+
+    A name is of the letters a to z, digits and `_`, begins with a letter and has at most 40
+    characters; a handler has at most 50. Never count by what is on a board, or by who: names come
+    from the code, not from people.
+    """
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """Add to a number that only grows: `boardkeeper_handler_events_total{handler, name}`.
+
+        Raises:
+            UsageError: the name will not do, there are too many, or the amount is negative.
+        """
+
+    def set(self, name: str, value: float) -> None:
+        """Say what a number is now: `boardkeeper_handler_value{handler, name}`.
+
+        Raises:
+            UsageError: the name will not do, or there are too many.
+        """
+
+
 class Context(Protocol):
     """What a handler is handed at start."""
 
@@ -198,6 +194,42 @@ class Context(Protocol):
 
     def find(self, room_id: str, whiteboard_id: str | None = None) -> BoardKey | None:
         """Return the room's board with this id; without an id the oldest one of the room."""
+
+    async def changes(self, event: DocumentUpdate) -> Changes:
+        """Return what an event changed, also one that comes from the recording.
+
+        Live events know it (`event.changes`); for others the board is read as it was before: quick
+        where events are asked for one after the other, else as `content_at`.
+
+        Raises:
+            UsageError: the recording does not reach back to it (any more).
+            StoreError: the archive cannot be read.
+        """
+
+    async def content_at(self, event: Event) -> Mapping[str, Any]:
+        """Return what the board looked like right after an event, as `BoardView.content`.
+
+        It is read from the recording, beside everything else, one board at a time: that takes as
+        long as a board takes to load (some ms, seconds for very large ones). For a live event it is
+        the board at the event's millisecond.
+
+        Raises:
+            UsageError: nothing is recorded of the board at that time, or it is not known any more.
+            StoreError: the archive cannot be read.
+        """
+
+    def power(self, room_id: str, user_id: str) -> int:
+        """Return a person's power level in a room (0 by default; 50 moderates, 100 administers).
+
+        Who created a room of version 12 or later stands above everybody: 2**53 - 1.
+
+        Raises:
+            UsageError: the bot is not in this room.
+        """
+
+    @property
+    def metrics(self) -> Metrics:
+        """Numbers of the handler's own, served at `/metrics`."""
 
     @property
     def store(self) -> Store:
@@ -241,6 +273,8 @@ class Handler:
         durable: whether changes, cursors and presentations come from what is recorded: each at
             least once and in order, also those from before a crash. Where nothing is recorded
             nothing comes. Other events are told live.
+        asks_changes: whether it may ask live events what they changed (`event.changes`). Noting
+            that takes some microseconds per update, of the whole bot: False saves them.
         batch: how many events a durable handler takes at once, in `on_batch`; 1 calls the methods
             of the events.
         collect: seconds that a durable handler's lane waits for more before it gives what is new.
@@ -249,6 +283,7 @@ class Handler:
     api: ClassVar[int] = API_VERSION
     settings_type: ClassVar[type[Any]] = NoSettings
     durable: ClassVar[bool] = False
+    asks_changes: ClassVar[bool] = True
     batch: ClassVar[int] = 1
     collect: float = 0.0
 

@@ -44,6 +44,7 @@ class Relay(Handler):
     """Carries the changes of one board to another."""
 
     settings_type: ClassVar[type[Any]] = RelaySettings
+    asks_changes: ClassVar[bool] = False
     settings: RelaySettings
 
     async def start(self, context: Context) -> None:

@@ -25,6 +25,7 @@ from bot.whiteboard.content import read_content
 from bot.whiteboard.gaps import gaps
 from bot.whiteboard.inspection import inspect
 from bot.whiteboard.item import Id, Shared
+from bot.whiteboard.noting import Notes
 from bot.whiteboard.replica import Replica
 from bot.whiteboard.together import together
 from bot.whiteboard.unsaved import Cover
@@ -47,13 +48,7 @@ MAX_ITEMS = 300_000  # 9 MB of a real board; what is encoded has to be readable 
 _CHANGED, _KNOWN, _WAITING = map(Outcome, (Verdict.CHANGED, Verdict.KNOWN, Verdict.WAITING))
 
 
-def merge(updates: Sequence[bytes]) -> bytes:
-    """Merge updates into one, whatever their order.
-
-    Raises:
-        InvalidUpdate: one of them is none.
-    """
-    return merge_updates(updates)
+merge = merge_updates  # for those who know no more of Yjs than this document
 
 
 class Document:
@@ -63,6 +58,9 @@ class Document:
         data: its state; empty for a board nothing is known of.
         default_version: what to begin with until a snapshot says the version.
         max_bytes: of the whole document; what would exceed it is refused.
+
+    Attributes:
+        notes: of what was touched; taken only where somebody turns them on.
     """
 
     def __init__(
@@ -73,6 +71,7 @@ class Document:
         self._certain = False
         self._foreign = b""  # the state of a version that we do not know
         self._waiting = WaitingRoom(max_bytes)
+        self.notes = Notes()
         self._replica = Replica(default_version)
         self._replica.integrate(read_update(initial(default_version)))
         self._replica.commit()
@@ -202,7 +201,7 @@ class Document:
         Returns:
             One outcome for each; that of a waiting one may be overtaken by the next.
         """
-        return [self._take(update) for update in updates]
+        return [self.notes.told(self._take(update)) for update in updates]
 
     def _take(self, data: bytes) -> Outcome:
         try:
@@ -234,13 +233,15 @@ class Document:
 
     def _integrate(self, update: Structure, *, partly: bool) -> tuple[Outcome, Waiting | None]:
         """Integrate an update and check the document; return what of it has to wait."""
+        began = {client: self._replica.store.clocks.get(client, 0) for client in update.blocks}
         rest, reason = self._attempt(update)
         if reason is None and rest is not None and not partly:
             reason = "it is its own cause"  # nothing else was missing
         if reason is not None:
             self._replica.rollback()
             return Outcome(Verdict.REFUSED, reason), None
-        changed = self._replica.changed
+        if changed := self._replica.changed:
+            self.notes.take(self._replica, began)
         self._replica.commit()
         return _CHANGED if changed else _KNOWN, None if rest is None else self._left(rest)
 
@@ -261,10 +262,8 @@ class Document:
         return reason
 
     def _left(self, rest: Structure) -> Waiting:
-        data = write_update(rest.blocks, rest.deletes)
-        return Waiting(
-            data, True, causes(rest, self._replica.store.clocks), ends(rest), rest.weight
-        )
+        data, clocks = write_update(rest.blocks, rest.deletes), self._replica.store.clocks
+        return Waiting(data, True, causes(rest, clocks), ends(rest), rest.weight)
 
     def _wait(self, one: Waiting) -> Outcome:
         if one.data in self._waiting:
@@ -314,7 +313,7 @@ class Document:
             update = read_update(data)
         except InvalidUpdate as error:
             return Outcome(Verdict.REFUSED, str(error))
-        return self._merge_state(data, update)
+        return self.notes.told(self._merge_state(data, update))
 
     def merged(self, data: bytes) -> tuple[Document, Outcome]:
         """Merge a whole state like `merge_snapshot`, leaving this document as it is.
@@ -336,19 +335,16 @@ class Document:
         except InvalidUpdate:
             return False
         store = self._replica.store
-        return (
-            update.roots <= {self._version}
-            and self._certain
-            and not news(update, store.clocks)
-            and Cover(store.deletes()).holds(Cover(update.deletes))
-        )
+        if not self._certain or update.roots - {self._version} or news(update, store.clocks):
+            return False
+        return Cover(store.deletes()).holds(Cover(update.deletes))
 
     def _copy(self) -> Document:
         other = Document(default_version=self._version, max_bytes=self._max_bytes)
         other._certain, other._foreign = self._certain, self._foreign
         other._replica.integrate(read_update(self._whole()))
         other._replica.commit()
-        other._waiting = self._waiting.copy()
+        other._waiting, other.notes.on = self._waiting.copy(), self.notes.on
         return other
 
     def _merge_state(self, data: bytes, update: Structure) -> Outcome:
@@ -389,6 +385,7 @@ class Document:
             for one in self._waiting:
                 other._adopt(one.data, partly=one.partly)
         other._waiting.lost += self._waiting.lost
+        self.notes.compare(self.content, other.content)
         self._replica, self._waiting = other._replica, other._waiting
         self._version, self._foreign = version, b""
         return _CHANGED

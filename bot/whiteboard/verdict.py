@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+
+from bot.whiteboard.touched import Touched
 
 
 class Verdict(Enum):
@@ -19,7 +21,15 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A verdict and, when refused, why; the reason never quotes the board."""
+    """A verdict and, when refused, why; the reason never quotes the board.
+
+    Attributes:
+        verdict: what became of the update.
+        reason: why it was refused.
+        touched: what became other on the board, by it and by what waited for it; empty unless the
+            document notes that.
+    """
 
     verdict: Verdict
     reason: str = ""
+    touched: Touched = field(default_factory=Touched, compare=False, repr=False)

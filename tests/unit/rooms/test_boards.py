@@ -476,7 +476,7 @@ async def test_no_snapshot_is_written_before_the_rooms_newest_was_read() -> None
         here.archive.broken.clear()
         await until(lambda: len(here.server.sent) == 2)
         assert set(texts(board.document)) == {"a", "ours"}
-        assert loaded(board.document.encode()) == board.content()
+        assert loaded(board.document.encode()) == board.document.content()
 
 
 async def test_looking_mends_and_writes_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:

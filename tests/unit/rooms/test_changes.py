@@ -113,7 +113,7 @@ class Desk:
             self.boards[key].ingest([Arrival(message, ALICE, "AD", self.now, update)])
 
     def shown(self, key: BoardKey = KEY) -> list[list[str]]:
-        slides = self.boards[key].content()["slides"]
+        slides = self.boards[key].document.content()["slides"]
         return [[one.get("text", one.get("mxc")) for one in slide["elements"]] for slide in slides]
 
     async def restore(self, at: int, slide: int | None = None, order: Order = NOW) -> Changed:
@@ -167,7 +167,7 @@ async def test_one_slide_comes_back_in_its_place_or_as_a_new_one(desk: Desk) -> 
     alice.hear(*desk.published)
     full = desk.now
     await desk.draws(alice.write("a", text="new"))
-    second = desk.boards[KEY].content()["slides"][1]["id"]
+    second = desk.boards[KEY].document.content()["slides"][1]["id"]
     await desk.draws(alice.do(lambda: alice.root["slides"].pop(second)))
     assert desk.shown() == [["new"], ["y"]]
 
@@ -288,7 +288,7 @@ async def test_locks_of_a_file_become_ours(desk: Desk) -> None:
     file["whiteboard"]["slides"][0]["lock"] = {}
     data = json.dumps(file).encode()
     await changes.import_nwb(desk.tools, KEY, data, append=False, order=NOW)
-    assert desk.boards[KEY].content()["slides"][0]["lock"] == {"userId": BOT}
+    assert desk.boards[KEY].document.content()["slides"][0]["lock"] == {"userId": BOT}
     again = await changes.import_nwb(desk.tools, KEY, data, append=False, order=NOW)
     assert not again.anything
 
@@ -304,7 +304,7 @@ async def test_an_infinite_canvas_and_slides_do_not_mix(desk: Desk) -> None:
     with pytest.raises(UsageError, match="nothing can be appended"):
         await changes.import_nwb(desk.tools, OTHER, canvas, append=True, order=DRY)
     await changes.import_nwb(desk.tools, OTHER, canvas, append=False, order=NOW)
-    (slide,) = board.content()["slides"]
+    (slide,) = board.document.content()["slides"]
     assert slide["frameElementIds"] == [one["id"] for one in slide["elements"][1:]]
 
 
@@ -325,8 +325,8 @@ async def test_a_board_is_cloned_with_its_locks(desk: Desk) -> None:
     assert desk.shown(OTHER) == desk.shown(KEY)
     assert not (await changes.clone(desk.tools, KEY, OTHER, NOW)).anything
     assert (
-        desk.boards[OTHER].content()["slides"][0]["id"]
-        != (desk.boards[KEY].content()["slides"][0]["id"])
+        desk.boards[OTHER].document.content()["slides"][0]["id"]
+        != (desk.boards[KEY].document.content()["slides"][0]["id"])
     )
 
 
@@ -335,7 +335,7 @@ async def test_a_snapshot_is_written_when_told(desk: Desk) -> None:
     size = await changes.write_snapshot(desk.tools, KEY)
     assert [kind for kind, _ in desk.server.sent] == [SNAPSHOT_TYPE, CHUNK_TYPE]
     assert size == len(desk.boards[KEY].document.snapshot())
-    assert loaded(desk.boards[KEY].document.snapshot()) == desk.boards[KEY].content()
+    assert loaded(desk.boards[KEY].document.snapshot()) == desk.boards[KEY].document.content()
     desk.writes = False
     with pytest.raises(UsageError, match="observe"):
         await changes.write_snapshot(desk.tools, KEY)

@@ -17,7 +17,9 @@ from bot.errors import RateLimited, UsageError
 from bot.handlers import base
 from bot.handlers.base import Handler
 from bot.handling import Handling
+from bot.history import History
 from bot.store.archive import Archive
+from bot.whiteboard.document import Document
 from tests.fakes.rooms import KEY, ROOM, until
 
 
@@ -33,6 +35,10 @@ class Server:
         return 7
 
 
+async def settled() -> bool:
+    return True
+
+
 async def test_a_handler_may_keep_post_and_begin_things(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -45,7 +51,13 @@ async def test_a_handler_may_keep_post_and_begin_things(
 
         def made(name: str) -> Context:
             return Context(
-                name, lambda: None, archive=archive, homeserver=server, http=http, tasks=tasks
+                name,
+                lambda: None,
+                archive=archive,
+                homeserver=server,
+                http=http,
+                history=History(archive, empty=Document, committed=settled),
+                tasks=tasks,
             )
 
         one, other = made("one"), made("other")
@@ -103,7 +115,15 @@ class Life(Handler):
 def handed(tasks: asyncio.TaskGroup) -> Any:
     def made(name: str) -> Context:
         none: Any = None
-        return Context(name, lambda: None, archive=none, homeserver=none, http=none, tasks=tasks)
+        return Context(
+            name,
+            lambda: None,
+            archive=none,
+            homeserver=none,
+            http=none,
+            history=none,
+            tasks=tasks,
+        )
 
     return made
 
