@@ -12,6 +12,7 @@ turns into InvalidUpdate. Source: lib0 `decoding.js`, `encoding.js`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import pack, unpack_from
 from typing import Any, Final
 
@@ -99,6 +100,47 @@ def pass_value(data: bytes, position: int, depth: int = MAX_DEPTH) -> int:
             position = text(data, position)[1]
         position = pass_value(data, position, depth - 1)
     return position
+
+
+def copy_value(
+    data: bytes,
+    position: int,
+    field: str | None,
+    rename: Callable[[str], str],
+    rewrite: Callable[[str | None, str], str],
+) -> tuple[bytes, int]:
+    """Copy a value that was passed over before, with other texts in it and bytes zeroed.
+
+    Args:
+        data: holds it.
+        position: where it is.
+        field: the key that it stands under; None where that is not known.
+        rename: gives the keys of objects.
+        rewrite: gives texts, after the key that each stands under.
+
+    Returns:
+        The copy, and the position after the value.
+    """
+    start, tag = position, data[position]
+    if tag == _TEXT:
+        found, position = text(data, position + 1)
+        return data[start : start + 1] + write_text(rewrite(field, found)), position
+    if tag == _BYTES:
+        inner, position = stretch(data, position + 1)
+        return data[start:inner] + bytes(position - inner), position
+    if tag not in _HOLDERS:
+        position = pass_value(data, position)
+        return data[start:position], position
+    count, position = number(data, position + 1)
+    copied = [data[start:position]]
+    for _ in range(count):
+        inside = field
+        if tag == _OBJECT:
+            inside, position = text(data, position)
+            copied.append(write_text(rename(inside)))
+        one, position = copy_value(data, position, inside, rename, rewrite)
+        copied.append(one)
+    return b"".join(copied), position
 
 
 def value(data: bytes, position: int) -> tuple[Any, int]:  # noqa: PLR0911 - one per kind of value

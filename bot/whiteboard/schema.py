@@ -153,6 +153,18 @@ _TYPES: dict[Any, _Type] = {
 }
 
 
+FIELDS = frozenset({"type"}).union(*(kind.rules for kind in _TYPES.values()))
+"""The names of all fields that elements have."""
+
+
+def is_choice(field: str, value: str) -> bool:
+    """Return whether a value is one of those that NeoBoard has for a field, no text of people's."""
+    if field == "type":
+        return value in _TYPES
+    rules = [kind.rules[field] for kind in _TYPES.values() if field in kind.rules]
+    return any((rule in _CHOICES or rule is _boolean) and rule(value) for rule in rules)
+
+
 def check_element(element: Any) -> str | None:
     """Check one element (not the id it has)."""
     if type(element) is not dict:
