@@ -287,7 +287,7 @@ def test_a_lock_is_of_the_same_person_as_strokes() -> None:
 
 
 def test_people_devices_and_times() -> None:
-    data = encode(CursorMove(FIRST_SLIDE, 1.5, 2))
+    data = encode(CursorMove(FIRST_SLIDE, 1.5, 2.0))
     given = [
         of(data, Kind.CURSOR, 5000),
         of(data, Kind.CURSOR, 5003, sender="@bert:example.org"),
@@ -307,14 +307,14 @@ def test_people_devices_and_times() -> None:
 
 def test_signals_name_the_slides_that_are_there() -> None:
     messages = (
-        CursorMove("a", 1, 2),
+        CursorMove("a", 1.0, 2.0),
         FocusOn("b"),
         Present("slide", "a", edit=True),
         Present("frame", None),
     )
     made = anonymised([of(encode(one), Kind.FOCUS) for one in messages])
     assert [decode(one.data) for one in made] == [
-        CursorMove("id-1", 1, 2),
+        CursorMove("id-1", 1.0, 2.0),
         FocusOn("id-2"),
         Present("slide", "id-1", edit=True),
         Present("frame", None),
@@ -344,8 +344,8 @@ def test_a_refused_update_does_not_say_what_an_accepted_one_is_of() -> None:
 
 
 def test_circles_of_causes_end() -> None:
-    one = update((1, 0, [struct(ANY, any_content(X), origin=(2, 0))]))
-    two = update((2, 0, [struct(ANY, any_content(X), origin=(1, 0))]))
+    one = update((1, 0, [struct(ANY, any_content(text_value("word")), origin=(2, 0))]))
+    two = update((2, 0, [struct(ANY, any_content(text_value("word")), origin=(1, 0))]))
     made = anonymised([of(one, Kind.REFUSED), of(two, Kind.REFUSED)])
     assert b"id-1" in made[0].data
 
