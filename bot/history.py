@@ -112,10 +112,8 @@ class History:
             UsageError: the recording has it not (any more).
             StoreError: the archive cannot be read.
         """
-        if event.touched is not None:
+        if event.seq is None or event.touched is not None:
             return event.changes
-        if event.seq is None:
-            raise UsageError("this handler has said that it never asks what changed")
         async with self._one:
             walk = await self._walked(event.board, event.seq, event.ts, noting=True)
             if walk.seq != event.seq or walk.changes is None:

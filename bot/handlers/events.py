@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from bot.errors import UsageError
 from bot.whiteboard.board import BoardKey
-from bot.whiteboard.touched import Changes, Touched
+from bot.whiteboard.touched import Changes, Touched, in_a_row
+from bot.whiteboard.update import merge_updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class DocumentUpdate(Event):
         sender: Matrix user id; None when nobody can be named for certain, the bot's own included.
         update: the Yjs update (v1). An overflowing lane merges several into one; `sender` is
             then None unless all had the same.
-        touched: what `changes` is made from; None for what comes from the recording.
+        touched: what `changes` is made from; None for what comes from the recording, and where no
+            handler asks (`Handler.asks_changes`).
     """
 
     sender: str | None
@@ -77,13 +80,30 @@ class DocumentUpdate(Event):
 
         Raises:
             UsageError: the event comes from the recording (`seq` is not None): what it changed has
-                to be read first, `await context.changes(event)`.
+                to be read first, `await context.changes(event)`. Or the handler says that it never
+                asks (`asks_changes`).
         """
-        if self.touched is None:
-            raise UsageError(
-                "what a recorded event changed has to be read: await context.changes(event)"
-            )
-        return self.touched.changes()
+        if self.touched is not None:
+            return self.touched.changes()
+        if self.seq is None:
+            raise UsageError("nobody noted what changed: the handler says asks_changes = False")
+        raise UsageError(
+            "what a recorded event changed has to be read: await context.changes(event)"
+        )
+
+
+def merged(updates: Sequence[DocumentUpdate]) -> DocumentUpdate:
+    """Return one event for several of a board, oldest first."""
+    if len(updates) == 1:
+        return updates[0]
+    senders = {event.sender for event in updates}
+    noted = [event.touched for event in updates if event.touched is not None]
+    return replace(
+        updates[-1],
+        update=merge_updates([event.update for event in updates]),
+        sender=senders.pop() if len(senders) == 1 else None,
+        touched=in_a_row(noted) if len(noted) == len(updates) else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ only each sender's latest stays.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bot.handlers.base import CursorMoved, DocumentUpdate, Event, Focused, Presented
-from bot.whiteboard.document import merge
+from bot.handlers.events import merged
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class Queue:
         for event in self._events:
             if isinstance(event, DocumentUpdate):
                 if event is updates[-1]:
-                    kept.append(_merged(updates))
+                    kept.append(merged(updates))
             elif not _signal(event) or latest[_signal(event)] is event:
                 kept.append(event)
         self._tally.condensed += len(self._events) - len(kept)
@@ -103,14 +103,3 @@ def _signal(event: Event) -> tuple[type[Event], str | None] | None:
     if isinstance(event, CursorMoved | Focused | Presented):
         return type(event), event.sender
     return None
-
-
-def _merged(updates: list[DocumentUpdate]) -> DocumentUpdate:
-    if len(updates) == 1:
-        return updates[0]
-    senders = {event.sender for event in updates}
-    return replace(
-        updates[-1],
-        update=merge([event.update for event in updates]),
-        sender=senders.pop() if len(senders) == 1 else None,
-    )

@@ -25,7 +25,7 @@ from bot.whiteboard.content import read_content
 from bot.whiteboard.gaps import gaps
 from bot.whiteboard.inspection import inspect
 from bot.whiteboard.item import Id, Shared
-from bot.whiteboard.noting import Notes
+from bot.whiteboard.notes import Notes
 from bot.whiteboard.replica import Replica
 from bot.whiteboard.together import together
 from bot.whiteboard.unsaved import Cover

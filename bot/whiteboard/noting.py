@@ -7,53 +7,17 @@ found then counts as seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any
 
 from bot.whiteboard.content import values
 from bot.whiteboard.item import GONE, Item, Shared
-from bot.whiteboard.replica import Replica
-from bot.whiteboard.touched import Place, Touched, compared, in_a_row
-from bot.whiteboard.verdict import Outcome
-
-Content = Callable[[], Mapping[str, Any]]
-"""Reads a board (`Document.content`)."""
+from bot.whiteboard.touched import Place, Touched
 
 MAX_LOOKED = 5_000
 """Items of a list that are looked through."""
 
 _ALL = ("slides", "slideIds")
-
-
-class Notes:
-    """What was touched since it was last told.
-
-    Attributes:
-        on: whether notes are taken at all.
-    """
-
-    def __init__(self) -> None:
-        self.on = False
-        self._taken: list[Touched] = []
-
-    def take(self, replica: Replica, began: Mapping[int, int]) -> None:
-        """Note what was integrated; it is not final yet."""
-        if self.on:
-            self._taken.append(note(replica.root, replica.touched, began))
-
-    def compare(self, before: Content, after: Content) -> None:
-        """Note what is other when one document takes the place of another."""
-        if self.on:
-            self._taken.append(compared(before(), after()))
-
-    def told(self, outcome: Outcome) -> Outcome:
-        """Return an outcome with what was noted on the way to it."""
-        if not self._taken:
-            return outcome
-        taken, self._taken = self._taken, []
-        return replace(outcome, touched=in_a_row(taken))
 
 
 def note(root: Shared, touched: Iterable[Item], began: Mapping[int, int]) -> Touched:
@@ -66,9 +30,8 @@ def note(root: Shared, touched: Iterable[Item], began: Mapping[int, int]) -> Tou
     """
     parents: dict[Shared, list[Item]] = {}
     for item in touched:
-        parent = item.parent
-        if isinstance(parent, Shared):
-            parents.setdefault(parent, []).append(item)
+        assert isinstance(item.parent, Shared)  # who has no place is not touched
+        parents.setdefault(item.parent, []).append(item)
     if len(parents) == 1 and (place := _element(_path(next(iter(parents))))) is not None:
         return Touched(elements={place: (True, True)})  # by far the commonest
     noting = _Noting(root, _Then(began))
@@ -182,6 +145,10 @@ class _Noting:
                 else:
                     self._found.framed.add(slide_id)
 
+    @property
+    def _slide_order(self) -> Shared | None:
+        return self._then.under(self._root, "slideIds")[1]
+
     # -- what that means -------------------------------------------------------------------------
 
     def finish(self) -> Touched:
@@ -191,30 +158,42 @@ class _Noting:
         for slide_id, seen in whole.items():
             found.slides[slide_id] = seen
             self._whole(slide_id, seen)
-        for slide_id, element_id in self._inner:
-            if slide_id not in whole:
-                found.elements[slide_id, element_id] = (True, True)
-        for slide_id in {**self._keys, **self._lists}:
-            if slide_id not in whole:
-                self._elements(slide_id)
+        inner = {slide_id for slide_id, _ in self._inner}
+        stay = {
+            one: None
+            for one in {**self._keys, **self._lists, **dict.fromkeys(inner | found.framed)}
+            if one not in whole and self._listed(one, self._slide_order, 1)
+        }
+        replaced = {slide_id for slide_id, seen in whole.items() if seen == (True, True)}
+        found.framed = found.framed & stay.keys() | replaced
+        for place in self._inner:
+            if place[0] in stay:
+                found.elements[place] = (True, True)
+        for slide_id in stay:
+            self._elements(slide_id)
         return found
 
     def _all_slides(self) -> dict[str, tuple[bool, bool]]:
         """Return the slides when the board itself was replaced."""
         orders = self._then.under(self._root, "slideIds")
-        ids = [dict.fromkeys(self._then.ids(orders[when], when)) for when in (0, 1)]
-        return {one: (one in ids[0], one in ids[1]) for one in {**ids[0], **ids[1]}}
+        there: list[dict[str, None]] = []
+        for when in (0, 1):
+            ids = dict.fromkeys(self._then.ids(orders[when], when))
+            there.append({one: None for one in ids if self._slide(one)[when] is not None})
+        return {one: (one in there[0], one in there[1]) for one in {**there[0], **there[1]}}
 
     def _touched_slides(self) -> dict[str, tuple[bool, bool]]:
         """Return the slides that came, went, or are others now; note those that moved."""
         if not (self._slides or self._slide_ids.ids):
             return {}
-        order = self._then.under(self._root, "slideIds")[1]
         found = {}
         for slide_id in {**self._slides, **dict.fromkeys(sorted(self._slide_ids.ids))}:
             there = self._slide(slide_id)
             seen = self._seen(
-                slide_id, (there[0] is not None, there[1] is not None), self._slide_ids, order
+                slide_id,
+                (there[0] is not None, there[1] is not None),
+                self._slide_ids,
+                self._slide_order,
             )
             if seen == (True, True) and slide_id in self._slide_ids.ids:
                 self._found.moved.add(slide_id)
@@ -234,11 +213,11 @@ class _Noting:
 
     def _listed(self, key: str, order: Shared | None, when: int) -> bool:
         """Return whether a list whose writing does not tell had, or has, an id."""
-        ids = list(islice(self._then.ids(order, when), MAX_LOOKED))
-        return key in ids or len(ids) == MAX_LOOKED
+        ids = self._then.ids(order, when)
+        return key in islice(ids, MAX_LOOKED) or next(ids, None) is not None
 
     def _slide(self, slide_id: str) -> tuple[Shared | None, Shared | None]:
-        """Return the slide as it was and as it is."""
+        """Return a slide as it was and as it is."""
         slides = self._then.under(self._root, "slides")
         return (
             self._then.under(slides[0], slide_id)[0],

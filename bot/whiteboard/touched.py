@@ -102,8 +102,9 @@ def in_a_row(notes: Sequence[Touched]) -> Touched:
     for one in notes:
         _follow(found.slides, one.slides)
         _follow(found.elements, one.elements)
-        found.moved |= one.moved
-        found.framed |= one.framed
+        back = {slide_id for slide_id, seen in one.slides.items() if seen == (False, True)}
+        found.moved |= one.moved | back  # what was there at first too came back somewhere
+        found.framed |= one.framed | back
     return found
 
 
