@@ -6,7 +6,7 @@ SETUP := $(PYTHON) .ci/setup.py
 CORE := bot/rtc/*,bot/whiteboard/*,bot/config/*,bot/errors.py,bot/logs.py,bot/commands/*,bot/invites.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup bench chaos chaos-jobs soak stack-up stack-down lock clean
+.PHONY: help demo test check setup bench chaos chaos-jobs chaos-deliveries soak stack-up stack-down lock clean
 
 help: ## what there is
 	@echo "boardkeeper: make TARGET"
@@ -42,6 +42,10 @@ chaos: ## kill the bot (-9) KILLS=200 times on 10 boards, SEED=n; writes build/k
 chaos-jobs: ## kill it KILLS=50 times amid restores, imports and clones, SEED=n; writes build/jobs.json
 	@$(SETUP) demo
 	$(VENV)/python -m tests.chaos jobs $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
+
+chaos-deliveries: ## kill it KILLS=100 times amid webhook and relay, SEED=n; writes build/deliveries.json
+	@$(SETUP) demo
+	$(VENV)/python -m tests.chaos deliveries $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
 
 soak: ## 4 boards under Synapse's limits, 60 without, servers restarting; then each fault 20 times
 	@$(SETUP) demo

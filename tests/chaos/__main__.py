@@ -1,4 +1,4 @@
-"""`python -m tests.chaos kills|jobs|soak|recovery`: writes a report, exits 1 when it is bad."""
+"""`python -m tests.chaos COMMAND`: writes a report, exits 1 when it is bad."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bot import __version__
-from tests.chaos import jobs, kills, recovery, soak
+from tests.chaos import deliveries, jobs, kills, recovery, soak
 from tests.stack.processes import ROOT
 from tests.stack.stack import Stack
 
@@ -36,7 +36,10 @@ def main() -> int:
     four = commands.add_parser("jobs")
     four.add_argument("--seed", type=int, default=int(time.time()))
     four.add_argument("--kills", type=int, default=50)
-    for each in (one, two, three, four):
+    five = commands.add_parser("deliveries")
+    five.add_argument("--seed", type=int, default=int(time.time()))
+    five.add_argument("--kills", type=int, default=100)
+    for each in (one, two, three, four, five):
         each.add_argument("--output", type=Path, help="default: build/COMMAND.json")
     chosen = parser.parse_args()
     report: dict[str, Any] = {
@@ -68,6 +71,8 @@ async def _run(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
     async with Stack.start(folder / "stack") as stack:
         if chosen.command == "jobs":
             return await jobs.jobs(stack, folder, seed=chosen.seed, kills=chosen.kills)
+        if chosen.command == "deliveries":
+            return await deliveries.deliveries(stack, folder, seed=chosen.seed, kills=chosen.kills)
         report = await kills.chaos(
             stack, folder, seed=chosen.seed, kills=chosen.kills, boards=chosen.boards
         )

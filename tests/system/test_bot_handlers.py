@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -47,37 +46,6 @@ def committed(here: Meeting) -> list[int]:
 async def told_all(here: Meeting, receiver: Receiver) -> None:
     """Wait until the receiver has everything that is recorded."""
     await until(lambda: set(committed(here)) == set(receiver.seqs), 30, "not all arrived", here.bot)
-
-
-async def test_killed_again_and_again_it_tells_everything_in_order(
-    stack: Stack, tmp_path: Path
-) -> None:
-    rng = random.Random(20261121)
-    async with (
-        receiving() as receiver,
-        meeting(stack, tmp_path, configuration(receiver)) as here,
-    ):
-        drawing = asyncio.create_task(draw_on(here))
-        for _ in range(8):
-            receiver.status = rng.choice([204, 204, 500])
-            await asyncio.sleep(rng.uniform(0.2, 1.5))
-            await here.bot.kill()
-            receiver.status = 204
-            await here.bot.start()
-        await here.announced()
-        drawing.cancel()
-        await asyncio.wait([drawing])
-        await told_all(here, receiver)
-        assert receiver.in_order()
-        assert len(committed(here)) > 8
-        assert "There are no dead letters." in await cli(here, "handlers", "dead", "list")
-
-
-async def draw_on(here: Meeting) -> None:
-    """Draw until cancelled."""
-    while True:
-        await here.alice.draw(elements.shape())
-        await asyncio.sleep(0.05)
 
 
 async def test_the_operator_sees_and_mends_what_does_not_arrive(
