@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bot import logs, setup
 from bot.app import App
-from bot.cli import boards, handlers, operate, orders, output, parser
+from bot.cli import boards, handlers, operate, orders, output, parser, recording
 from bot.config import Config
 from bot.config.file import init, load
 from bot.doctor import command as doctor
@@ -86,6 +86,8 @@ def _command(options: argparse.Namespace) -> int:
         case "export":
             result = asyncio.run(boards.export(config, options.board, options.at))
             boards.write(options.output, result)
+        case "recording":
+            asyncio.run(recording.run(config, options))
         case _:
             return 0 if asyncio.run(_operate(config, options)) else EXIT_FAILED
     return 0

@@ -104,6 +104,10 @@ def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
+class _CutOff(InvalidRecording):
+    """Raised when the end is missing."""
+
+
 class _Lines:
     """The lines of a file, one after the other."""
 
@@ -123,7 +127,7 @@ class _Lines:
             line = self._next()
             header = read_header(line)
         except InvalidRecording as error:
-            raise self._wrong(error, _NOT_OURS) from error
+            raise self._wrong(error) from error
         self._sum.update(line)
         return header
 
@@ -135,7 +139,7 @@ class _Lines:
                 self._sum.update(line)
             self._end(found)
         except InvalidRecording as error:
-            raise self._wrong(error, _AGAIN) from error
+            raise self._wrong(error) from error
 
     def _next(self) -> bytes:
         self._number += 1
@@ -146,7 +150,7 @@ class _Lines:
         if len(line) > MAX_LINE:
             raise InvalidRecording(f"it is longer than {MAX_LINE} bytes")
         if not line.endswith(b"\n"):
-            raise InvalidRecording("the file ends here, before its last line: it was cut off")
+            raise _CutOff("the file ends here, before its last line: it was cut off")
         return line
 
     def _read(self, most: int) -> bytes:
@@ -163,7 +167,9 @@ class _Lines:
         if self._read(1):
             raise InvalidRecording("the file goes on after its last line")
 
-    def _wrong(self, error: InvalidRecording, advice: str) -> InvalidRecording:
+    def _wrong(self, error: InvalidRecording) -> InvalidRecording:
+        ours = self._number > 1 or isinstance(error, _CutOff)
+        advice = _AGAIN if ours else _NOT_OURS
         return InvalidRecording(f"{self._path}, line {self._number}: {error}. {advice}.")
 
 
@@ -232,7 +238,12 @@ class Writer:
 
     def add(self, entry: Entry) -> None:
         """Write an entry; it gets the next number, whatever its own is."""
-        self._put(entry_line(entry, self.entries + 1))
+        try:
+            line = entry_line(entry, self.entries + 1)
+        except InvalidRecording as error:
+            why = f"{self._path} cannot be written: of entry {self.entries + 1}, {error}."
+            raise InvalidRecording(why) from None
+        self._put(line)
         self.entries += 1
 
     def _put(self, line: bytes) -> None:

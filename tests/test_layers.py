@@ -111,6 +111,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.actions": {*WHITEBOARD, "bot.services", "bot.naming"},
     "bot.naming": {*CORE, "bot.whiteboard.board"},
     "bot.recording": WHITEBOARD,
+    "bot.portable": {*WHITEBOARD, "bot.recording", "bot.actions"},
     "bot.steering": {*ROOM, *STEERING, "bot.actions", "bot.web.server", "bot.saved"},
     "bot.saved": {*ROOM, "bot.room", "bot.saving", "bot.actions", "bot.permission"},
     "bot.rewriting": {*WHITEBOARD, "bot.board", "bot.actions", "bot.permission"},

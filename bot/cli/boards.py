@@ -52,7 +52,7 @@ def _as_json(row: BoardRow) -> dict[str, Any]:
 
 def _state(row: BoardRow) -> str:
     if row.gone_ts is not None:
-        return "gone"
+        return "gone" if row.gone_ts else "imported"
     return "paused" if row.paused else "recording"
 
 

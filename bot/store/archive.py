@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bot.store.deliveries import Deliveries
+from bot.store.imports import Imports
 from bot.store.recordings import Recordings
 from bot.store.rows import BoardRow, RoomRow, SnapshotRow, Statistics
 from bot.store.sqlite import SqliteFile
@@ -51,20 +52,21 @@ def _board(row: Sequence[Any]) -> BoardRow:
     return BoardRow(number, BoardKey(room_id, whiteboard_id, document_id), *values)
 
 
-class Archive(Recordings, Deliveries):
+class Archive(Recordings, Deliveries, Imports):
     """The archive. Use as `async with`.
 
     Args:
         folder: the data folder; it is made when missing.
         read_only: only read, beside a running bot or without one; nothing is made or migrated.
+        beside: for an import, beside a running bot or without one.
 
     Raises:
         StoreError: on entering: there is no archive to read, a newer boardkeeper wrote it, it is
             damaged, locked, not ours to use, or another bot uses the folder.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
-        super().__init__(SqliteFile(folder, read_only=read_only))
+    def __init__(self, folder: Path, *, read_only: bool = False, beside: bool = False) -> None:
+        super().__init__(SqliteFile(folder, read_only=read_only, beside=beside))
         self._untrimmed: Counter[str] = Counter()  # memberships kept per room since it was trimmed
 
     async def __aenter__(self) -> Self:
@@ -166,7 +168,8 @@ class Archive(Recordings, Deliveries):
             " gone_ts, entries, bytes, first_ts, last_ts,"
             " (SELECT COUNT(*) FROM authors WHERE board_id = boards.id),"
             " COALESCE(paused, 0), COALESCE(alias, '')"
-            " FROM boards LEFT JOIN rooms ON rooms.room_id = boards.room_id ORDER BY id"
+            " FROM boards LEFT JOIN rooms ON rooms.room_id = boards.room_id"
+            " WHERE boards.room_id <> '' ORDER BY id"
         )
         return [_board(row) for row in rows]
 
@@ -236,6 +239,7 @@ class Archive(Recordings, Deliveries):
         """Return the archive in numbers."""
         rows = await self._file.read(
             "SELECT COUNT(*), COALESCE(SUM(entries), 0), COALESCE(SUM(bytes), 0) FROM boards"
+            " WHERE room_id <> ''"
         )
         boards, entries, entry_bytes = rows[0]
         return Statistics(boards, entries, entry_bytes, await asyncio.to_thread(self._file.size))

@@ -11,6 +11,7 @@ from bot.store.faults import explained, fault
 
 FILE_NAME = "boardkeeper.db"
 LOCK_NAME = "boardkeeper.lock"
+IMPORT_LOCK_NAME = "boardkeeper.import.lock"
 
 
 def prepare(folder: Path) -> None:
@@ -31,27 +32,34 @@ def prepare(folder: Path) -> None:
         path.chmod(0o600)
 
 
-def lock(folder: Path) -> int:
+_BOT = (
+    "another boardkeeper is using this folder",
+    "End that one, or give this one a data folder of its own.",
+)
+_IMPORT = ("another import is under way", "Wait until that has ended.")
+
+
+def lock(folder: Path, *, beside: bool = False) -> int:
     """Keep other bots away from the folder until the descriptor returned is closed, or we die.
 
     Two would be the same Matrix device: each would undo the other's memberships.
+
+    Args:
+        folder: the data folder.
+        beside: keep other imports away instead, which work beside a bot.
 
     Raises:
         StoreError: there is another one.
     """
     path = folder / FILE_NAME
+    name, there = (IMPORT_LOCK_NAME, _IMPORT) if beside else (LOCK_NAME, _BOT)
     with explained(path, "opened"):
-        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise fault(
-                path,
-                "opened",
-                "another boardkeeper is using this folder",
-                "End that one, or give this one a data folder of its own.",
-            ) from None
+            raise fault(path, "opened", *there) from None
         except OSError:
             os.close(descriptor)
             raise

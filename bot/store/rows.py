@@ -16,7 +16,8 @@ class BoardRow:
         key: what names it in the room.
         room_name: what the room was last called; empty when that is not known.
         found_ts: when the bot first saw it, ms since 1970.
-        gone_ts: when it was removed or the bot left; None while it is there.
+        gone_ts: when it was removed or the bot left; None while it is there, 0 if it never was:
+            it was imported.
         entries: how many are kept.
         bytes: of their data.
         first_ts: of the earliest entry, ms; None when there is none.

@@ -83,11 +83,13 @@ class SqliteFile:
     Args:
         folder: the data folder.
         read_only: never write, not even migrate; works beside a running bot.
+        beside: write beside a running bot; its transactions wait for ours, so they must be short.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool) -> None:
+    def __init__(self, folder: Path, *, read_only: bool, beside: bool = False) -> None:
         self.path = folder.absolute() / FILE_NAME
         self._read_only = read_only
+        self._beside = beside
         self._stack = AsyncExitStack()
         self._writer: Database | None = None
         self._reader: Database | None = None
@@ -98,10 +100,14 @@ class SqliteFile:
                 name, options = await asyncio.to_thread(_check_reading, self.path)
             else:
                 prepare(self.path.parent)
-                stack.callback(os.close, lock(self.path.parent))
-                await asyncio.to_thread(_check_writing, self.path)
+                stack.callback(os.close, lock(self.path.parent, beside=self._beside))
+                version = await asyncio.to_thread(_check_writing, self.path)
+                if self._beside and version < SCHEMA_VERSION:
+                    # Only who has the folder to himself may migrate.
+                    async with SqliteFile(self.path.parent, read_only=False):
+                        pass
                 self._writer = await stack.enter_async_context(
-                    self._started(str(self.path), _WRITER, migrate=True)
+                    self._started(str(self.path), _WRITER, migrate=not self._beside)
                 )
                 name, options = str(self.path), {}
             self._reader = await stack.enter_async_context(
@@ -226,8 +232,11 @@ def _newer(path: Path, version: int) -> StoreError:
     )
 
 
-def _check_writing(path: Path) -> None:
+def _check_writing(path: Path) -> int:
     """Look at the file before mautrix does: its errors leave a thread behind.
+
+    Returns:
+        The schema's version, 0 for an empty file.
 
     Raises:
         StoreError: it is no archive, a newer one, locked, or cannot be written.
@@ -242,6 +251,7 @@ def _check_writing(path: Path) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
+    return version
 
 
 def _check_reading(path: Path) -> tuple[str, dict[str, Any]]:

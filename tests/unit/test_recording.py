@@ -102,7 +102,7 @@ def test_a_file_that_is_cut_off_anywhere_is_recognised(path: Path) -> None:
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(InvalidRecording, match="cut off"):
+        with pytest.raises(InvalidRecording, match=r"cut off\. Copy the file once more"):
             taken(path)
 
 
