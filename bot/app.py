@@ -143,20 +143,21 @@ class App:
         """Record, serve, and end in order: boards, lanes, handlers, archive."""
         async with asyncio.TaskGroup() as tasks:
             recording = tasks.create_task(self._recorder.run())
-            handling = Handling(handlers, lambda name: self._context(name, tasks))
+            optional = {entry.name for entry in self._config.handlers if entry.optional}
+            handling = Handling(handlers, lambda name: self._context(name, tasks), optional)
             try:
-                async with (
-                    StallDetector(handlers),
-                    Lanes(handlers) as lanes,
-                    Delivery(
-                        handlers, self._archive, turn=lanes.turn, live=lanes.status
-                    ) as self._delivery,
-                ):
-                    self._lanes = lanes
-                    await handling.start()
-                    await self._delivery.begin()
-                    await self._serve(lanes, record)
-                    await self._flush()  # durable lanes still get it
+                async with StallDetector(handlers):
+                    able = await handling.start()
+                    async with (
+                        Lanes(able) as lanes,
+                        Delivery(
+                            able, self._archive, turn=lanes.turn, live=lanes.status
+                        ) as self._delivery,
+                    ):
+                        self._lanes = lanes
+                        await self._delivery.begin()
+                        await self._serve(lanes, record)
+                        await self._flush()  # durable lanes still get it
             finally:
                 # Whatever ended it: first what people did, then what handlers want.
                 await self._flush()

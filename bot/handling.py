@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from bot.context import Context
 from bot.errors import UsageError
 from bot.handlers.base import Handler
-from bot.handlers.calling import where
+from bot.handlers.calling import Timed, kind_of, where
 from bot.handlers.rooms import instances
 
 WITHIN = 5.0
@@ -24,48 +24,67 @@ class Handling:
     Args:
         handlers: by name, in the order of the configuration.
         context: makes the one that a handler is handed.
+        optional: names of those that the program also goes on without.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler], context: Callable[[str], Context]) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        context: Callable[[str], Context],
+        optional: Collection[str] = (),
+    ) -> None:
         self._handlers = handlers
         self._context = context
+        self._optional = optional
         self._contexts: list[Context] = []
+        self._started: list[tuple[str, Handler]] = []
 
-    async def start(self) -> None:
+    async def start(self) -> Mapping[str, Handler]:
         """Start them.
+
+        Returns:
+            Those that have started: all but optional ones that could not.
 
         Raises:
             UsageError: one of them cannot; the text says which and why.
         """
+        started = {}
         for name, handler in self._handlers.items():
             context = self._context(name)
             self._contexts.append(context)
             try:
-                for one in instances(handler):
-                    async with asyncio.timeout(WITHIN):
-                        await one.start(context)
-            except TimeoutError as error:
-                text = f"the handler “{name}” did not start within {WITHIN:g} s"
-                raise UsageError(text) from error
-            except Exception as error:
-                kind = f"{type(error).__name__} at {where(error)}"
-                raise UsageError(
-                    f"the handler “{name}” could not start: {kind}: {error}"
-                ) from error
+                await self._start(name, handler, context)
+            except UsageError as error:
+                context.end()
+                if name not in self._optional:
+                    raise
+                what = {"handler": name, "why": str(error)}
+                _log.error("an optional handler is left out: it could not start", extra=what)
+            else:
+                started[name] = handler
+        return started
+
+    async def _start(self, name: str, handler: Handler, context: Context) -> None:
+        try:
+            for one in instances(handler):
+                async with asyncio.timeout(None if isinstance(one, Timed) else WITHIN):
+                    await one.start(context)
+                self._started.append((name, one))
+        except TimeoutError as error:
+            text = f"the handler “{name}” did not start within {WITHIN:g} s"
+            raise UsageError(text) from error
+        except Exception as error:
+            kind = f"{kind_of(error)} at {place}" if (place := where(error)) else kind_of(error)
+            raise UsageError(f"the handler “{name}” could not start: {kind}: {error}") from error
 
     async def stop(self) -> None:
         """Stop them; what one does wrong keeps no other from ending."""
         for context in self._contexts:
             context.end()
-        for name, one in self._instances():
+        for name, one in self._started:
             try:
                 async with asyncio.timeout(WITHIN):
                     await one.stop()
             except Exception as error:  # noqa: BLE001 - the border of a handler
-                what = {"handler": name, "error": type(error).__name__}
+                what = {"handler": name, "error": kind_of(error)}
                 _log.warning("a handler did not stop in order", extra=what)
-
-    def _instances(self) -> Iterator[tuple[str, Handler]]:
-        for name, handler in self._handlers.items():
-            for one in instances(handler):
-                yield name, one

@@ -37,6 +37,13 @@ ALLOWED: dict[str, set[str]] = {
     "bot.config": SETTINGS,
     "bot.logs": CORE,
     "bot.handlers": {*WHITEBOARD, *SETTINGS, "bot.handlers", "bot.metrics", "bot.backoff"},
+    "bot.handlers.isolated": {
+        *WHITEBOARD,
+        "bot.handlers",
+        "bot.metrics",
+        "bot.backoff",
+        "bot.commands.bucket",
+    },
     "bot.matrix": {*CORE, "bot.matrix", "bot.backoff"},
     "bot.livekit": {*CORE, "bot.livekit", "bot.backoff", "bot.metrics"},
     "bot.store": {*WHITEBOARD, "bot.store"},

@@ -119,6 +119,8 @@ def _row(name: str, one: Mapping[str, Any]) -> tuple[object, ...]:
 
 def _state(one: Mapping[str, Any]) -> str:
     """Return a handler's state; "state" is only there while the bot runs."""
+    if one.get("stopped"):
+        return f"stopped: {one['stopped']}"
     state = one.get("state", "closed")
     if state == "closed":
         if not one["durable"]:
@@ -135,6 +137,7 @@ def _waiting(one: Mapping[str, Any]) -> str:
     parts = [count(one["behind"], "entry", "entries")] if one.get("behind") else []
     parts += [count(one["queued"], "event")] if one.get("queued") else []
     parts += [f"{one[key]:,} {key}" for key in ("condensed", "dropped") if one.get(key)]
+    parts += [f"{one['isolation']} restarted {one['restarts']:,}×"] if one.get("restarts") else []
     return ", ".join(parts) or "-"
 
 

@@ -199,7 +199,8 @@ class HandlerEntry:
     Attributes:
         use: a built-in's name, an entry point's name, or `package.module:Class`.
         name: its own name, for its lanes and logs; the last part of `use` by default.
-        optional: whether the bot also starts when there is no such handler.
+        optional: whether the bot also starts when there is no such handler, or it cannot start.
+        isolation: whether it has the bot's event loop, or one in a thread or process of its own.
         settings: what is written under `settings`.
         rooms: by room id, what is other there: a table of settings, or `off`.
         values: `settings`, read into the handler's own dataclass when `load` knew that.
@@ -209,6 +210,7 @@ class HandlerEntry:
     use: HandlerName
     name: Name = ""
     optional: bool = False
+    isolation: Literal["none", "thread", "process"] = "none"
     settings: Node = EMPTY
     rooms: Mapping[str, Node] = field(default_factory=dict)
     values: Any = field(default=None, metadata=NOT_IN_FILE)

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Iterable
 from typing import Any
 
 from bot import metrics
-from bot.handlers.base import TryLater
+from bot.handlers.base import Handler, TryLater
 from bot.handlers.breaker import Breaker, State
 
 CALL_DEADLINE = 60.0
 """Seconds a handler may take for one call; then it is cancelled and counted as failed."""
 
 
+class Elsewhere(Exception):
+    """Raised for what a handler raised or did in a thread or process of its own.
+
+    Attributes:
+        kind: the class of what was raised, or what happened.
+        place: file and line; empty when there is none.
+    """
+
+    def __init__(self, kind: str, place: str = "", text: str = "") -> None:
+        self.kind = kind
+        self.place = place
+        super().__init__(text)
+
+
+def kind_of(error: BaseException) -> str:
+    """Return the name of an exception's class."""
+    return error.kind if isinstance(error, Elsewhere) else type(error).__name__
+
+
 def where(error: BaseException) -> str:
     """Return `file:line` of the innermost frame of an exception."""
+    if isinstance(error, Elsewhere):
+        return error.place
     frame = error.__traceback__
     while frame and frame.tb_next:
         frame = frame.tb_next
@@ -30,7 +52,17 @@ def said(error: BaseException) -> str:
     """
     if isinstance(error, TryLater):
         return str(error)
-    return f"{type(error).__name__} at {where(error)}"
+    place = where(error)
+    return f"{kind_of(error)} at {place}" if place else kind_of(error)
+
+
+class Timed:
+    """Marks a handler that keeps the deadline of its calls itself."""
+
+
+def deadline(handler: Handler) -> asyncio.Timeout:
+    """Return what ends a call that takes too long."""
+    return asyncio.timeout(None if isinstance(handler, Timed) else CALL_DEADLINE)
 
 
 class LaneBreaker(Breaker):

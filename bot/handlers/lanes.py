@@ -23,7 +23,8 @@ from weakref import WeakValueDictionary
 from bot import metrics
 from bot.handlers.base import METHODS, BoardGone, Event, Handler
 from bot.handlers.breaker import State
-from bot.handlers.calling import CALL_DEADLINE, LaneBreaker, breakers_now, said, where
+from bot.handlers.calling import LaneBreaker, breakers_now, deadline, kind_of, said, where
+from bot.handlers.isolated.proxy import isolation_now
 from bot.handlers.queue import Queue, Tally
 from bot.handlers.recorded import SOURCES
 from bot.handlers.rooms import in_room
@@ -117,7 +118,7 @@ class Lane:
     async def _call(self, event: Event) -> None:
         method = getattr(self._handler, METHODS[type(event)])
         try:
-            async with self._turn, asyncio.timeout(CALL_DEADLINE):
+            async with self._turn, deadline(self._handler):
                 await method(event)
         except Exception as error:  # noqa: BLE001 - the border: a handler's failure ends here
             self._failed(event, error)
@@ -132,7 +133,7 @@ class Lane:
         self._tally.last_error = said(error)
         self._tally.last_error_ts = int(time.time() * 1000)
         # Not the text: it may quote what is on the board.
-        what = {"handler": self._name, "event": type(event).__name__, "error": type(error).__name__}
+        what = {"handler": self._name, "event": type(event).__name__, "error": kind_of(error)}
         _log.warning(
             "a handler failed on an event; its lane goes on", extra={**what, "where": where(error)}
         )
@@ -221,6 +222,7 @@ class Lanes:
             lanes = [lane for (one, _), lane in self._lanes.items() if one == name]
             waiting = [lane.queue.oldest_ts for lane in lanes]
             found[name] = {
+                **isolation_now(self._handlers[name][0]),
                 "queued": sum(len(lane.queue) for lane in lanes),
                 "oldest_ts": min((ts for ts in waiting if ts is not None), default=None),
                 **asdict(self._tallies[name]),

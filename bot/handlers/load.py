@@ -24,6 +24,12 @@ from bot.config.settings import Problem
 from bot.errors import UsageError
 from bot.handlers.base import API_VERSION, METHODS, Handler
 from bot.handlers.calling import where
+from bot.handlers.isolated.desk import Desk
+from bot.handlers.isolated.outside import Worker
+from bot.handlers.isolated.process import ProcessWorker
+from bot.handlers.isolated.proxy import Isolated
+from bot.handlers.isolated.thread import ThreadWorker
+from bot.handlers.record import Record
 from bot.handlers.rooms import ByRoom, Off, like
 
 GROUP = "boardkeeper.handlers"
@@ -77,6 +83,8 @@ def problems_of(entry: HandlerEntry) -> Iterator[Problem]:
     why = _ONE_FOR_ALL.get(f"{found.__module__}:{found.__qualname__}")
     if entry.rooms and why:
         yield Problem("rooms", why)
+    if entry.isolation != "none" and issubclass(found, Record):
+        yield Problem("isolation", "record is never called, it has to be none")
 
 
 def build(entries: Sequence[HandlerEntry]) -> dict[str, Handler]:
@@ -104,10 +112,19 @@ def _built(entry: HandlerEntry) -> Handler:
 
 def _made(entry: HandlerEntry, kind: type[Handler], values: Any) -> Handler:
     try:
-        return kind(values)
+        made = kind(values)
     except Exception as error:
         text = f"{type(error).__name__} at {where(error)}: {error}"
         raise UsageError(f"the handler “{entry.name}” cannot be made: {text}") from error
+    if entry.isolation == "none":
+        return made
+
+    def begin(desk: Desk) -> Worker:
+        if entry.isolation == "thread":
+            return ThreadWorker(entry.name, desk, kind, values)
+        return ProcessWorker(entry.name, desk, entry.use, values)
+
+    return like(Isolated, kind)(made, entry.name, begin, entry.isolation)
 
 
 def _load(path: str) -> type[Handler]:

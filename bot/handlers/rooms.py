@@ -57,7 +57,10 @@ class Off(Handler):
 
 def like(kind: type[H], other: type[Handler]) -> type[H]:
     """Return a class whose handlers are told in the way of another one's."""
-    told = {name: getattr(other, name) for name in ("api", "durable", "batch", "collect")}
+    told = {
+        name: getattr(other, name)
+        for name in ("api", "asks_changes", "durable", "batch", "collect")
+    }
     return type(kind.__name__, (kind,), told)
 
 

@@ -12,7 +12,7 @@ from pycrdt import Doc, Map
 
 from bot import metrics
 from bot.errors import UsageError
-from bot.handlers import lanes
+from bot.handlers import calling, lanes
 from bot.handlers.base import (
     METHODS,
     BoardFound,
@@ -183,7 +183,7 @@ async def test_a_stuck_handler_costs_only_itself(monkeypatch: pytest.MonkeyPatch
         offered.offer(drawn(b"2"))
     assert len(notes.events) == 2
 
-    monkeypatch.setattr(lanes, "CALL_DEADLINE", 0.01)
+    monkeypatch.setattr(calling, "CALL_DEADLINE", 0.01)
     async with Lanes({"stuck": Stuck(None)}) as offered:
         offered.offer(drawn(b"1"))  # ends by the deadline of the call
 
