@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import time
+from asyncio import sleep
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 from bot.board import Board
@@ -22,8 +22,8 @@ CHANGES, CHANGES_A_SECOND = 500, 100.0
 """Updates likewise: a relay brings each stroke of everybody on a board."""
 BYTES, BYTES_A_SECOND = 32 * 2**20, 2.0**20
 """Bytes of updates likewise."""
-LONGEST_WAIT = 30.0
-"""Seconds that an update may have to wait."""
+LEAST_WAIT, LONGEST_WAIT = 0.001, 30.0
+"""Seconds that an update may have to wait; for less than the first it does not."""
 
 
 class Budget:
@@ -104,7 +104,7 @@ class View:
 
     async def rewrite(self, slides: Sequence[Slide], *, unlock: bool = False) -> bool:
         """Make the board look like this; meaning and errors: handlers.base.BoardView."""
-        if (seconds := self._limits.rewrites.wait(1, time.monotonic())) > 0:
+        if (seconds := self._limits.rewrites.wait(1, monotonic())) > 0:
             raise RateLimited("a handler may not rewrite a board that often", seconds)
         # Before anything is awaited: what people draw from here on, it does not know and leaves.
         updates = self._updates(slides, unlock=unlock)
@@ -138,13 +138,13 @@ class View:
         """Apply an update; meaning and errors: handlers.base.BoardView."""
         limits, size = self._limits, len(update)
         while True:
-            now = time.monotonic()
+            now = monotonic()
             seconds = max(limits.changes.wait(1, now), limits.bytes.wait(size, now))
             if seconds > LONGEST_WAIT:
                 raise RateLimited("a handler may not write that much to a board", seconds)
-            if not seconds:
+            if seconds < LEAST_WAIT:
                 break
-            await asyncio.sleep(seconds)
+            await sleep(seconds)
         changed = await self._board.change(update)
         if changed:
             limits.changes.spend(1)

@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.content import as_json
-from bot.whiteboard.schema import are_ids, check_element
+from bot.whiteboard.lib0 import value, write_value
+from bot.whiteboard.schema import are_ids, are_strings, check_element
 
 Element = Mapping[str, Any]
 """What `Document.content` gives of an element: `id`, `type`, `position` and the rest."""
@@ -83,11 +84,6 @@ def read_slides(content: Mapping[str, Any]) -> tuple[Slide, ...]:
     return tuple(map(Slide.read, content["slides"]))
 
 
-def write_slides(slides: Iterable[Slide]) -> list[dict[str, Any]]:
-    """Return slides as `Document.content` gives them."""
-    return [slide.written() for slide in slides]
-
-
 def wanted(slides: Iterable[Slide], version: str) -> list[dict[str, Any]]:
     """Return slides that somebody made up as `Document.content` would give them.
 
@@ -99,14 +95,16 @@ def wanted(slides: Iterable[Slide], version: str) -> list[dict[str, Any]]:
         InvalidUpdate: they would make no board; the text says why, and quotes nothing of it.
     """
     try:
-        plain = json.loads(json.dumps(write_slides(slides), allow_nan=False))
-    except (TypeError, ValueError, KeyError) as error:
+        plain = json.loads(json.dumps([slide.written() for slide in slides], allow_nan=False))
+    except (TypeError, ValueError) as error:
         raise InvalidUpdate("a slide is not made of what JSON has") from error
     found: list[dict[str, Any]] = as_json(plain)
     if version == "1" and len(found) != 1:
         raise InvalidUpdate("an infinite canvas has one slide")
     if len({slide["id"] for slide in found}) != len(found):
         raise InvalidUpdate("two slides have the same id")
+    if not are_strings([slide["id"] for slide in found]):
+        raise InvalidUpdate("a slide has an empty id")
     for slide in found:
         _check(slide)
     return found
@@ -117,5 +115,6 @@ def _check(slide: Mapping[str, Any]) -> None:
     if not are_ids(ids) or len(set(ids)) != len(ids):
         raise InvalidUpdate("an element has no id that is acceptable, or two have the same")
     for element in slide["elements"]:
-        if wrong := check_element(element):
+        # As documents hold it: there all numbers are of one kind.
+        if wrong := check_element(value(write_value(element), 0)[0]):
             raise InvalidUpdate(wrong)
