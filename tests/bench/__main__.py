@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bot.livekit.lean import raise_file_limit
-from tests.bench import delays, idle, ingest, merging, opening, seeing, writing
+from tests.bench import delays, handlers, idle, ingest, merging, opening, seeing, writing
 from tests.bench.results import Result, show, write
 from tests.bench.scene import Scene, scene
 from tests.stack.processes import ROOT
@@ -19,7 +19,7 @@ from tests.stack.stack import Options, Stack
 
 PURE = ("merge", "open", "write")
 """Parts that need no servers."""
-PARTS = (*PURE, "ingest", "delays", "seeing", "idle")
+PARTS = (*PURE, "ingest", "handlers", "delays", "seeing", "idle")
 ROOMS = {1: 3, 50: 3, 200: 1}
 """How many idle boards, and how often each is measured: 200 take minutes."""
 # As operators of many boards are told to set it.
@@ -83,6 +83,8 @@ def _plan(parts: Sequence[str], rooms: Sequence[int], *, quick: bool) -> list[tu
     if "ingest" in parts:
         packets, runs = (3000, 2) if quick else (6000, 9)
         plan.append(("ingest", lambda on: ingest.measure(on, packets=packets, runs=runs)))
+    if "handlers" in parts:
+        plan.append(("what handlers cost", lambda on: handlers.measure(on, quick=quick)))
     if "delays" in parts:
         times = 1 if quick else 7
         plan.append(("how soon it is there", lambda on: delays.measure(on, runs=times)))

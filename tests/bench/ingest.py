@@ -26,14 +26,14 @@ async def measure(scene: Scene, *, packets: int, runs: int) -> list[Result]:
             # Each begins every other time: what the machine does besides hits both alike.
             for bare in (True, False) if run % 2 else (False, True):
                 took, spent = await (
-                    _bare(scene, packets) if bare else _ours(scene, running, packets)
+                    bare_callback(scene, packets) if bare else _ours(scene, running, packets)
                 )
                 (speed.reference if bare else speed.ours).append(packets / took)
                 (cpu.reference if bare else cpu.ours).append(spent * 1e6 / packets)
     return [speed, cpu]
 
 
-async def _bare(scene: Scene, count: int) -> tuple[float, float]:
+async def bare_callback(scene: Scene, count: int) -> tuple[float, float]:
     """Seconds that the packets took, and processor seconds of the receiver."""
     room = f"bare-{secrets.token_hex(4)}"
     async with child(scene.folder, "receiver") as receiver:
