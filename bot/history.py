@@ -63,7 +63,7 @@ class _Walk:
     Attributes:
         seq: the last entry that it holds.
         known: whether anything was known of the board.
-        changes: what that entry changed; None when it was not looked at.
+        changes: what that entry changed; None where a checkpoint has it.
         used_at: when it was last asked for, by the clock of the loop.
     """
 
@@ -105,6 +105,11 @@ class History:
         self._walks: OrderedDict[int, _Walk] = OrderedDict()
         self._one = asyncio.Lock()  # bounds what is in memory, and what the disk has to read
 
+    @property
+    def kept(self) -> int:
+        """How many documents are kept for the next question."""
+        return len(self._walks)
+
     async def changes(self, event: DocumentUpdate) -> Changes:
         """Return what an event changed.
 
@@ -115,7 +120,7 @@ class History:
         if event.seq is None or event.touched is not None:
             return event.changes
         async with self._one:
-            walk = await self._walked(event.board, event.seq, event.ts, noting=True)
+            walk = await self._walked(event.board, event.seq, event.ts)
             if walk.seq != event.seq or walk.changes is None:
                 raise UsageError(NOTHING)
             return walk.changes
@@ -139,12 +144,12 @@ class History:
 
     # -- reading -----------------------------------------------------------------------------
 
-    async def _walked(self, key: BoardKey, seq: int, ts: int, *, noting: bool = False) -> _Walk:
+    async def _walked(self, key: BoardKey, seq: int, ts: int) -> _Walk:
         """Return the document as it was right after an entry."""
         board_id = await self._number(key)
         # Out of the way meanwhile: a thread goes on with it when we are cancelled.
         walk = self._walks.pop(board_id, None)
-        if walk is None or walk.seq > seq or (noting and walk.seq == seq and walk.changes is None):
+        if walk is None or walk.seq > seq:
             walk = await self._begun(board_id, seq, ts)
         limit = 1  # mostly it is the next one
         while page := await self._archive.entries(

@@ -7,7 +7,7 @@ stays right where updates are merged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -128,7 +128,8 @@ def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> Touched:
         for one in {**mine, **its}:
             if mine.get(one) != its.get(one):
                 found.elements[slide_id, one] = (one in mine, one in its)
-        if was and now and _frame(was) != _frame(now):
+        common = mine.keys() & its.keys()
+        if was and now and _frame(was, common) != _frame(now, common):
             found.framed.add(slide_id)
     stayed = [[one for one in each if one in old and one in new] for each in (old, new)]
     if stayed[0] != stayed[1]:
@@ -136,6 +137,6 @@ def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> Touched:
     return found
 
 
-def _frame(slide: Mapping[str, Any]) -> tuple[object, ...]:
-    order = [one["id"] for one in slide["elements"]]
+def _frame(slide: Mapping[str, Any], among: Collection[str]) -> tuple[object, ...]:
+    order = [one["id"] for one in slide["elements"] if one["id"] in among]
     return slide.get("lock"), slide.get("frameElementIds"), order
