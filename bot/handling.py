@@ -1,4 +1,4 @@
-"""The lives of handlers: started in order before anything happens, stopped in order at the end."""
+"""The lives of handlers: started in order before anything happens, stopped together at the end."""
 
 from __future__ import annotations
 
@@ -81,10 +81,12 @@ class Handling:
         """Stop them; what one does wrong keeps no other from ending."""
         for context in self._contexts:
             context.end()
-        for name, one in self._started:
-            try:
-                async with asyncio.timeout(WITHIN):
-                    await one.stop()
-            except Exception as error:  # noqa: BLE001 - the border of a handler
-                what = {"handler": name, "error": kind_of(error)}
-                _log.warning("a handler did not stop in order", extra=what)
+        await asyncio.gather(*(self._stop(name, one) for name, one in self._started))
+
+    async def _stop(self, name: str, handler: Handler) -> None:
+        try:
+            async with asyncio.timeout(WITHIN):
+                await handler.stop()
+        except Exception as error:  # noqa: BLE001 - the border of a handler
+            what = {"handler": name, "error": kind_of(error)}
+            _log.warning("a handler did not stop in order", extra=what)

@@ -88,6 +88,7 @@ class Worker(ABC):
         self._desk = desk
         self._numbers = itertools.count(1)
         self._calls: dict[int, _Call] = {}
+        self._running: set[int] = set()
         self._asks: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
         self._started: asyncio.Future[Started] = loop.create_future()
@@ -152,7 +153,9 @@ class Worker(ABC):
             return
         try:
             self.send(Stop())
-            async with asyncio.timeout(2 * WITHIN + CANCEL_WITHIN):
+            # What still runs was cancelled when its lane ended: it may never come to hear of this.
+            within = CANCEL_WITHIN if self._running else 2 * WITHIN
+            async with asyncio.timeout(within):
                 stopped = await self._stopped
                 await self._gone()
         finally:
@@ -205,6 +208,7 @@ class Worker(ABC):
         call = self._calls[number] = _Call()
         try:
             self.send(Call(number, method, argument))
+            self._running.add(number)
             await asyncio.wait([call.done], timeout=calling.CALL_DEADLINE)
             late = not call.done.done()
             if late:
@@ -239,9 +243,7 @@ class Worker(ABC):
             return
         match message:
             case Begun() | Done():
-                call = self._calls.get(message.number)
-                if call is not None:  # else nobody waits for it any more
-                    call.goes_on(message)
+                self._goes_on(message)
             case Ask():
                 self._asked(message)
             case Logged():
@@ -254,6 +256,13 @@ class Worker(ABC):
                 self._started.set_result(message)
             case Stopped():
                 self._stopped.set_result(message)
+
+    def _goes_on(self, message: Begun | Done) -> None:
+        if isinstance(message, Done):
+            self._running.discard(message.number)
+        call = self._calls.get(message.number)
+        if call is not None:  # else nobody waits for it any more
+            call.goes_on(message)
 
     def _asked(self, ask: Ask) -> None:
         if len(self._asks) >= MAX_ASKS:
