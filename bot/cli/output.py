@@ -58,6 +58,8 @@ def count(number: int, what: str, plural: str = "") -> str:
 
 def size(number: int) -> str:
     """Return a number of bytes for people."""
+    if number < 1e5:
+        return f"{number / 1e3:,.1f} kB"
     return f"{number / 1e6:,.1f} MB" if number < 1e9 else f"{number / 1e9:,.1f} GB"
 
 

@@ -120,7 +120,7 @@ def test_a_board_goes_into_another_archive_as_it_is(
     path = tmp_path / "board.rec"
     code, said, _ = run("recording", "export", 1, "-o", path, "-c", source)
     assert code == 0
-    pattern = rf"{path}: \d+ entries of \d+ people, 2026-11-20 .* UTC – .* UTC, 0\.\d MB\n"
+    pattern = rf"{path}: \d+ entries of \d+ people, 2026-11-20 .* UTC – .* UTC, \d+\.\d kB\n"
     assert re.fullmatch(pattern, said)
     code, said, _ = run("recording", "import", path, "-c", target)
     assert code == 0
