@@ -10,6 +10,7 @@ from bot import holding
 from bot.board import Board
 from bot.errors import InvalidUpdate, StoreError, Transient, UsageError
 from bot.handlers.base import CursorMoved, DocumentUpdate, Event, Focused, Presented, SnapshotSeen
+from bot.handlers.events import merged
 from bot.services import Arrival
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
@@ -79,6 +80,36 @@ async def test_what_arrives_is_applied_recorded_and_told() -> None:
     assert texts(desk.board.document) == {"a": "one"}
     assert desk.archive.entries == [Entry(1, NOW, Kind.UPDATE, ALICE, "AD", update, 1)]
     assert desk.told == [DocumentUpdate(KEY, NOW, ALICE, update)]
+
+
+async def test_what_changed_is_told_where_handlers_ask() -> None:
+    desk, alice = Desk(noting=True), Person(7)
+    await desk.board.load()
+    desk.board.ingest([drawn(alice.add("a")), drawn(alice.add("b"))])
+    desk.board.complete = True
+    await desk.board.change(alice.remove("a"))
+    alice.add("c")
+    await desk.board.merge_snapshot(snapshot(alice.state()))
+    updates = [event for event in desk.told if isinstance(event, DocumentUpdate)]
+    told = [[(one.element_id, one.kind) for one in event.changes.elements] for event in updates]
+    assert told == [[("a", "added")], [("b", "added")], [("a", "removed")], [("c", "added")]]
+    elements = [(one.element_id, one.kind) for one in merged(updates).changes.elements]
+    assert elements == [("b", "added"), ("c", "added")]
+    await desk.board.unload()
+    await desk.board.load()
+    desk.board.ingest([drawn(alice.add("d"))])
+    event = desk.told[-1]
+    assert isinstance(event, DocumentUpdate)
+    assert event.changes
+
+    silent = Desk()
+    await silent.board.load()
+    silent.board.ingest([drawn(alice.state())])
+    event = silent.told[0]
+    assert isinstance(event, DocumentUpdate)
+    with pytest.raises(UsageError, match="asks_changes"):
+        _ = event.changes
+    assert merged([updates[0], event]).touched is None
 
 
 async def test_what_is_refused_is_kept_apart_and_not_told() -> None:

@@ -10,17 +10,34 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client import generate_latest
 
-from bot import handling
-from bot.context import MAX_TEXT, MAX_VALUE, POSTS, Context
+from bot import handling, metrics
+from bot.board import Board
+from bot.context import MAX_METRICS, MAX_TEXT, MAX_VALUE, POSTS, Context, Metrics
 from bot.errors import RateLimited, UsageError
 from bot.handlers import base
-from bot.handlers.base import Handler
+from bot.handlers.base import DocumentUpdate, Event, Focused, Handler
 from bot.handling import Handling
 from bot.history import History
+from bot.roomstate import RoomState
 from bot.store.archive import Archive
+from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
-from tests.fakes.rooms import KEY, ROOM, until
+from bot.whiteboard.message import Message
+from tests.fakes.rooms import (
+    ALICE,
+    BOT,
+    KEY,
+    OTHER,
+    ROOM,
+    MemoryArchive,
+    NotMending,
+    NotSaving,
+    services,
+    until,
+)
+from tests.unit.whiteboard.people import plain, shape
 
 
 class Server:
@@ -92,6 +109,106 @@ async def test_a_handler_may_keep_post_and_begin_things(
         await until(lambda: "a handler's task failed" in caplog.text)
         assert "what is on the board" not in caplog.text
         one.end()
+
+
+class Rooms:
+    """One room with one board."""
+
+    def __init__(self, board: Board) -> None:
+        self.there = board
+        self.rooms = RoomState(ROOM, BOT)
+        self.rooms.apply(
+            {
+                "type": "m.room.power_levels",
+                "state_key": "",
+                "sender": ALICE,
+                "content": {"users": {ALICE: 50}, "users_default": 5},
+            }
+        )
+
+    def find(self, room_id: str, whiteboard_id: str | None = None) -> BoardKey | None:
+        return KEY
+
+    async def board(self, key: BoardKey) -> Board | None:
+        return self.there if key == KEY else None
+
+    def state(self, room_id: str) -> RoomState | None:
+        return self.rooms if room_id == ROOM else None
+
+
+async def test_a_handler_reads_boards_power_and_what_happened() -> None:
+    archive, told = MemoryArchive(), list[Event]()
+    board = Board(
+        KEY,
+        1,
+        services(archive, told, noting=True),
+        publish=nobody,
+        saving=NotSaving(),
+        repeat=lambda _: None,
+        mending=NotMending(),
+    )
+    await board.load()
+    board.complete = True
+    rooms = Rooms(board)
+    none: Any = None
+    kept: Any = archive
+    async with asyncio.TaskGroup() as tasks:
+        handed = Context(
+            "one",
+            lambda: rooms,
+            archive=none,
+            homeserver=none,
+            http=none,
+            history=History(kept, empty=Document, committed=settled),
+            tasks=tasks,
+        )
+        as_authors_see_it: base.Context = handed
+        view = await as_authors_see_it.board(KEY)
+        assert view is not None
+        (slide,) = view.slides()
+        note = {"id": "a", **plain(shape(text="a"))}
+        for number in range(10):
+            view = await handed.board(KEY)
+            assert view is not None
+            assert await view.rewrite([slide.put({**note, "text": f"{number}"})])
+        with pytest.raises(RateLimited):  # however often it asks for the board
+            await view.rewrite([slide])
+        first = told[0]
+        assert isinstance(first, DocumentUpdate)
+        assert (await as_authors_see_it.changes(first)).elements[0].kind == "added"
+        with pytest.raises(UsageError):
+            await as_authors_see_it.content_at(Focused(KEY, 1, None, "s", seq=1))
+        assert await handed.board(OTHER) is None
+        assert handed.power(ROOM, ALICE) == 50
+        assert handed.power(ROOM, "@bob:here") == 5
+        with pytest.raises(UsageError, match="not in this room"):
+            handed.power("!elsewhere:here", ALICE)
+
+
+async def nobody(_: Message) -> None:
+    """Nobody is connected."""
+
+
+def test_a_handler_counts_and_measures() -> None:
+    numbers: base.Metrics = Metrics("counts")
+    numbers.count("notes")
+    numbers.count("notes", 2)
+    numbers.set("open", 7)
+    numbers.set("open", 5)
+    served = generate_latest(metrics.REGISTRY).decode()
+    assert 'boardkeeper_handler_events_total{handler="counts",name="notes"} 3.0' in served
+    assert 'boardkeeper_handler_value{handler="counts",name="open"} 5.0' in served
+    for wrong in ("Notes", "", "1a", "a" * 41, "a b"):
+        with pytest.raises(UsageError, match="a metric has a name"):
+            numbers.count(wrong)
+    for amount in (-1, float("nan")):
+        with pytest.raises(UsageError, match="only grows"):
+            numbers.count("notes", amount)
+    for number in range(MAX_METRICS - 2):
+        numbers.set(f"n{number}", 1)
+    with pytest.raises(UsageError, match="at most"):
+        numbers.set("more", 1)
+    numbers.set("open", 1)
 
 
 class Life(Handler):

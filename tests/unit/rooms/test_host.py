@@ -116,11 +116,15 @@ async def test_a_room_begins_and_ends() -> None:
         [room] = here.host.rooms
         await until(lambda: "w1" in room.boards.found)
         assert here.host.find(ROOM) == here.host.find(ROOM, "w1") == KEY
+        state = here.host.state(ROOM)
+        assert state is not None
+        assert state.boards == {"w1": KEY}
         assert (await here.host.board(KEY)) is room.boards.found["w1"]
         await here.host.close()
         await (await here.says(kind="leave"))
         await until(lambda: not here.host.rooms)
         assert here.host.find(ROOM) is None
+        assert here.host.state(ROOM) is None
         assert await here.host.board(KEY) is None
 
 
