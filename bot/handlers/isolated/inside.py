@@ -32,6 +32,9 @@ WITHIN = 5.0
 ASK_WITHIN = 30.0
 """Seconds that a question may hold up the handler's loop."""
 
+_RAISED = (Exception, SystemExit, KeyboardInterrupt)
+"""What ends at the border of a handler: `sys.exit()` in one is a mistake as any other."""
+
 
 class Inside:
     """Runs one handler.
@@ -69,7 +72,7 @@ class Inside:
                 async with asyncio.timeout(WITHIN):
                     self._handler = self._make()
                     await self._handler.start(RemoteContext(self._name, self, http, self.spawn))
-            except Exception as error:  # noqa: BLE001 - the border of a handler
+            except _RAISED as error:
                 self._send(Started(failure=Failure.of(error, text=True)))
                 return
             self._send(Started(self._handler.collect))
@@ -85,7 +88,7 @@ class Inside:
         try:
             async with asyncio.timeout(WITHIN):
                 await self._handler.stop()
-        except Exception as error:  # noqa: BLE001 - the border of a handler
+        except _RAISED as error:
             return Failure.of(error)
         return None
 
@@ -116,7 +119,7 @@ class Inside:
         failure = None
         try:
             await getattr(self._handler, call.method)(call.argument)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the border
+        except (*_RAISED, asyncio.CancelledError) as error:
             failure = Failure.of(error)
         finally:
             del self._calls[call.number]
@@ -163,5 +166,5 @@ class Inside:
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except Exception as error:  # noqa: BLE001 - the border of a handler
+        except _RAISED as error:
             self._send(Broke(Failure.of(error)))

@@ -93,6 +93,7 @@ class Isolated(Timed, Handler):
         """Stop the handler and end the worker."""
         if self._keeping is not None:
             self._keeping.cancel()
+            await asyncio.wait([self._keeping])  # it may be making a worker
         self._up.clear()
         if self._worker is not None:
             await self._worker.stop()

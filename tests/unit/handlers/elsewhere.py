@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.errors import UsageError
+from bot.errors import RateLimited, UsageError
 from bot.handlers.base import Context, DocumentUpdate, Event, Handler, TryLater
 
 
@@ -65,6 +65,18 @@ class Talking(Handler):
     async def do_die(self, event: Event, rest: str) -> None:
         os._exit(3)
 
+    async def do_exit(self, event: Event, rest: str) -> None:
+        raise SystemExit("what is on the board")
+
+    async def do_flood(self, event: Event, rest: str) -> None:
+        asked = [self.context.store.get("slow") for _ in range(int(rest))]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        self.note("refused " + str(sum(isinstance(one, RateLimited) for one in found)))
+
+    async def do_recorded(self, event: DocumentUpdate, rest: str) -> None:
+        changes = await self.context.changes(event)
+        self.note(f"changed {changes.slides_added} {await self.context.content_at(event)}")
+
     async def do_log(self, event: Event, rest: str) -> None:
         self.context.log.warning("hello", extra={"who": rest})
 
@@ -98,6 +110,15 @@ class Durable(Talking):
     """Likewise, of what is recorded."""
 
     durable = True
+
+
+class Moody(Talking):
+    """Starts every other time."""
+
+    async def start(self, context: Context) -> None:
+        await super().start(context)
+        if Path(self.settings.file).read_text().count("started") == 2:
+            raise ValueError("not now")
 
 
 class Broken(Talking):

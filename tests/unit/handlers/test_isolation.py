@@ -19,7 +19,16 @@ import pytest
 from bot.config import HandlerEntry
 from bot.errors import UsageError
 from bot.handlers import calling
-from bot.handlers.base import BoardKey, Context, DocumentUpdate, Handler, Slide, TryLater
+from bot.handlers.base import (
+    BoardKey,
+    Changes,
+    Context,
+    DocumentUpdate,
+    Event,
+    Handler,
+    Slide,
+    TryLater,
+)
 from bot.handlers.calling import Elsewhere
 from bot.handlers.isolated import outside, proxy
 from bot.handlers.isolated.messages import packed
@@ -69,6 +78,8 @@ class Keeping:
     counted: list[tuple[str, float]] = field(default_factory=list)
 
     async def get(self, name: str) -> str | None:
+        if name == "slow":
+            await asyncio.sleep(0.5)
         return self.kept.get(name)
 
     async def set(self, name: str, value: str) -> None:
@@ -103,6 +114,12 @@ class FakeContext:
         if not text:
             raise UsageError("it is empty")
         self.posts.append(text)
+
+    async def changes(self, event: DocumentUpdate) -> Changes:
+        return Changes(slides_added=(event.update.decode(),))
+
+    async def content_at(self, event: Event) -> Mapping[str, Any]:
+        return {"at": event.ts}
 
     def end(self) -> None:
         self.ended = True
@@ -198,6 +215,10 @@ async def test_it_has_its_context(tmp_path: Path, isolation: str) -> None:
         assert here.context.posts == ["hello"]
         assert here.context.metrics.counted == [("strokes", 2)]
         assert here.context.view.changes == [b"u", ((), True)]
+        await here.tell("recorded")
+        assert here.notes[-1] == "changed ('recorded',) {'at': 1}"
+        await here.tell("flood 130")
+        assert here.notes[-1] == "refused 30"
         with pytest.raises(Elsewhere) as caught:  # no such board: its own mistake
             await here.tell("ask", OTHER)
         assert calling.said(caught.value).startswith("AssertionError at ")
@@ -214,6 +235,9 @@ async def test_what_it_raises_is_said_without_its_text(
         assert said.startswith("ValueError at ")
         assert "elsewhere.py:" in said
         assert "on the board" not in repr(caught.value) + str(caught.value)
+        with pytest.raises(Elsewhere) as exited:
+            await here.tell("exit")
+        assert exited.value.kind == "SystemExit"
         with pytest.raises(TryLater, match="the receiver is down") as later:
             await here.tell("later")
         assert later.value.after == 12.0
@@ -299,6 +323,34 @@ async def test_a_process_that_dies_is_replaced_and_the_one_event_is_blamed(tmp_p
         assert one.done()
         await one
         assert here.handler.restarts == 3
+
+
+async def test_one_that_dies_is_started_again_as_soon_as_it_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = made("process", tmp_path / "notes", "Moody")
+    await handler.start(cast("Context", FakeContext()))
+    here = Told(handler, FakeContext(), tmp_path / "notes")
+    with pytest.raises(Elsewhere):
+        await here.tell("die")
+    await here.tell("x")  # waits for it
+    assert len(here.starts()) == 3
+    assert handler.restarts == 2
+    assert "a handler could not be started again" in caplog.text
+    await handler.stop()
+
+
+async def test_one_that_is_being_started_again_holds_up_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy, "FIRST_PAUSE", 1000.0)
+    monkeypatch.setattr(proxy, "LONGEST_PAUSE", 1000.0)
+    monkeypatch.setattr(proxy, "READY_WITHIN", 0.1)
+    async with told("process", tmp_path) as here:
+        with pytest.raises(Elsewhere):
+            await here.tell("die")
+        with pytest.raises(Interrupted, match="could not be started again yet"):
+            await here.tell("x")
 
 
 async def test_what_kills_it_becomes_a_dead_letter_and_the_rest_arrives(tmp_path: Path) -> None:
