@@ -49,6 +49,9 @@ class Saving(Protocol):
     def saved(self, board: Board, snapshot: Snapshot) -> None:
         """Hear of a complete snapshot in the room, merged in."""
 
+    def of_other_version(self, board: Board, snapshot: Snapshot) -> None:
+        """Hear of a complete snapshot in the room that is of another version than the board."""
+
     async def noted(self, board: Board) -> None:
         """Return when the next start would look whether the board is saved."""
 
@@ -225,7 +228,7 @@ class Board:
             self._saving.changed(self, update.data)
             self._repeat(update.data)
             self._tell(arrival.ts, arrival.sender, update.data, outcome)
-        elif refused:
+        elif refused and not outcome.other_version:
             self._mending.refused(self, update.data)
 
     def _tell(self, ts: int, sender: str | None, update: bytes, outcome: Outcome) -> None:
@@ -259,6 +262,8 @@ class Board:
         outcome = await self._merge(snapshot.data)
         if outcome.verdict is Verdict.REFUSED:
             metrics.REFUSED_EVENTS.labels("document").inc()
+            if outcome.other_version:
+                self._saving.of_other_version(self, snapshot)
             return False
         metrics.SNAPSHOTS.labels("room").inc()
         # What was lost meanwhile may be in a snapshot that is newer still.

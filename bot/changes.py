@@ -169,6 +169,7 @@ async def write_snapshot(tools: Tools, key: BoardKey) -> int:
     """
     async with tools.place(key) as place:
         check_power(place)
+        check_version(place, place.board.document)  # of one that we do not know nothing is written
         data = place.board.document.snapshot()
         await snapshots.write(tools.homeserver, key, data, tools.own_user)
         return len(data)

@@ -16,9 +16,9 @@ from typing import Protocol
 from bot.actions import show_time
 from bot.board import Board
 from bot.metrics import LACKING, UNSAVED_AGE
+from bot.outlook import Outlook
 from bot.permission import own_refusal
 from bot.room import Room
-from bot.saving import Outlook
 
 REASONS = (
     "archive_failing",
@@ -28,6 +28,7 @@ REASONS = (
     "gap",
     "incomplete",
     "lost",
+    "other_version",
     "paused",
     "searching",
     "unreadable",
@@ -43,6 +44,11 @@ _WHY = {
     "searching": "what the room has is not read yet; the bot tries again {then}",
     "forbidden": "{why}; the bot tries again {then}",
     "asked_to_wait": "the homeserver asks to wait; the bot tries again {then}",
+    "other_version": (
+        "somebody has saved the board in the other of NeoBoard’s two versions: the bot leaves it so"
+        " until people go on to draw in this one; if that version is right here, set"
+        " boards.default_version"
+    ),
     "failed": "saving failed ({why}); the bot tries again {then}",
 }
 FRESH = 1.0
@@ -188,7 +194,7 @@ class Safety:
         unread = room.boards.unread(board)
         if unread is not None:
             yield Lack("room", *unread)  # whatever is to be saved waits for that
-        elif outlook is not None and outlook.due is not None:
+        elif outlook is not None and (outlook.due is not None or outlook.reason == "other_version"):
             yield Lack("room", outlook.reason, self._why(room, outlook))
 
     def _why(self, room: Room, outlook: Outlook) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -17,6 +18,7 @@ from typing import Protocol
 from bot import metrics, snapshots
 from bot.board import Board
 from bot.errors import Forbidden, RateLimited, ServerError, StoreError
+from bot.outlook import Outlook
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.keep import Keep, Pace
 from bot.whiteboard.snapshot import Snapshot
@@ -25,6 +27,8 @@ from bot.whiteboard.unsaved import Unsaved
 MAX_LIVE = 47_000
 """Bytes of an update that fit into a packet: 63,000 as text."""
 
+MAX_OTHERS = 64
+"""Snapshots of another version that are remembered of a board."""
 READ_AGAIN = 5.0
 """Seconds until a board is looked at again whose whole snapshot is still searched for."""
 
@@ -41,27 +45,6 @@ class Archive(Protocol):
         """Keep a small text under a name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What is to become of a board, in monotonic seconds.
-
-    Attributes:
-        since: when the oldest change came that is not in the room; None: all is there.
-        earlier: whether it may have come before this life of ours began.
-        due: when the bot writes it, as things are; None: nothing has to be written.
-        reason: why it is not there: `waiting` for its author, `writing` (somebody else is at it),
-            `incomplete` (the room's newest snapshot is), `searching` (for a whole one to go on
-            from), `forbidden`, `asked_to_wait` (by the homeserver), `failed`.
-        detail: more about that, for operators; may be empty.
-    """
-
-    since: float | None
-    earlier: bool
-    due: float | None
-    reason: str
-    detail: str
-
-
 @dataclass(slots=True)
 class _Place:
     """What is known of one board."""
@@ -76,6 +59,14 @@ class _Place:
     earlier: bool = False
     alone: bool = False
     trouble: tuple[str, str] | None = None
+    others: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_OTHERS))
+    """Snapshots of another version that were looked at."""
+    other: int = 0  # the place in the room's order of the last of them
+
+    @property
+    def writable(self) -> bool:
+        """Whether the bot may write it at all (rule 3): it knows what it would write."""
+        return not self.keep.held and _supported(self.board)
 
 
 class Saving:
@@ -141,8 +132,10 @@ class Saving:
         except StoreError:
             place.marked = True
         place.earlier = place.marked
-        if place.marked and board.loaded:  # not lost meanwhile
-            self.changed(board, board.document.encode())
+        if place.marked and board.loaded and board.document.supported:  # not lost meanwhile
+            before = place.unsaved.since
+            place.unsaved.changed(board.document.encode(), monotonic())
+            self._look(place, before)
 
     def gone(self, key: BoardKey) -> None:
         """Follow it no more."""
@@ -155,9 +148,10 @@ class Saving:
     def changed(self, board: Board, update: bytes, *, ours: bool = False) -> None:
         """Hear of an accepted change; one of ours nobody else saves."""
         place = self._places.get(board.key)
-        if place is None:
+        if place is None or not _supported(board):
             return
         now, before = monotonic(), place.unsaved.since
+        place.keep.go_on(now)
         place.unsaved.changed(update, now)
         if ours:
             place.keep.ours(now)
@@ -187,11 +181,32 @@ class Saving:
             return
         before, document = place.unsaved.since, board.document
         place.keep.ended(snapshot.event_id)
+        if place.unsaved.number(snapshot.event_id) > place.other:
+            place.keep.go_on(monotonic())  # somebody has come back to our version
         place.unsaved.saved(snapshot.data, snapshot.event_id)
         if document.supported:
             known = document.state_vector()
             place.unsaved.compare(known, document.diff(known), monotonic())
         self._look(place, before)
+
+    def of_other_version(self, board: Board, snapshot: Snapshot) -> None:
+        """Hear of a complete snapshot in the room that is of another version than the board.
+
+        Either people have moved there with a copy of the board (`Document.merge_snapshot`), or
+        somebody has put it there by mistake, or to harm. Written over it, ours would hide what the
+        one have, and help the others. Who goes on to draw in our version tells them apart: his own
+        client writes over it, too.
+        """
+        place = self._places.get(board.key)
+        if place is None:
+            return
+        place.keep.ended(snapshot.event_id)
+        number = place.unsaved.number(snapshot.event_id)
+        if snapshot.event_id not in place.others and number >= place.unsaved.newest:
+            place.others.append(snapshot.event_id)  # the room may be read again
+            place.other = max(place.other, number)
+            place.keep.hold()
+        self._look(place, place.unsaved.since)
 
     def alone(self, key: BoardKey, *, yes: bool) -> None:
         """Hear whether nobody is on a board any more."""
@@ -240,7 +255,9 @@ class Saving:
         if place is None:
             return None
         since, due = place.unsaved.since, place.keep.due(monotonic())
-        if place.trouble is not None:
+        if place.keep.held:
+            reason, detail = "other_version", ""
+        elif place.trouble is not None:
             reason, detail = place.trouble
         elif since is None:
             reason, detail = "incomplete", ""
@@ -265,7 +282,7 @@ class Saving:
 
     async def _save_rest(self, place: _Place) -> None:
         async with place.writing:  # somebody may be at it
-            if place.unsaved.since is not None:
+            if place.unsaved.since is not None and place.writable:
                 await self._write(place)
 
     # -- the work ------------------------------------------------------------------------------
@@ -325,6 +342,9 @@ class Saving:
                 place.keep.failed(monotonic(), READ_AGAIN)
                 place.trouble = "searching", ""
                 return
+            if not place.writable:  # as it turns out
+                place.keep.failed(monotonic(), None)
+                return
             data, taken = board.document.snapshot(), monotonic()
             shown = place.unsaved.shown
             event_id = await snapshots.write(self._homeserver, board.key, data, self._own_user)
@@ -366,6 +386,10 @@ class Saving:
                 "that a board is not saved could not be noted",
                 extra={"room": place.board.key.room_id},
             )
+
+
+def _supported(board: Board) -> bool:
+    return not board.loaded or board.document.supported
 
 
 def _mark(board: Board) -> str:

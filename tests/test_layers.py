@@ -55,7 +55,8 @@ ALLOWED: dict[str, set[str]] = {
     "bot.snapshots": SHELL,
     "bot.permission": {*CORE, "bot.whiteboard.snapshot"},
     "bot.complaints": {*CORE, "bot.permission"},
-    "bot.saving": {*SHELL, "bot.services", "bot.board", "bot.snapshots"},
+    "bot.outlook": set(),
+    "bot.saving": {*SHELL, "bot.services", "bot.board", "bot.snapshots", "bot.outlook"},
     "bot.roomstate": {*SHELL, "bot.commands"},
     "bot.keeper": SHELL,
     "bot.admission": {*CORE, "bot.metrics"},
@@ -120,7 +121,7 @@ ALLOWED: dict[str, set[str]] = {
     "bot.recording": WHITEBOARD,
     "bot.portable": {*WHITEBOARD, "bot.recording", "bot.actions"},
     "bot.steering": {*ROOM, *STEERING, "bot.actions", "bot.web.server", "bot.saved"},
-    "bot.saved": {*ROOM, "bot.room", "bot.saving", "bot.actions", "bot.permission"},
+    "bot.saved": {*ROOM, "bot.room", "bot.outlook", "bot.actions", "bot.permission"},
     "bot.rewriting": {*WHITEBOARD, "bot.board", "bot.actions", "bot.permission"},
     "bot.doctor": {
         *SHELL,

@@ -46,6 +46,7 @@ MAX_BYTES = 20 * 1024 * 1024
 MAX_ITEMS = 300_000  # 9 MB of a real board; what is encoded has to be readable (`update`)
 
 _CHANGED, _KNOWN, _WAITING = map(Outcome, (Verdict.CHANGED, Verdict.KNOWN, Verdict.WAITING))
+_OTHER_VERSION = Outcome(Verdict.REFUSED, "it is of another version", other_version=True)
 
 
 merge = merge_updates  # for those who know no more of Yjs than this document
@@ -56,7 +57,8 @@ class Document:
 
     Args:
         data: its state; empty for a board nothing is known of.
-        default_version: what to begin with until a snapshot says the version.
+        default_version: what to begin with until a snapshot says the version, and the only one that
+            a board may be replaced in by a copy of it.
         max_bytes: of the whole document; what would exceed it is refused.
 
     Attributes:
@@ -67,7 +69,7 @@ class Document:
         self, data: bytes = b"", *, default_version: str = "0", max_bytes: int = MAX_BYTES
     ) -> None:
         self._max_bytes = max_bytes
-        self._version = default_version
+        self._version = self._default = default_version
         self._certain = False
         self._foreign = b""  # the state of a version that we do not know
         self._waiting = WaitingRoom(max_bytes)
@@ -211,7 +213,7 @@ class Document:
         if self._foreign:
             return self._wait(Waiting(data, False, (), ends(update), update.weight))
         if update.roots - {self._version}:
-            return Outcome(Verdict.REFUSED, "it is of another version")
+            return _OTHER_VERSION
         if self._full(update):
             return Outcome(Verdict.REFUSED, "the document would be too large")
         return self._try(data, update, partly=update.gaps)
@@ -304,8 +306,10 @@ class Document:
         """Merge a whole state, from the room or the archive.
 
         It may itself lack pieces (its writer waited for them): what it has is integrated, the rest
-        waits. While the version is only assumed, the first snapshot decides it; later NeoBoard may
-        replace a board by a copy of it in version 1, never the other way round.
+        waits. While the version is only assumed, the first snapshot decides it. Later NeoBoard may
+        replace a board by a copy of it in version 1, never the other way round, and only where
+        people have that version: a single such snapshot, of which clients of version 0 say that it
+        does not match, must not take the board from them.
         """
         if len(data) > self._max_bytes:
             return Outcome(Verdict.REFUSED, "the snapshot is too large")
@@ -342,6 +346,7 @@ class Document:
     def _copy(self) -> Document:
         other = Document(default_version=self._version, max_bytes=self._max_bytes)
         other._certain, other._foreign = self._certain, self._foreign
+        other._default = self._default
         other._replica.integrate(read_update(self._whole()))
         other._replica.commit()
         other._waiting, other.notes.on = self._waiting.copy(), self.notes.on
@@ -351,8 +356,8 @@ class Document:
         if len(update.roots) > 1 or not all(map(VERSION.fullmatch, update.roots)):
             return Outcome(Verdict.REFUSED, "it is of no board")
         version = next(iter(update.roots), self._version)
-        if self._certain and (version < self._version or version not in VERSIONS):
-            return Outcome(Verdict.REFUSED, "it is of another version")
+        if self._certain and version != self._version and not self._follows(version):
+            return _OTHER_VERSION
         if version not in VERSIONS:
             return self._keep_foreign(data)
         if self._full(update):
@@ -364,6 +369,9 @@ class Document:
         if update.roots and outcome.verdict is not Verdict.REFUSED:
             self._certain = True
         return outcome
+
+    def _follows(self, version: str) -> bool:
+        return version in VERSIONS and self._version < version <= self._default
 
     def _keep_foreign(self, data: bytes) -> Outcome:
         """Keep a state that we cannot read, without mixing anything of ours into it."""

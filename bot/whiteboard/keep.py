@@ -67,6 +67,22 @@ class Keep:
         self._written = float("-inf")
         self._not_before = float("-inf")
         self._failures = 0
+        self._held = False
+        self._anew = float("-inf")  # when it was let go on
+
+    def hold(self) -> None:
+        """Hear that the room's newest snapshot is of another version: ours would hide it."""
+        self._held = True
+
+    def go_on(self, now: float) -> None:
+        """Hear that people go on in our version, after all: they get the time to save it."""
+        if self._held:
+            self._held, self._anew = False, now
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing is to be written, because of another version."""
+        return self._held
 
     def unsaved(self, since: float | None) -> None:
         """Hear since when something is not in the room; None: everything is."""
@@ -140,6 +156,8 @@ class Keep:
 
     def due(self, now: float) -> float | None:
         """Return when a snapshot has to be written; None while there is nothing to save."""
+        if self._held:
+            return None
         self.broken(now)
         dues = (self._due_unsaved(), self._due_broken())
         return min((due for due in dues if due is not None), default=None)
@@ -147,10 +165,10 @@ class Keep:
     def _due_unsaved(self) -> float | None:
         if self._since is None:
             return None
-        pace = self._pace
-        at, spacing = self._since + pace.grace, pace.spacing
+        pace, since = self._pace, max(self._since, self._anew)
+        at, spacing = since + pace.grace, pace.spacing
         if self._alone_since is not None:
-            at = min(at, max(self._alone_since, self._since))
+            at = min(at, max(self._alone_since, since))
         if self._wanted_at is not None:
             at = min(at, self._wanted_at)
         if self._ours_since is not None:

@@ -28,7 +28,15 @@ MAX_CHANGES = 1000
 
 @dataclass(slots=True)
 class _Change:
+    """Changes that came together.
+
+    Attributes:
+        since: when the first of them came.
+        until: when the last of them did.
+    """
+
     since: float
+    until: float
     items: Cover
     deletes: Cover
 
@@ -131,26 +139,31 @@ class Unsaved:
 
     def _changed(self, now: float, items: Cover, deletes: Cover) -> None:
         if len(self._changes) < MAX_CHANGES:
-            self._changes.append(_Change(now, items, deletes))
+            self._changes.append(_Change(now, now, items, deletes))
         else:
             last = self._changes[-1]
+            last.until = now
             last.items.add(items.ranges())
             last.deletes.add(deletes.ranges())
 
     def give_up(self, until: float) -> None:
         """Forget what came up to an instant: nothing more can be done about it now."""
-        while self._changes and self._changes[0].since <= until and not self._is_folded:
+        while self._changes and self._changes[0].until <= until:
             self._changes.popleft()
-
-    @property
-    def _is_folded(self) -> bool:
-        """Whether the last change stands for later ones too."""
-        return len(self._changes) == MAX_CHANGES
 
     @property
     def shown(self) -> int:
         """How many snapshots the room has shown."""
         return self._shown
+
+    @property
+    def newest(self) -> int:
+        """The place in the room's order of the newest complete one; 0 when it was not shown."""
+        return self._newest_number
+
+    def number(self, event_id: str) -> int:
+        """Return the place of a snapshot in the room's order; 0 when it was not shown lately."""
+        return self._numbers.get(event_id, 0)
 
     def show(self, event_id: str) -> None:
         """Note that the room shows this snapshot now, complete or not: newer than those before."""

@@ -26,10 +26,13 @@ class Outcome:
     Attributes:
         verdict: what became of the update.
         reason: why it was refused.
+        other_version: whether it was refused because it is of another version than the document:
+            there is nothing wrong with it, somebody has put it where it does not belong.
         touched: what became other on the board, by it and by what waited for it; empty unless the
             document notes that.
     """
 
     verdict: Verdict
     reason: str = ""
+    other_version: bool = field(default=False, compare=False)
     touched: Touched = field(default_factory=Touched, compare=False, repr=False)

@@ -191,6 +191,8 @@ class NotSaving:
 
     def saved(self, board: Board, snapshot: Snapshot) -> None: ...
 
+    def of_other_version(self, board: Board, snapshot: Snapshot) -> None: ...
+
 
 class NotMending:
     """Takes note of nothing."""

@@ -14,9 +14,13 @@ from bot.errors import Forbidden, RateLimited, Transient
 from bot.saving import Saving
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
+from bot.whiteboard.item import ANY
 from bot.whiteboard.keep import Pace
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
+from bot.whiteboard.unsaved import MAX_CHANGES
+from bot.whiteboard.versions import initial
 from tests.fakes.rooms import BOT, KEY, MemoryArchive, Server, snapshot, until
+from tests.unit.whiteboard.craft import TRUE, any_content, item, seventh, update
 from tests.unit.whiteboard.people import Person
 
 QUICK = Pace(grace=0.05, own_grace=0.01, patience=0.2, spacing=0.1, own_spacing=0.1, per_megabyte=0)
@@ -376,3 +380,83 @@ async def test_a_board_that_is_gone_is_not_saved() -> None:
         here.saving.gone(KEY)
         await asyncio.sleep(0.1)
         assert here.sent == []
+
+
+async def test_what_somebody_saves_in_another_version_is_left_until_people_go_on_in_ours() -> None:
+    """A copy in the later version is not hidden; one that does not belong there stops nobody."""
+    async with desk() as here:
+        here.saving.begun(KEY.document_id, "$eve")
+        here.draws("a")
+        other = replace(snapshot(initial("1")), event_id="$eve")
+        here.saving.of_other_version(here.board, other)
+        await asyncio.sleep(0.3)  # longer than all patience
+        await here.saving.rescue(leaving=True)
+        assert here.sent == []
+        outlook = here.saving.outlook(KEY)
+        assert outlook is not None
+        assert (outlook.reason, outlook.due) == ("other_version", None)
+        assert outlook.since is not None
+        here.draws("b")
+        await until(lambda: CHUNK_TYPE in here.sent)
+        assert here.saving.since(KEY) is None
+        # Read again, when nothing newer is there to be read, it is no news.
+        here.saving.of_other_version(here.board, other)
+        here.draws("c")
+        await until(lambda: here.sent.count(CHUNK_TYPE) == 2)
+
+
+async def test_who_saves_in_our_version_again_has_the_bot_save_again() -> None:
+    async with desk() as here:
+        here.saving.of_other_version(here.board, replace(snapshot(initial("1")), event_id="$eve"))
+        state = here.alice.state()
+        here.draws("a")
+        here.saving.of_other_version(here.board, replace(snapshot(initial("1")), event_id="$two"))
+        older = replace(snapshot(state), event_id="$older")
+        here.saving.saved(here.board, older)  # read at a start, after the newest
+        await asyncio.sleep(0.3)
+        assert here.sent == []
+        here.saving.begun(KEY.document_id, "$newer")
+        here.saving.saved(here.board, replace(older, event_id="$newer"))
+        await until(lambda: CHUNK_TYPE in here.sent)
+        late = replace(snapshot(initial("1")), event_id="$late")
+        here.saving.of_other_version(here.board, late)  # begun before ours, complete after it
+        here.draws("b")
+        await until(lambda: here.sent.count(CHUNK_TYPE) == 2)
+
+
+async def test_a_board_that_is_not_followed_is_of_any_version() -> None:
+    async with desk(None) as here:
+        here.saving.of_other_version(here.board, snapshot(initial("1")))
+        assert here.saving.outlook(KEY) is None
+
+
+async def test_a_board_of_a_version_we_do_not_know_is_never_written() -> None:
+    async with desk() as here:
+        here.draws("a")  # as long as the version was only assumed
+        here.board.document.merge_snapshot(seventh())
+        assert not here.board.document.supported
+        unseen = Person(8).add("b")
+        here.board.document.apply([unseen])
+        here.saving.changed(here.board, unseen)
+        here.archive.texts["unsaved.7"] = "1"
+        await here.saving.recall(here.board)
+        await asyncio.sleep(0.3)
+        await here.saving.rescue(leaving=True)
+        assert here.sent == []
+
+
+async def test_what_can_never_be_shown_is_not_written_again_and_again() -> None:
+    """More changes than are told apart: they came together, and are given up together."""
+    async with desk(replace(QUICK, spacing=0.02)) as here:
+        here.draws("a")
+        await until(lambda: here.sent.count(SNAPSHOT_TYPE) == 1)
+        for client in range(1000, 1100 + MAX_CHANGES):
+            # An item that waits for ever, and a deletion that people would see without it.
+            junk = item(ANY, any_content(TRUE), "0", "junk")
+            never = update((client, 7, [junk]), deletes=[(5, 0, 9)])
+            here.board.document.apply([never])
+            here.saving.changed(here.board, never)
+        await until(lambda: here.sent.count(SNAPSHOT_TYPE) == 2)
+        await until(lambda: here.saving.since(KEY) is None)
+        await asyncio.sleep(0.2)
+        assert here.sent.count(SNAPSHOT_TYPE) == 2

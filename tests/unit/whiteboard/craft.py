@@ -13,6 +13,11 @@ UNDEFINED, NULL, TRUE, ONE, X = b"\x7f", b"\x7e", b"\x78", b"\x7d\x01", b"\x77\x
 """Values."""
 
 
+def seventh() -> bytes:
+    """Return a state of a version that NeoBoard may have one day."""
+    return update((9, 0, [item(TYPE, write_number(MAP), "7", "slides")]))
+
+
 def any_content(*values: bytes) -> bytes:
     return write_number(len(values)) + b"".join(values)
 

@@ -12,6 +12,7 @@ from pycrdt import Array, Doc, Map, merge_updates
 from bot.whiteboard.document import Document
 from bot.whiteboard.verdict import Verdict
 from bot.whiteboard.versions import initial
+from tests.unit.whiteboard.craft import seventh
 from tests.unit.whiteboard.people import FIRST_SLIDE, NOTHING_YET, Person, loaded, texts, verdicts
 
 
@@ -118,15 +119,29 @@ def test_what_the_other_version_does_not_accept_is_given_up() -> None:
     assert (document.version, document.lost, document.has_gap) == ("1", 1, True)
 
 
-def test_a_board_may_be_replaced_by_a_copy_in_the_later_version() -> None:
+def test_where_people_have_the_later_version_a_copy_in_it_replaces_a_board() -> None:
     alice, bob = Person(5, "0"), Person(6, "1")
     alice.add("a")
     bob.add("copy")
-    document = Document(alice.state())
+    document = Document(alice.state(), default_version="1")
+    document = document.merged(alice.state())[0]  # a copy knows it too
+    assert document.version == "0"
     assert document.merge_snapshot(bob.state()).verdict is Verdict.CHANGED
     assert (document.version, texts(document)) == ("1", {"copy": ""})
     assert document.merge_snapshot(alice.state()).verdict is Verdict.REFUSED
     assert verdicts(document, [initial("0")]) == "R"
+
+
+@pytest.mark.parametrize("version", ["1", "7"])
+def test_a_snapshot_of_another_version_does_not_take_a_board_away(version: str) -> None:
+    alice = Person(5, "0")
+    alice.add("a")
+    document = Document(alice.state())
+    other = initial("1") if version == "1" else seventh()
+    outcome = document.merge_snapshot(other)
+    assert (outcome.verdict, outcome.other_version) == (Verdict.REFUSED, True)
+    assert texts(document) == {"a": ""}
+    assert verdicts(document, [alice.add("b")]) == "C"
 
 
 def test_what_is_refused_leaves_nothing_behind() -> None:
