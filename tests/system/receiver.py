@@ -45,7 +45,7 @@ class Receiver:
         url: where it listens.
         status: what it answers now.
         headers: of its answers.
-        body: of its answers.
+        garbage: what it sends instead of an answer, and then hangs up.
         slow: seconds until it answers what it has read.
         never: entries it answers 422 to.
         taken: the requests it took, in order, repetitions included.
@@ -57,7 +57,7 @@ class Receiver:
     url: str = ""
     status: int = 204
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    garbage: bytes = b""
     slow: float = 0.0
     never: Collection[int] = ()
     taken: list[Taken] = field(default_factory=list)
@@ -77,13 +77,16 @@ class Receiver:
         key = request.headers["Idempotency-Key"]
         told = Taken(found["board"]["whiteboard_id"], key, found["events"])
         status = 422 if set(told.seqs) & set(self.never) else self.status
-        if status >= 300:
+        if status >= 300 or self.garbage:
             self.refused += 1
         else:
             self.taken.append(told)
         # Whoever dies meanwhile does not learn that it was taken.
         await asyncio.sleep(self.slow)
-        return web.Response(status=status, headers=self.headers, body=self.body)
+        if self.garbage and request.transport is not None:
+            request.transport.write(self.garbage)
+            request.transport.close()
+        return web.Response(status=status, headers=self.headers)
 
     async def redirected(self, _request: web.Request) -> web.Response:
         """Count who follows a redirect."""
