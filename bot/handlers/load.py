@@ -139,10 +139,19 @@ def _load(path: str) -> type[Handler]:
         raise UsageError(text) from error
     if not (isinstance(found, type) and issubclass(found, Handler)):
         raise UsageError(f"{path} is not a bot.handlers.base.Handler")
+    check(found, path)
+    return found
+
+
+def check(found: type[Handler], path: str) -> None:
+    """See that a handler's class can work.
+
+    Raises:
+        UsageError: it cannot; the text says why, and calls it `path`.
+    """
     wrong = "; ".join(_wrong(found))
     if wrong:
         raise UsageError(f"{path} is no right handler: {wrong}")
-    return found
 
 
 def _from_file(file: Path) -> ModuleType:

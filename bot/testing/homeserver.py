@@ -1,0 +1,99 @@
+"""The room of a simulation: its time, its events, and what a handler has written into it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+BEGIN = 1_750_000_000_000
+"""When simulations begin, ms since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A message that the handler wrote into a room.
+
+    Attributes:
+        ts: when, ms since 1970.
+        room_id: where.
+        text: the message.
+    """
+
+    ts: int
+    room_id: str
+    text: str
+
+
+class Clock:
+    """The homeserver's clock, as events have it: it moves when people do something, or by hand.
+
+    What a handler waits for itself (`asyncio.sleep`, `collect`) takes its real time.
+
+    Attributes:
+        ts: now, ms since 1970.
+    """
+
+    def __init__(self) -> None:
+        self.ts = BEGIN
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.ts += round(seconds * 1000)
+
+    def reach(self, ts: int) -> None:
+        """Let time pass until an instant; one that is over already changes nothing."""
+        self.ts = max(self.ts, ts)
+
+
+class Homeserver:
+    """Takes what goes into the room, and gives what refers to an event.
+
+    Attributes:
+        posts: what was written into the room, in order.
+    """
+
+    def __init__(self, clock: Clock, own_user: str) -> None:
+        self.posts: list[Post] = []
+        self._clock = clock
+        self._own_user = own_user
+        self._events: list[dict[str, Any]] = []
+
+    def server_ts(self) -> int:
+        """Return the time by its clock, ms since 1970."""
+        return self._clock.ts
+
+    async def send_event(self, room_id: str, event_type: str, content: Mapping[str, Any]) -> str:
+        """Take an event of the bot's."""
+        event = self.put(room_id, self._own_user, event_type, content)
+        if event_type == "m.room.message":
+            self.posts.append(Post(self._clock.ts, room_id, str(content.get("body", ""))))
+        return str(event["event_id"])
+
+    def put(
+        self, room_id: str, sender: str, event_type: str, content: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Keep an event; returns it as the room has it."""
+        event = {
+            "room_id": room_id,
+            "type": event_type,
+            "event_id": f"$event{len(self._events) + 1}",
+            "sender": sender,
+            "origin_server_ts": self._clock.ts,
+            "content": dict(content),
+        }
+        self._events.append(event)
+        return event
+
+    async def relations(
+        self, room_id: str, event_id: str, event_type: str, *, oldest_first: bool = False
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Iterate over the events that refer to an event."""
+        found = [
+            event
+            for event in self._events
+            if (event["room_id"], event["type"]) == (room_id, event_type)
+            and event["content"].get("m.relates_to", {}).get("event_id") == event_id
+        ]
+        for event in found if oldest_first else reversed(found):
+            yield event
