@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bot import logs, setup
 from bot.app import App
-from bot.cli import boards, handlers, operate, orders, output, parser, recording
+from bot.cli import boards, handlers, operate, orders, output, parser, past, recording
 from bot.config import Config
 from bot.config.file import init, load
 from bot.doctor import command as doctor
@@ -101,7 +101,10 @@ async def _operate(config: Config, options: argparse.Namespace) -> bool:
         case "drain":
             return await operate.drain(config, off=options.off)
         case "sessions":
-            await operate.sessions(config, options.room, as_json=options.json)
+            if past.wanted(options):
+                await past.history(config, options)
+            else:
+                await operate.sessions(config, options.room, as_json=options.json)
         case "handlers":
             await handlers.run(config, options)
         case "restore" | "import" | "clone" | "snapshot":

@@ -40,6 +40,7 @@ from bot.livekit import lean
 from bot.matrix.client import Homeserver
 from bot.matrix.sync import Syncer
 from bot.orders import Orders, sweep
+from bot.past import Past
 from bot.presence import Presence
 from bot.room import Room
 from bot.rtc.membership import Focus
@@ -267,6 +268,7 @@ class App:
             busy=lambda: self._lanes.busy + self._delivery.busy if self._lanes else 0,
             handlers=self._ask_handlers,
             saved=self._safety.boards,
+            past=Past(self._homeserver, self._archive),
         )
 
     async def _ask_handlers(self, request: Mapping[str, Any]) -> Any:

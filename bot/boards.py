@@ -64,6 +64,7 @@ class Boards:
         found: the boards by whiteboard id.
         saving: sees to it that the room has what the boards hold.
         paused: whether recording is paused in this room.
+        paused_ts: when it was last paused, ms; 0 never, as far as this process knows.
         resumed_ts: when it was last resumed, ms; 0 never.
     """
 
@@ -84,7 +85,7 @@ class Boards:
     ) -> None:
         self.found: dict[str, Board] = {}
         self.paused = False
-        self.resumed_ts = 0
+        self.paused_ts = self.resumed_ts = 0
         self._state = state
         self._homeserver = homeserver
         self._archive = archive
@@ -318,6 +319,7 @@ class Boards:
     async def pause(self) -> None:
         """Stop recording."""
         self.paused = True
+        self.paused_ts = self._services.now_ts()
         for board in list(self.found.values()):
             await board.checkpoint()
             board.recording = False

@@ -12,14 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from bot import conversation
+from bot import conversation, past
 from bot.boards import Boards
 from bot.commands.parser import Request, read_request
 from bot.complaints import Complaints
 from bot.errors import ServerError, StoreError
 from bot.permission import own_refusal
 from bot.roomstate import STATE_TYPES, RoomState
-from bot.rtc.history import read_row
 from bot.rtc.membership import MEMBER_TYPE
 from bot.services import Arrival
 from bot.sessions import Sessions
@@ -225,16 +224,11 @@ class Room:
             self.sessions.presence.permission_changed()
 
     async def _keep_memberships(self, batch: Batch) -> None:
-        """Keep what a batch says of memberships: together, as a first sync brings many."""
-        # What happened while recording was paused is not kept afterwards either (rule 8).
-        since = self.boards.resumed_ts
-        rows = map(read_row, (*batch.state, *batch.timeline))
-        events = [row for row in rows if row is not None and row[3] >= since]
-        if events and self.boards.recording:
-            try:
-                await self._shared.archive.saw_memberships(self.room_id, events)
-            except StoreError:
-                _log.warning("memberships could not be kept", extra=self._keys)
+        """Keep what a batch says of who was where."""
+        if self.boards.recording:
+            since = self.boards.resumed_ts  # what was in a pause is not kept later either (rule 8)
+            archive = self._shared.archive
+            await past.keep_seen(archive, self.room_id, batch.state, batch.timeline, since)
 
     async def _keep_name(self) -> None:
         """Keep what people call the room: operators know rooms by that."""
@@ -321,7 +315,10 @@ class Room:
         """Have the next start know whether recording is paused; what was said holds at once."""
         try:
             await self._shared.archive.set_room(
-                self.room_id, paused=self.boards.paused, resumed_ts=self.boards.resumed_ts
+                self.room_id,
+                paused=self.boards.paused,
+                resumed_ts=self.boards.resumed_ts,
+                paused_ts=self.boards.paused_ts,
             )
         except StoreError:
             self._tasks.create_task(self._keep_paused_later())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bot import boards, conversation, snapshots
+from bot.rtc.history import Row
 from bot.services import Services
 from bot.sessions import Presence
 from bot.whiteboard.keep import Pace
@@ -83,13 +84,12 @@ class Archive(boards.Archive, Protocol):
         paused: bool | None = None,
         noticed: bool | None = None,
         resumed_ts: int | None = None,
+        paused_ts: int | None = None,
     ) -> None:
         """Keep something of the room."""
 
-    async def saw_memberships(
-        self, room_id: str, events: Sequence[tuple[str, str, str, int, Any]]
-    ) -> None:
-        """Keep membership events: state key, event id, sender, time, content."""
+    async def saw_memberships(self, room_id: str, rows: Sequence[Row]) -> None:
+        """Keep who was where."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
     status                  how it is
     sessions {room}         who is on which board of a room, until when
+    history {room …}        read a room's past into the archive, see `past`
     pause, resume {room}    as `!board pause` in the room, which hears of it
     leave {room}            as `!board leave`
     restore, import, clone, snapshot {board …}    see `orders`
@@ -29,6 +30,7 @@ from bot.host import Host
 from bot.naming import RoomNames, find_room
 from bot.orders import Orders
 from bot.overview import SessionView
+from bot.past import Past
 from bot.room import Room
 from bot.saved import Saved
 from bot.web.server import Component
@@ -36,6 +38,8 @@ from bot.web.server import Component
 DRAIN_WITHIN = 45.0
 """Seconds that boards get to be left and saved, and handlers to finish."""
 _LOOK = 0.1
+
+UNKNOWN = "This bot does not know that command; is it of another version?"
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +78,7 @@ class Steering:
         busy: how many handlers' lanes have something to do.
         handlers: answers what is asked of durable handlers.
         saved: says of each board how safe it is.
+        past: reads the past of rooms.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class Steering:
         busy: Callable[[], int],
         handlers: Callable[[Mapping[str, Any]], Awaitable[Any]],
         saved: Callable[[], Sequence[Saved]],
+        past: Past,
     ) -> None:
         self._own = own
         self._host = host
@@ -102,6 +108,7 @@ class Steering:
         self._busy = busy
         self._handlers = handlers
         self._saved = saved
+        self._past = past
         self._since_ts = int(time.time() * 1000)
 
     async def answer(self, request: Mapping[str, Any]) -> Any:
@@ -113,10 +120,8 @@ class Steering:
         match request:
             case {"command": "status"}:
                 return await self._status()
-            case {"command": "sessions", "room": str(text)}:
-                return self._sessions(self._room(text))
-            case {"command": "pause" | "resume" | "leave" as command, "room": str(text)}:
-                return await self._tell(self._room(text), command)
+            case {"command": "sessions" | "history" | "pause" | "resume" | "leave", "room": str()}:
+                return await self._of_room(self._room(request["room"]), request)
             case {"command": "restore" | "import" | "clone" | "snapshot"}:
                 return await self._orders.answer(request)
             case {"command": "handlers"}:
@@ -124,7 +129,7 @@ class Steering:
             case {"command": "drain", "on": bool(on)}:
                 return await (self._drain() if on else self._take_part())
             case _:
-                raise UsageError("This bot does not know that command; is it of another version?")
+                raise UsageError(UNKNOWN)
 
     # -- rooms -------------------------------------------------------------------------------
 
@@ -138,6 +143,17 @@ class Steering:
             raise UsageError("The bot is not logged in yet: “boardkeeper status” says why.")
         rooms = {room.room_id: room for room in self._rooms}
         return rooms[find_room([_names(room) for room in rooms.values()], text).room_id]
+
+    async def _of_room(self, room: Room, request: Mapping[str, Any]) -> Any:
+        match request:
+            case {"command": "sessions"}:
+                return self._sessions(room)
+            case {"command": "history", "until_ts": int(until_ts), "anew": bool(anew)}:
+                return await self._read_past(room, until_ts, anew=anew)
+            case {"command": "pause" | "resume" | "leave" as command}:
+                return await self._tell(room, command)
+            case _:
+                raise UsageError(UNKNOWN)
 
     async def _tell(self, room: Room, command: str) -> dict[str, Any]:
         _log.info("told by the operator", extra={"room": room.room_id, "command": command})
@@ -168,6 +184,14 @@ class Steering:
                 {**_session(view), "board": numbers.get(view.board) if view.board else None}
                 for view in views
             ],
+        }
+
+    async def _read_past(self, room: Room, until_ts: int, *, anew: bool) -> dict[str, Any]:
+        if not room.boards.recording:  # what is read is kept, and nothing is to be kept now
+            return {"recording": False, "done": True}
+        return {
+            "recording": True,
+            **await self._past.read(room.room_id, until_ts=until_ts, anew=anew),
         }
 
     # -- the whole bot -------------------------------------------------------------------------

@@ -174,7 +174,7 @@ def _told(changed: object) -> str:
 
 async def _record_later(config: Config, room: str, *, paused: bool) -> None:
     async with Archive(config.data.folder, read_only=True) as archive:
-        found = find_room(await _rooms(archive), room)
+        found = find_room(await known_rooms(archive), room)
         kept = await archive.room(found.room_id)
     if kept is not None and kept.paused == paused:
         say(f"{found.shown}: {'paused' if paused else 'not paused'}, as before.")
@@ -191,7 +191,7 @@ async def _record_later(config: Config, room: str, *, paused: bool) -> None:
     say(f"{found.shown}: {what}. The bot does not run; this holds when it starts.")
 
 
-async def _rooms(archive: Archive) -> list[RoomNames]:
+async def known_rooms(archive: Archive) -> list[RoomNames]:
     """Return the rooms the archive knows."""
     boards = await archive.boards()
     called = {room.room_id: (room.name, room.alias) for room in await archive.rooms()}

@@ -55,9 +55,7 @@ def make() -> argparse.ArgumentParser:
     commands.add_parser(
         "status", parents=[config, as_json], help="say how the running bot is (exit code 1: none)"
     )
-    commands.add_parser(
-        "sessions", parents=[config, room, as_json], help="say who is on the boards of a room"
-    )
+    _add_sessions(commands, [config, room])
     commands.add_parser(
         "pause", parents=[config, room], help="stop recording a room; the room is told"
     )
@@ -72,6 +70,29 @@ def make() -> argparse.ArgumentParser:
     )
     drain.add_argument("--off", action="store_true", help="take part again")
     return parser
+
+
+def _add_sessions(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    parents: list[argparse.ArgumentParser],
+) -> None:
+    sessions = commands.add_parser(
+        "sessions", parents=parents, help="say who is on the boards of a room, or who was"
+    )
+    how = sessions.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    how.add_argument(
+        "--csv", action="store_true", help="with --history: who was there from when to when"
+    )
+    past = sessions.add_argument_group("past sessions")
+    past.add_argument(
+        "--history", action="store_true", help="all sessions, from before the bot came too"
+    )
+    past.add_argument("--board", metavar="BOARD", help=f"only of this one: {_BOARD}")
+    past.add_argument("--since", metavar="TIME", help="2026-11-20 14:05, 10m ago")
+    past.add_argument(
+        "--recompute", action="store_true", help="read everything from the homeserver again"
+    )
 
 
 def _add_changes(

@@ -31,6 +31,58 @@ class Stretch:
     complete: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a room's timeline.
+
+    Attributes:
+        events: in the order in which they were read.
+        start: where it begins, as a token.
+        end: where to read on; None when there is no more.
+    """
+
+    events: tuple[dict[str, Any], ...]
+    start: str
+    end: str | None
+
+
+async def messages(
+    transport: Transport,
+    room_id: str,
+    token: str | None,
+    event_filter: Mapping[str, Any],
+    *,
+    forwards: bool,
+    limit: int,
+    patience: float = 10.0,
+) -> Page:
+    """Return a page of a room's timeline.
+
+    Args:
+        transport: asks the homeserver.
+        room_id: where.
+        token: where to begin; None for its end.
+        event_filter: a RoomEventFilter.
+        forwards: whether to read towards now.
+        limit: events at the most; the homeserver may have a lower limit.
+        patience: seconds in which it is asked again if that fails.
+    """
+    query = {
+        "dir": "f" if forwards else "b",
+        "limit": str(limit),
+        "filter": json.dumps(event_filter),
+    }
+    if token is not None:
+        query["from"] = token
+    path = Path.v3.rooms[room_id].messages
+    reply = await transport.ask("messages", Method.GET, path, query=query, patience=patience)
+    start, end = reply.get("start"), reply.get("end")
+    if not isinstance(start, str):
+        raise Transient("messages: the answer does not say where it begins")
+    events = tuple(_chunk("messages", reply))
+    return Page(events, start, end if isinstance(end, str) else None)
+
+
 async def relations(
     transport: Transport,
     room_id: str,

@@ -10,7 +10,7 @@ from mautrix.api import Method, Path
 from multidict import MultiDict
 
 from bot.errors import NotFound, Transient
-from bot.matrix.relations import relations
+from bot.matrix.relations import Page, messages, relations
 from bot.matrix.transport import ONE_TRY, PATIENCE, Transport
 
 JOIN_TIMEOUT = 180.0
@@ -133,6 +133,27 @@ class Rooms:
             return await self.transport.ask("state event", Method.GET, path, patience=patience)
         except NotFound:
             return None
+
+    async def messages(
+        self,
+        room_id: str,
+        token: str | None,
+        event_filter: Mapping[str, Any],
+        *,
+        forwards: bool,
+        limit: int,
+        patience: float = PATIENCE,
+    ) -> Page:
+        """Return a page of a room's timeline; without a token the newest backwards."""
+        return await messages(
+            self.transport,
+            room_id,
+            token,
+            event_filter,
+            forwards=forwards,
+            limit=limit,
+            patience=patience,
+        )
 
     def relations(
         self,

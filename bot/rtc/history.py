@@ -1,33 +1,129 @@
-"""What is kept of membership events in the archive: only what it can hold."""
+"""What is kept of a room's past for the history of its sessions: only what an archive can hold.
+
+Three kinds of rows, each in the room's order:
+
+    a membership event     its state key, and of the content what `membership` reads but foci
+    `m.room.member`        only that somebody has left or was banned; the state key is who
+    `m.room.redaction`     the "state key" is the event that was redacted
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from bot.rtc.membership import MEMBER_TYPES
 
 MAX_TS = 2**53 - 1
 """The largest time that all parsers of JSON read alike; SQLite fails beyond 2^63."""
 
-Row = tuple[str, str, str, int, Any]
+PERSON_TYPE = "m.room.member"
+REDACTION_TYPE = "m.room.redaction"
+
+_KEPT = frozenset(
+    {
+        "application",
+        "call_id",
+        "created_ts",
+        "device_id",
+        "expires",
+        "member",
+        "memberships",
+        "session",
+    }
+)
 
 
-def read_row(event: Mapping[str, Any]) -> Row | None:
-    """Return state key, event id, sender, time (ms) and content of a membership event.
+class Row(NamedTuple):
+    """Something that happened.
 
-    None when it is no such event, or one that no archive takes: in old room versions events may
-    hold numbers of any size, and texts that are not Unicode.
+    Attributes:
+        type: the event's type.
+        state_key: see above.
+        event_id: the event's.
+        sender: Matrix user id.
+        ts: when it was sent, ms since 1970, by its sender's server.
+        content: what is kept of it.
     """
+
+    type: str
+    state_key: str
+    event_id: str
+    sender: str
+    ts: int
+    content: Any
+
+
+class Pause(NamedTuple):
+    """A time in which nothing was recorded: what happened then is not kept later either.
+
+    Attributes:
+        from_ts: ms since 1970.
+        until_ts: likewise; None while it lasts.
+    """
+
+    from_ts: int
+    until_ts: int | None
+
+
+def read_rows(event: Mapping[str, Any]) -> list[Row]:
+    """Return what is to be kept of an event, and of its redaction if it says that it has one.
+
+    Nothing when it is of no kind that matters, or one that no archive takes: in old room versions
+    events may hold numbers of any size, and texts that are not Unicode.
+    """
+    row = _read(event)
+    if row is None or row.type == REDACTION_TYPE:
+        return [] if row is None else [row]
+    unsigned = event.get("unsigned")
+    because = unsigned.get("redacted_because") if isinstance(unsigned, Mapping) else None
+    redaction = None
+    if isinstance(because, Mapping):
+        redaction = _read({**because, "type": REDACTION_TYPE, "redacts": row.event_id})
+    return [row] if redaction is None else [row, redaction]
+
+
+def _read(event: Mapping[str, Any]) -> Row | None:
     match event:
         case {
-            "type": "org.matrix.msc3401.call.member",
-            "state_key": str(key),
+            "type": str(kind),
             "event_id": str(event_id),
             "sender": str(sender),
             "origin_server_ts": int(ts),
             "content": content,
-        } if 0 <= ts <= MAX_TS and _is_unicode(key + event_id + sender):
-            return key, event_id, sender, ts, content
+        } if 0 <= ts <= MAX_TS:
+            kept = _kept(kind, event, content)
+        case _:
+            return None
+    if kept is None or not _is_unicode(kept[0] + event_id + sender):
+        return None
+    return Row(kind, kept[0], event_id, sender, ts, kept[1])
+
+
+def _kept(kind: str, event: Mapping[str, Any], content: Any) -> tuple[str, Any] | None:
+    """Return the state key and what is kept of the content."""
+    held = content if isinstance(content, Mapping) else {}
+    key = event.get("state_key")
+    if kind == REDACTION_TYPE:
+        target = event.get("redacts", held.get("redacts"))  # at the top before room version 11
+        return (target, {}) if isinstance(target, str) else None
+    if not isinstance(key, str):
+        return None
+    if kind == PERSON_TYPE:
+        out = held.get("membership") in ("leave", "ban")
+        return (key, {"membership": held["membership"]}) if out else None
+    if kind in MEMBER_TYPES:
+        return key, {
+            name: value for name, value in held.items() if name.removeprefix("m.") in _KEPT
+        }
     return None
+
+
+def is_kept(row: Row, pauses: Iterable[Pause]) -> bool:
+    """Return whether something happened while it was recorded."""
+    return not any(
+        one.from_ts <= row.ts and (one.until_ts is None or row.ts < one.until_ts) for one in pauses
+    )
 
 
 def _is_unicode(text: str) -> bool:

@@ -9,7 +9,7 @@ read or written.
 from __future__ import annotations
 
 import asyncio
-import json
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,28 +17,13 @@ from typing import Any, Self
 
 from bot.store.deliveries import Deliveries
 from bot.store.imports import Imports
+from bot.store.pasts import Pasts, note_pause
 from bot.store.recordings import Recordings
 from bot.store.rows import BoardRow, RoomRow, SnapshotRow, Statistics
 from bot.store.sqlite import SqliteFile
 from bot.whiteboard.board import BoardKey
 
-MEMBERSHIPS_OF_ONE = 1_000
-"""Membership events of one person that a room's history keeps; the oldest go first."""
-MEMBERSHIPS_OF_ROOM = 20_000
-"""Of all people together."""
-MAX_MEMBERSHIP = 8_192
-"""Bytes of one membership's content; NeoBoard's have about 600."""
-_TRIM_EVERY = 200
-
 _ROOMS = "SELECT room_id, name, paused, noticed, resumed_ts, alias FROM rooms"
-
-_TRIM = """DELETE FROM memberships WHERE room_id = $1 AND rowid NOT IN (
-    SELECT rowid FROM (
-        SELECT rowid, ROW_NUMBER() OVER (PARTITION BY sender ORDER BY rowid DESC) AS of_one
-        FROM memberships WHERE room_id = $1
-    ) WHERE of_one <= $2 ORDER BY rowid DESC LIMIT $3
-)"""
-"""In the order in which we saw them: the times of events are their senders' word."""
 
 
 def _room(row: Sequence[Any]) -> RoomRow:
@@ -52,7 +37,7 @@ def _board(row: Sequence[Any]) -> BoardRow:
     return BoardRow(number, BoardKey(room_id, whiteboard_id, document_id), *values)
 
 
-class Archive(Recordings, Deliveries, Imports):
+class Archive(Recordings, Deliveries, Imports, Pasts):
     """The archive. Use as `async with`.
 
     Args:
@@ -67,7 +52,7 @@ class Archive(Recordings, Deliveries, Imports):
 
     def __init__(self, folder: Path, *, read_only: bool = False, beside: bool = False) -> None:
         super().__init__(SqliteFile(folder, read_only=read_only, beside=beside))
-        self._untrimmed: Counter[str] = Counter()  # memberships kept per room since it was trimmed
+        self._untrimmed = Counter()
 
     async def __aenter__(self) -> Self:
         await self._file.__aenter__()
@@ -118,8 +103,12 @@ class Archive(Recordings, Deliveries, Imports):
         paused: bool | None = None,
         noticed: bool | None = None,
         resumed_ts: int | None = None,
+        paused_ts: int | None = None,
     ) -> None:
-        """Keep something of a room; what is None stays as it was (empty, false, 0 at first)."""
+        """Keep something of a room; what is None stays as it was (empty, false, 0 at first).
+
+        Of a pause, also when it was: since `paused_ts`, until `resumed_ts` (now without).
+        """
         async with self._file.write() as transaction:
             await transaction.execute(
                 "INSERT INTO rooms (room_id, name, paused, noticed, resumed_ts, alias) VALUES"
@@ -136,6 +125,12 @@ class Archive(Recordings, Deliveries, Imports):
                 resumed_ts,
                 alias,
             )
+            if paused is not None:
+                now_ts = int(time.time() * 1000)
+                if paused or paused_ts:  # that it was paused could perhaps not be kept then
+                    await note_pause(transaction, room_id, paused_ts or now_ts, paused=True)
+                if not paused:
+                    await note_pause(transaction, room_id, resumed_ts or now_ts, paused=False)
 
     async def board_id(self, key: BoardKey, ts: int) -> int:
         """Return a board's number, giving it one if it is new; it is there (again) from now on.
@@ -201,39 +196,6 @@ class Archive(Recordings, Deliveries, Imports):
             board_id,
         )
         return [SnapshotRow(*row) for row in rows]
-
-    async def saw_memberships(
-        self, room_id: str, events: Sequence[tuple[str, str, str, int, Any]]
-    ) -> None:
-        """Keep membership events in the history of their room, all or none.
-
-        One that is there already stays as it is; one beyond all measure is left out.
-
-        Args:
-            room_id: where.
-            events: of each the state key, the event id, the sender, when it was sent (ms since
-                1970), the content (JSON).
-        """
-        texts = [json.dumps(content, separators=(",", ":")) for *_, content in events]
-        async with self._file.write() as transaction:
-            for (state_key, event_id, sender, ts, _), text in zip(events, texts, strict=True):
-                if len(text) <= MAX_MEMBERSHIP:
-                    await transaction.execute(
-                        "INSERT INTO memberships (event_id, room_id, state_key, sender, ts,"
-                        " content) VALUES ($1, $2, $3, $4, $5, $6)"
-                        " ON CONFLICT (event_id) DO NOTHING",
-                        event_id,
-                        room_id,
-                        state_key,
-                        sender,
-                        ts,
-                        text,
-                    )
-            # Not each time: it looks through all that is kept of the room.
-            due = room_id not in self._untrimmed or self._untrimmed[room_id] >= _TRIM_EVERY
-            if due:
-                await transaction.execute(_TRIM, room_id, MEMBERSHIPS_OF_ONE, MEMBERSHIPS_OF_ROOM)
-        self._untrimmed[room_id] = 0 if due else self._untrimmed[room_id] + len(events)
 
     async def statistics(self) -> Statistics:
         """Return the archive in numbers."""

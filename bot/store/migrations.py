@@ -134,5 +134,38 @@ async def _third(connection: Connection) -> None:
 
 migrations.register(_third, description="what durable handlers could not take")
 
+_FOURTH = (
+    """ALTER TABLE memberships
+        ADD COLUMN type TEXT NOT NULL DEFAULT 'org.matrix.msc3401.call.member'""",
+    # The room's order, as far as it is known: until here only that in which we saw them.
+    "ALTER TABLE memberships ADD COLUMN place BIGINT NOT NULL DEFAULT 0",
+    "UPDATE memberships SET place = rowid",
+    "INSERT INTO counters (name, value) SELECT 'places', COALESCE(MAX(place), 0) FROM memberships",
+    "DROP INDEX memberships_of_room",
+    "CREATE INDEX memberships_of_room ON memberships (room_id, place)",
+    """CREATE TABLE walks (
+        room_id TEXT PRIMARY KEY,
+        walk    TEXT NOT NULL
+    )""",
+    """CREATE TABLE pauses (
+        room_id  TEXT NOT NULL,
+        from_ts  BIGINT NOT NULL,
+        until_ts BIGINT
+    )""",
+    "CREATE INDEX pauses_of_room ON pauses (room_id)",
+    # When earlier pauses began was not kept: whatever was before their end may have been in one.
+    """INSERT INTO pauses (room_id, from_ts, until_ts)
+        SELECT room_id, 0, CASE WHEN paused = 1 THEN NULL ELSE resumed_ts END
+        FROM rooms WHERE paused = 1 OR resumed_ts > 0""",
+)
+
+
+async def _fourth(connection: Connection) -> None:
+    for statement in _FOURTH:
+        await connection.execute(statement)
+
+
+migrations.register(_fourth, description="what the history of sessions is computed from")
+
 SCHEMA_VERSION = len(migrations.upgrades)
 """What this program reads and writes."""

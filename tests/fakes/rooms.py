@@ -11,6 +11,7 @@ from typing import Any
 from bot.board import Board
 from bot.errors import StoreError
 from bot.handlers.base import Event
+from bot.rtc.history import Row
 from bot.services import Arrival, Services
 from bot.store.rows import BoardRow, Checkpoint, RoomRow
 from bot.whiteboard.board import BOARD_TYPE, BoardKey
@@ -144,6 +145,7 @@ class MemoryArchive:
         paused: bool | None = None,
         noticed: bool | None = None,
         resumed_ts: int | None = None,
+        paused_ts: int | None = None,
     ) -> None:
         await self._do("set_room")
         old = self.rooms.get(room_id, RoomRow(room_id, "", False, False, 0))
@@ -156,11 +158,9 @@ class MemoryArchive:
             old.alias if alias is None else alias,
         )
 
-    async def saw_memberships(
-        self, room_id: str, events: Sequence[tuple[str, str, str, int, Any]]
-    ) -> None:
+    async def saw_memberships(self, room_id: str, rows: Sequence[Row]) -> None:
         await self._do("saw_memberships")
-        self.memberships += [(event[0], event[1]) for event in events]
+        self.memberships += [(row.state_key, row.event_id) for row in rows]
 
 
 def services(archive: MemoryArchive, told: list[Event], **values: Any) -> Services:

@@ -39,6 +39,7 @@ class Desk:
             "busy": lambda: self.busy,
             "saved": list,
             "handlers": self.handlers,
+            "past": self,
         }
         known = Steering.__init__.__annotations__
         self.steering = Steering(
@@ -51,6 +52,9 @@ class Desk:
 
     async def flush(self) -> None:
         self.flushed += 1
+
+    async def read(self, room_id: str, *, until_ts: int, anew: bool) -> dict[str, Any]:
+        return {"room": room_id, "until_ts": until_ts, "anew": anew, "done": True}
 
     async def handlers(self, request: Mapping[str, Any]) -> Any:
         return request

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.rtc.history import MAX_TS, read_row
+from bot.rtc.history import MAX_TS, Pause, Row, is_kept, read_rows
 
 EVENT: dict[str, Any] = {
     "type": "org.matrix.msc3401.call.member",
@@ -15,19 +15,67 @@ EVENT: dict[str, Any] = {
     "event_id": "$m1",
     "sender": "@alice:here",
     "origin_server_ts": 5,
-    "content": {"x": 1},
+    "content": {"m.application": "a", "call_id": "c", "foci_preferred": [1], "x": 1},
 }
+KEPT = Row(
+    "org.matrix.msc3401.call.member",
+    "_@alice:here_AD",
+    "$m1",
+    "@alice:here",
+    5,
+    {"m.application": "a", "call_id": "c"},
+)
+OUT = {"type": "m.room.member", "state_key": "@bob:here", "content": {"membership": "ban"}}
+REDACTION: dict[str, Any] = {
+    "type": "m.room.redaction",
+    "event_id": "$r1",
+    "sender": "@bob:here",
+    "origin_server_ts": 9,
+    "redacts": "$m1",
+    "content": {"reason": "x"},
+}
+REDACTED = Row("m.room.redaction", "$m1", "$r1", "@bob:here", 9, {})
 
 
 def test_what_is_kept() -> None:
-    assert read_row(EVENT) == ("_@alice:here_AD", "$m1", "@alice:here", 5, {"x": 1})
-    assert read_row({**EVENT, "origin_server_ts": MAX_TS}) is not None
+    assert read_rows(EVENT) == [KEPT]
+    assert read_rows({**EVENT, "origin_server_ts": MAX_TS}) != []
+    assert read_rows({**EVENT, "content": None}) == [KEPT._replace(content={})]
+    [out] = read_rows({**EVENT, **OUT})
+    assert (out.state_key, out.content) == ("@bob:here", {"membership": "ban"})
+
+
+def test_redactions() -> None:
+    assert read_rows(REDACTION) == [REDACTED]
+    since_version_11 = {**REDACTION, "redacts": 7, "content": {"redacts": "$m1"}}
+    del since_version_11["redacts"]
+    assert read_rows(since_version_11) == [REDACTED]
+    assert read_rows({**REDACTION, "redacts": 7}) == []
+    because = {name: value for name, value in REDACTION.items() if name != "redacts"}
+    assert read_rows({**EVENT, "unsigned": {"redacted_because": because}}) == [KEPT, REDACTED]
+    assert read_rows({**EVENT, "unsigned": {"redacted_because": {}}}) == [KEPT]
+    assert read_rows({**EVENT, "unsigned": {}}) == [KEPT]
+
+
+def test_what_happened_in_a_pause_is_not_kept() -> None:
+    assert is_kept(KEPT, [])
+    for pause, kept in (
+        (Pause(5, 6), False),
+        (Pause(4, 5), True),
+        (Pause(6, None), True),
+        (Pause(5, None), False),
+    ):
+        assert is_kept(KEPT, [pause]) is kept
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
         {"type": "m.room.member"},
+        {"type": "m.room.name"},
+        OUT | {"content": {"membership": "join"}},
+        OUT | {"content": {"membership": ["leave"]}},
+        OUT | {"content": []},
         {"state_key": None},
         {"origin_server_ts": 2**63},
         {"origin_server_ts": MAX_TS + 1},
@@ -37,7 +85,7 @@ def test_what_is_kept() -> None:
     ],
 )
 def test_what_no_archive_takes_is_left_out(wrong: dict[str, Any]) -> None:
-    assert read_row({**EVENT, **wrong}) is None
+    assert read_rows({**EVENT, **wrong}) == []
 
 
 @given(
@@ -45,6 +93,5 @@ def test_what_no_archive_takes_is_left_out(wrong: dict[str, Any]) -> None:
     st.integers() | st.floats() | st.booleans(),
 )
 def test_whatever_is_kept_sqlite_takes(text: str, ts: Any) -> None:
-    row = read_row({**EVENT, "state_key": text, "origin_server_ts": ts})
-    if row is not None:
-        sqlite3.connect(":memory:").execute("SELECT ?, ?, ?, ?", row[:4])
+    for row in read_rows({**EVENT, "state_key": text, "origin_server_ts": ts}):
+        sqlite3.connect(":memory:").execute("SELECT ?, ?, ?, ?, ?", row[:5])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from bot.store import archive as archives
-from bot.store import recordings, sqlite
+from bot.store import pasts, recordings, sqlite
 from bot.store.archive import Archive
 from bot.store.migrations import migrations
+from bot.store.pasts import Row
 from bot.store.rows import BoardRow, RoomRow, SnapshotRow
 from bot.store.sqlite import SqliteFile
 from bot.whiteboard.board import BoardKey
@@ -101,30 +100,77 @@ async def test_snapshots_are_remembered_once(archive: Archive, board_id: int) ->
     assert await archive.snapshots(board_id + 1) == []
 
 
+MEMBER = "org.matrix.msc3401.call.member"
+
+
+def row(event_id: str, ts: int = 1, sender: str = "@c:d", content: object = None) -> Row:
+    return MEMBER, f"_{sender}_E_m", event_id, sender, ts, {} if content is None else content
+
+
 async def test_memberships_are_a_history(archive: Archive) -> None:
     joined = {"application": "net.nordeck.whiteboard", "odd": "\ud800"}
-    key, sender = "_@c:d_E_m", "@c:d"
-    await archive.saw_memberships(
-        "!a:b", [(key, "$1", sender, 1, joined), (key, "$2", sender, 2, {})]
-    )
-    await archive.saw_memberships("!a:b", [(key, "$1", sender, 3, {})])
-    with sqlite3.connect(archive.path) as raw:
-        rows = raw.execute("SELECT event_id, ts, content FROM memberships ORDER BY ts").fetchall()
-    raw.close()
-    assert [(event_id, ts) for event_id, ts, _ in rows] == [("$1", 1), ("$2", 2)]
-    assert json.loads(rows[0][2]) == joined
+    first, second = row("$1", 1, content=joined), row("$2", 2)
+    await archive.saw_memberships("!a:b", [first, second])
+    await archive.saw_memberships("!a:b", [row("$1", 3)])
+    await archive.saw_memberships("!other:b", [row("$3")])
+    assert await archive.memberships("!a:b") == [first, second]
+
+
+async def test_what_was_read_of_a_rooms_past_comes_into_its_place(archive: Archive) -> None:
+    joined = {"application": "net.nordeck.whiteboard"}
+    await archive.saw_memberships("!a:b", [row("$1", content=joined), row("$4")])
+    block = await archive.reserve_places(1000)
+    await archive.saw_memberships("!a:b", [row("$5")])
+    assert await archive.walk("!a:b") is None
+    redaction: Row = "m.room.redaction", "$1", "$r1", "@c:d", 9, {}
+    other: Row = "m.room.redaction", "$message", "$r2", "@c:d", 9, {}
+    rows = [row("$1"), row("$2"), row("$3"), row("$4"), redaction, other]
+    await archive.read_memberships("!a:b", list(enumerate(rows, block)), {"back": "t1"})
+    assert await archive.walk("!a:b") == {"back": "t1"}
+    kept = await archive.memberships("!a:b")
+    assert [one[2] for one in kept] == ["$1", "$2", "$3", "$4", "$r1", "$5"]
+    assert kept[0][5] == joined, "what was seen before it was redacted"
+    await archive.read_memberships("!a:b", [], {"back": None})
+    assert await archive.walk("!a:b") == {"back": None}
+
+
+async def test_pauses_are_kept(archive: Archive) -> None:
+    await archive.set_room("!a:b", paused=True, paused_ts=10)
+    await archive.set_room("!a:b", paused=True, paused_ts=11)
+    assert await archive.pauses("!a:b") == [(10, None)]
+    await archive.set_room("!a:b", paused=False, resumed_ts=20, paused_ts=10)
+    # One that the archive did not take when it began.
+    await archive.set_room("!a:b", paused=False, resumed_ts=40, paused_ts=30)
+    assert await archive.pauses("!a:b") == [(10, 20), (30, 40)]
+    await archive.set_room("!a:b", paused=False)
+    assert await archive.pauses("!a:b") == [(10, 20), (30, 40)]
+    await archive.set_room("!a:b", paused=True)
+    [*_, (from_ts, until_ts)] = await archive.pauses("!a:b")
+    assert from_ts > 40
+    assert until_ts is None
+
+
+async def test_a_room_has_as_much_past_as_is_kept(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pasts, "MEMBERSHIPS_OF_ROOM", 3)
+    left = "m.room.member", "@c:d", "$left", "@c:d", 1, {"membership": "leave"}
+    await archive.saw_memberships("!a:b", [row("$1"), row("$2"), left])
+    assert not await archive.is_full("!a:b")
+    await archive.saw_memberships("!a:b", [row("$3")])
+    assert await archive.is_full("!a:b")
 
 
 async def test_a_room_keeps_of_each_person_the_newest_memberships(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "MEMBERSHIPS_OF_ONE", 10)
-    monkeypatch.setattr(archives, "MEMBERSHIPS_OF_ROOM", 25)
-    monkeypatch.setattr(archives, "_TRIM_EVERY", 20)
+    monkeypatch.setattr(pasts, "MEMBERSHIPS_OF_ONE", 10)
+    monkeypatch.setattr(pasts, "MEMBERSHIPS_OF_ROOM", 25)
+    monkeypatch.setattr(pasts, "_TRIM_EVERY", 20)
 
     async def saw(sender: str, *numbers: int, room: str = "!a:b", content: object = None) -> None:
         # Later events claim to be older.
-        rows = [("_k", f"${sender}{n}", sender, 2**52 - n, content or {}) for n in numbers]
+        rows = [row(f"${sender}{n}", 2**52 - n, sender, content) for n in numbers]
         await archive.saw_memberships(room, rows)
 
     def kept(room: str = "!a:b") -> list[str]:

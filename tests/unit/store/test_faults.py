@@ -227,8 +227,8 @@ async def test_damaged_pages(folder: Path) -> None:
     board_id = await make(folder, 500)
     path = folder / "boardkeeper.db"
     with path.open("r+b") as file:
-        file.seek(28 * 4096)
-        file.write(b"\xa5" * (path.stat().st_size - 36 * 4096))
+        file.seek(34 * 4096)
+        file.write(b"\xa5" * (path.stat().st_size - 42 * 4096))
     async with Archive(folder) as archive:
         with pytest.raises(StoreError, match="damaged"):
             await archive.entries(board_id)

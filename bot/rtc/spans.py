@@ -1,0 +1,218 @@
+"""Who was in which slot from when to when: computed from a room's membership events.
+
+The rules (docs/matrixrtc.md, "Past sessions"), for each state key in the room's own order:
+
+    other application or call id   leave of the first, join of the second
+    the same again                 goes on; a refresh, with or without `created_ts`
+    … after it had expired         the first ended when it expired; a second begins
+    `{}`, whoever wrote it         leave
+    redacted                       leave at the time of the redaction
+    left, kicked, banned           leave of everything that person had open
+    recording paused               ends there; goes on at the end of the pause if it is seen again
+
+Pure: the same rows give the same spans, in whatever order somebody came by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.errors import InvalidMembership
+from bot.rtc.history import PERSON_TYPE, REDACTION_TYPE, Pause, Row
+from bot.rtc.membership import Membership, read_memberships
+from bot.rtc.session import Slot, slot_of
+
+MAX_CLAIMED = 24 * 3_600_000
+"""ms that a `created_ts` may lie before the event, where no earlier event vouches for it: one that
+claims decades would else make one session out of all."""
+
+_Claim = tuple[str, str, Slot]
+_Where = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A device's stay in a slot.
+
+    Attributes:
+        slot: where.
+        user_id: whose device.
+        device_id: which.
+        start_ts: ms since 1970.
+        end_ts: likewise, never before the start; None while it is there.
+    """
+
+    slot: Slot
+    user_id: str
+    device_id: str
+    start_ts: int
+    end_ts: int | None
+
+
+@dataclass(slots=True)
+class _Open:
+    """A stay that has not ended yet.
+
+    Attributes:
+        until_ts: when it ends unless something comes before that.
+        seen_ts: when it was seen last.
+    """
+
+    start_ts: int
+    until_ts: int
+    seen_ts: int
+
+
+def spans(rows: Iterable[Row], pauses: Iterable[Pause], now_ts: int) -> list[Span]:
+    """Return all stays, by start.
+
+    Args:
+        rows: what happened, in the room's order.
+        pauses: when nothing was recorded.
+        now_ts: ms since 1970: what would go on after it is open.
+    """
+    known = list(rows)
+    redacted: dict[str, int] = {}
+    for row in known:
+        if row.type == REDACTION_TYPE:
+            redacted[row.state_key] = min(row.ts, redacted.get(row.state_key, row.ts))
+    pass_ = _Pass(sorted(pauses), redacted)
+    for row in known:
+        if row.type == PERSON_TYPE:
+            pass_.person_left(row)
+        elif row.type != REDACTION_TYPE:
+            pass_.take(row)
+    return sorted(pass_.finish(now_ts), key=_order)
+
+
+def _order(span: Span) -> tuple[int, str, str, Slot, int]:
+    end_ts = span.start_ts if span.end_ts is None else span.end_ts
+    return span.start_ts, span.user_id, span.device_id, span.slot, end_ts
+
+
+class _Pass:
+    """One pass through what happened."""
+
+    def __init__(self, pauses: Sequence[Pause], redacted: Mapping[str, int]) -> None:
+        self._pauses = pauses
+        self._redacted = redacted
+        self._open: dict[_Where, dict[_Claim, _Open]] = {}
+        self._ended: dict[tuple[_Where, _Claim], int] = {}
+        self._done: list[Span] = []
+
+    def take(self, row: Row) -> None:
+        """Take a membership event."""
+        where = row.type, row.state_key
+        now = {_claim(one): one for one in _read(row)}
+        until_ts = self._redacted.get(row.event_id)
+        if until_ts is not None and not row.content:
+            # What it said is gone, but it was a refresh of what was there, or a join to something
+            # that nobody knows any more.
+            self._shorten(where, row, until_ts)
+            return
+        for claim in list(self._open.get(where, ())):
+            self._leave_or_go_on(where, claim, row, now.get(claim))
+        for claim, membership in now.items():
+            held = self._open.setdefault(where, {})
+            if claim not in held:
+                held[claim] = _Open(self._start(where, claim, membership, row.ts), 0, row.ts)
+            end_ts = membership.expires_ts
+            held[claim].until_ts = end_ts if until_ts is None else min(end_ts, until_ts)
+            held[claim].seen_ts = row.ts
+
+    def _shorten(self, where: _Where, row: Row, until_ts: int) -> None:
+        for claim, stay in self._open.get(where, {}).items():
+            if claim[0] == row.sender:
+                stay.until_ts = min(stay.until_ts, max(until_ts, row.ts))
+
+    def _leave_or_go_on(
+        self, where: _Where, claim: _Claim, row: Row, membership: Membership | None
+    ) -> None:
+        """Have a stay end at an event, or go on."""
+        stay = self._seen_again(where, claim, row.ts)
+        if stay is not None and (membership is None or stay.until_ts <= row.ts):
+            self._end(where, claim, row.ts)
+
+    def _start(self, where: _Where, claim: _Claim, membership: Membership, ts: int) -> int:
+        """Return since when somebody is there who was not there before an event."""
+        earliest = max(ts - MAX_CLAIMED, self._ended.get((where, claim), 0), self._resumed(ts))
+        return membership.created_ts if earliest <= membership.created_ts <= ts else ts
+
+    def person_left(self, row: Row) -> None:
+        """Take that somebody is out of the Matrix room."""
+        for where, held in list(self._open.items()):
+            for claim in [one for one in held if one[0] == row.state_key]:
+                if self._seen_again(where, claim, row.ts) is not None:
+                    self._end(where, claim, row.ts)
+
+    def _end(self, where: _Where, claim: _Claim, ts: int) -> None:
+        stay = self._open[where].pop(claim)
+        if not self._open[where]:
+            del self._open[where]
+        end_ts = max(stay.start_ts, min(ts, stay.until_ts))
+        self._ended[where, claim] = end_ts
+        self._done.append(_span(claim, stay.start_ts, end_ts))
+
+    # -- pauses ------------------------------------------------------------------------------
+
+    def _resumed(self, ts: int) -> int:
+        """Return when recording last went on before an instant; 0 never."""
+        ends = (one.until_ts for one in self._pauses if one.until_ts is not None)
+        return max((end_ts for end_ts in ends if end_ts <= ts), default=0)
+
+    def _paused(self, since_ts: int, ts: int) -> int | None:
+        """Return when recording was first paused between two instants."""
+        return next((one.from_ts for one in self._pauses if since_ts < one.from_ts <= ts), None)
+
+    def _seen_again(self, where: _Where, claim: _Claim, ts: int) -> _Open | None:
+        """Leave out of a stay what was not recorded since it was seen last; return what is left.
+
+        It is seen again even where it ends: then it was there until then.
+        """
+        stay = self._open[where][claim]
+        paused_ts = self._paused(stay.seen_ts, ts)
+        if paused_ts is None:
+            return stay
+        self._end(where, claim, paused_ts)
+        again = _Open(self._resumed(ts), stay.until_ts, ts)
+        if not paused_ts < again.start_ts < again.until_ts:
+            return None  # still paused, or it had expired by then
+        self._open.setdefault(where, {})[claim] = again
+        return again
+
+    def finish(self, now_ts: int) -> list[Span]:
+        """Return all stays as they are at an instant."""
+        found = list(self._done)
+        for held in self._open.values():
+            for claim, stay in held.items():
+                paused_ts = self._paused(stay.seen_ts, now_ts)
+                end_ts = stay.until_ts if paused_ts is None else min(stay.until_ts, paused_ts)
+                there = end_ts > now_ts
+                found.append(
+                    _span(claim, stay.start_ts, None if there else max(stay.start_ts, end_ts))
+                )
+        return found
+
+
+def _span(claim: _Claim, start_ts: int, end_ts: int | None) -> Span:
+    user_id, device_id, slot = claim
+    return Span(slot, user_id, device_id, start_ts, end_ts)
+
+
+def _claim(membership: Membership) -> _Claim:
+    return membership.user_id, membership.device_id, slot_of(membership)
+
+
+def _read(row: Row) -> list[Membership]:
+    event = {
+        "state_key": row.state_key,
+        "event_id": row.event_id,
+        "sender": row.sender,
+        "origin_server_ts": row.ts,
+        "content": row.content,
+    }
+    try:
+        return read_memberships(event)
+    except InvalidMembership:
+        return []
