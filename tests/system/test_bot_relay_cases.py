@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,6 @@ from typing import Any
 from tests.stack.bot import Bot, until
 from tests.stack.client import elements
 from tests.stack.client.events import SNAPSHOT, Board
-from tests.stack.client.habits import Habits
-from tests.stack.client.link import Link
 from tests.stack.neoboard import NeoBoard
 from tests.stack.stack import Stack
 from tests.system.archive import query
@@ -158,55 +156,3 @@ async def test_both_directions_at_once_are_the_same_board_and_come_to_rest(
         assert all(1 <= count <= 3 for count in before)
         await asyncio.sleep(5)  # a loop would make hundreds
         assert sent() == before
-
-
-async def test_three_rooms_in_a_ring_agree_whatever_is_lost_and_come_to_rest(
-    stack: Stack, tmp_path: Path
-) -> None:
-    bot = Bot(stack, tmp_path / "bot", await stack.user(name("bot")), QUICK)
-    await bot.start()
-    async with AsyncExitStack() as exits:
-        exits.push_async_callback(bot.kill)
-        people = [
-            await exits.enter_async_context(
-                person(stack, who, Habits(announces=True), Link(loss=0.2, reorder=0.1, seed=seed))
-            )
-            for seed, who in enumerate(("alice", "bob", "carol"))
-        ]
-        boards = [await one.create_board(invite=[bot.user_id]) for one in people]
-        await until(lambda: len(logged(bot, "board found")) == 3, 10, "not found", bot)
-        await bot.stop()
-        ring = [relay(boards[at - 1], boards[at], both_ways=True) for at in range(3)]
-        settings = json.loads(bot.config.read_text())
-        settings["handlers"] = [{"use": "record"}, {"use": "log"}, *ring]
-        bot.config.write_text(json.dumps(settings))
-        for one, board in zip(people, boards, strict=True):
-            await one.open(board)
-        await bot.start()
-
-        wanted = set()
-        for number in range(12):
-            for at, one in enumerate(people):
-                text = f"{at}.{number}"
-                await one.draw(elements.shape(text=text))
-                wanted.add(text)
-            if number in {4, 8}:
-                await bot.kill()
-                await bot.start()
-
-        def agree() -> bool:
-            return all(set(texts(one)) == wanted for one in people) and (
-                texts(people[0]) == texts(people[1]) == texts(people[2])
-            )
-
-        await until(agree, 40, "they do not agree", bot)
-
-        def changes() -> int:
-            kinds = "('update', 'snapshot')"
-            sql = f"SELECT count(*) FROM entries WHERE kind IN {kinds}"
-            return int(str(query(bot.data, sql)[0][0]))
-
-        await asyncio.sleep(10)  # clients still save what they drew last
-        before = changes()
-        await asyncio.sleep(5)
-        assert changes() == before
