@@ -14,6 +14,7 @@ from bot.errors import RateLimited, Transient, UsageError
 from bot.permission import State
 from bot.rewriting import Place, check_power, new_id
 from bot.whiteboard.edit import locked, rewrite
+from bot.whiteboard.rebase import rebased
 from bot.whiteboard.slides import Slide, read_slides, wanted
 
 REWRITES, REWRITES_A_SECOND = 10, 1.0
@@ -102,12 +103,19 @@ class View:
         """
         return self._board.document.diff(state_vector)
 
-    async def rewrite(self, slides: Sequence[Slide], *, unlock: bool = False) -> bool:
+    async def rewrite(
+        self,
+        slides: Sequence[Slide],
+        *,
+        was: Sequence[Slide] | None = None,
+        unlock: bool = False,
+    ) -> bool:
         """Make the board look like this; meaning and errors: handlers.base.BoardView."""
         if (seconds := self._limits.rewrites.wait(1, monotonic())) > 0:
             raise RateLimited("a handler may not rewrite a board that often", seconds)
         # Before anything is awaited: what people draw from here on, it does not know and leaves.
-        updates = self._updates(slides, unlock=unlock)
+        now = slides if was is None else rebased(was, slides, self.slides())
+        updates = self._updates(now, unlock=unlock)
         if updates:
             self._limits.rewrites.spend(1)
         changed = False

@@ -105,15 +105,23 @@ class BoardView(Protocol):
     def slides(self) -> tuple[Slide, ...]:
         """Return the slides now, in their order; an infinite canvas has one."""
 
-    async def rewrite(self, slides: Sequence[Slide], *, unlock: bool = False) -> bool:
+    async def rewrite(
+        self,
+        slides: Sequence[Slide],
+        *,
+        was: Sequence[Slide] | None = None,
+        unlock: bool = False,
+    ) -> bool:
         """Make the board look like this: people see it at once, it is recorded and saved.
 
-        Slides and elements that are there (by their ids) are changed in place, and what people draw
-        meanwhile stays. Slides that are not among these are deleted; others are made, under ids of
-        their own. No `await` between `slides()` and this, or what came meanwhile is taken back.
+        Slides and elements that are there (by their ids) are changed in place. Slides that are not
+        among these are deleted; those with an id that the board does not have are made, under ids
+        of their own, and so are their elements.
 
         Args:
             slides: all of them, in order: what `slides()` gives, changed.
+            was: what `slides()` gave: then what has come, changed or gone since stays so, unless
+                these slides change it too. Without it all that came since is taken back.
             unlock: also where slides are locked that would change or go.
 
         Returns:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 
-from bot.handlers.base import BoardView
+from bot.handlers.base import BoardView, Changes, DocumentUpdate, Event
 from bot.whiteboard.board import BoardKey
 
 
@@ -30,6 +30,21 @@ class MemoryStore:
 
 
 @dataclass(slots=True)
+class MemoryMetrics:
+    """Keeps the numbers."""
+
+    numbers: dict[str, float] = field(default_factory=dict)
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """Add to one."""
+        self.numbers[name] = self.numbers.get(name, 0) + amount
+
+    def set(self, name: str, value: float) -> None:
+        """Set one."""
+        self.numbers[name] = value
+
+
+@dataclass(slots=True)
 class FakeContext:
     """Knows boards by key; keeps in memory; writes nowhere."""
 
@@ -37,6 +52,7 @@ class FakeContext:
     closed: set[BoardKey] = field(default_factory=set)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("boardkeeper.test"))
     store: MemoryStore = field(default_factory=MemoryStore)
+    metrics: MemoryMetrics = field(default_factory=MemoryMetrics)
     posted: list[tuple[str, str]] = field(default_factory=list)
     ts: int = 1_000
 
@@ -55,6 +71,18 @@ class FakeContext:
     def http(self) -> aiohttp.ClientSession:
         """There is none."""
         raise AssertionError
+
+    async def changes(self, event: DocumentUpdate) -> Changes:
+        """Return what a live event changed."""
+        return event.changes
+
+    async def content_at(self, event: Event) -> Mapping[str, Any]:
+        """Nothing is recorded."""
+        raise AssertionError
+
+    def power(self, room_id: str, user_id: str) -> int:
+        """Nobody has any."""
+        return 0
 
     def now_ts(self) -> int:
         """Return a time."""

@@ -51,9 +51,16 @@ class RemoteBoard:
         """Return the slides now, in their order."""
         return tuple(self._asker.ask_now("board.slides", self._key))
 
-    async def rewrite(self, slides: Sequence[Slide], *, unlock: bool = False) -> bool:
+    async def rewrite(
+        self,
+        slides: Sequence[Slide],
+        *,
+        was: Sequence[Slide] | None = None,
+        unlock: bool = False,
+    ) -> bool:
         """Make the board look like this."""
-        return bool(await self._asker.ask("board.rewrite", self._key, slides, unlock=unlock))
+        asked = self._asker.ask("board.rewrite", self._key, slides, was=was, unlock=unlock)
+        return bool(await asked)
 
     async def change(self, update: bytes) -> bool:
         """Apply a Yjs update, send it to the people on the board and save it to the room."""

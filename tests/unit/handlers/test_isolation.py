@@ -67,8 +67,14 @@ class View:
         self.changes.append(update)
         return True
 
-    async def rewrite(self, slides: Sequence[Slide], *, unlock: bool = False) -> bool:
-        self.changes.append((tuple(slides), unlock))
+    async def rewrite(
+        self,
+        slides: Sequence[Slide],
+        *,
+        was: Sequence[Slide] | None = None,
+        unlock: bool = False,
+    ) -> bool:
+        self.changes.append((tuple(slides), was, unlock))
         return False
 
 
@@ -214,7 +220,7 @@ async def test_it_has_its_context(tmp_path: Path, isolation: str) -> None:
         ]
         assert here.context.posts == ["hello"]
         assert here.context.metrics.counted == [("strokes", 2)]
-        assert here.context.view.changes == [b"u", ((), True)]
+        assert here.context.view.changes == [b"u", ((), None, True)]
         await here.tell("recorded")
         assert here.notes[-1] == "changed ('recorded',) {'at': 1}"
         await here.tell("flood 130")

@@ -109,6 +109,18 @@ async def test_a_rewrite_is_seen_and_told_and_what_is_drawn_meanwhile_stays() ->
     assert view.slides() == ()
 
 
+async def test_what_came_since_it_was_read_stays_when_told_what_it_was() -> None:
+    place = Place()
+    place.alice.add("a", text="a")
+    view = await place.opened()
+    was = view.slides()
+    place.board.ingest([drawn(place.alice.add("c", text="c"))])
+    assert await view.rewrite([was[0].put(note("b"))], was=was)
+    assert sorted(place.seen()) == ["a", "b", "c"]
+    assert await view.rewrite(was)
+    assert place.seen() == ["a"]
+
+
 async def test_a_large_one_comes_in_parts() -> None:
     place = Place()
     view = await place.opened()
