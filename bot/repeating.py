@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from bot.errors import Transient
-from bot.whiteboard.document import merge
+from bot.whiteboard.update import merge_updates
 
 AFTER = 0.6
 """Seconds over which updates are collected: with the time they travel nobody waits for a second."""
@@ -81,8 +81,8 @@ def _packets(updates: Sequence[bytes]) -> Iterator[bytes]:
     size = 0
     for update in updates:
         if group and size + len(update) > MAX_BYTES:
-            yield merge(group)
+            yield merge_updates(group)
             group, size = [], 0
         group.append(update)
         size += len(update)
-    yield merge(group)
+    yield merge_updates(group)

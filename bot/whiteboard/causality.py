@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bot.whiteboard.item import GONE, ITEM_BYTES, Id, Item
+from bot.whiteboard.unsaved import Cover
 from bot.whiteboard.update import Range, Structure
 
 MAX_CAUSES = 64
@@ -79,6 +80,18 @@ def fresh(update: Structure, clocks: Clocks) -> int:
         for client, items in update.blocks.items()
         for item in items
     )
+
+
+def fits(update: Structure, clocks: Clocks, free: int, places: int) -> bool:
+    """Return whether a document has room for an update: so many bytes, and so many items."""
+    if update.size <= free and update.weight <= places:
+        return True
+    return news(update, clocks) <= free and fresh(update, clocks) <= places
+
+
+def holds(clocks: Clocks, deletes: Iterable[Range], update: Structure) -> bool:
+    """Return whether a document with these clocks and deletions has all of an update."""
+    return not news(update, clocks) and Cover(deletes).holds(Cover(update.deletes))
 
 
 def divide_deletes(update: Structure) -> tuple[list[Range], list[Range]]:

@@ -15,12 +15,14 @@ Nothing that was accepted is left out of `encode()`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from threading import RLock
 from typing import Any
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.causality import causes, ends, fresh, missing, news
+from bot.whiteboard.causality import causes, ends, fits, holds, missing
 from bot.whiteboard.content import read_content
 from bot.whiteboard.gaps import gaps
 from bot.whiteboard.inspection import inspect
@@ -28,7 +30,6 @@ from bot.whiteboard.item import Id, Shared
 from bot.whiteboard.notes import Notes
 from bot.whiteboard.replica import Replica
 from bot.whiteboard.together import together
-from bot.whiteboard.unsaved import Cover
 from bot.whiteboard.update import (
     Range,
     Structure,
@@ -47,9 +48,6 @@ MAX_ITEMS = 300_000  # 9 MB of a real board; what is encoded has to be readable 
 
 _CHANGED, _KNOWN, _WAITING = map(Outcome, (Verdict.CHANGED, Verdict.KNOWN, Verdict.WAITING))
 _OTHER_VERSION = Outcome(Verdict.REFUSED, "it is of another version", other_version=True)
-
-
-merge = merge_updates  # for those who know no more of Yjs than this document
 
 
 class Document:
@@ -74,6 +72,9 @@ class Document:
         self._foreign = b""  # the state of a version that we do not know
         self._waiting = WaitingRoom(max_bytes)
         self.notes = Notes()
+        self._one = (
+            RLock()
+        )  # held while what is only tried is in the replica, and while it is copied
         self._replica = Replica(default_version)
         self._replica.integrate(read_update(initial(default_version)))
         self._replica.commit()
@@ -153,8 +154,8 @@ class Document:
     def _is_unseen(self, update: Structure) -> bool:
         """Return whether people see nothing of what Yjs, and we, integrate of an update."""
         seen, again = self.content(), read_update(write_update(update.blocks, update.deletes))
-        shows = self._attempt(update, patient=False)[1] is not None or self.content() != seen
-        self._replica.rollback()
+        with self._tried(update, patient=False) as reason:
+            shows = reason is not None or self.content() != seen
         return not shows and self._objection(again) is None
 
     def state_vector(self) -> bytes:
@@ -188,12 +189,10 @@ class Document:
         update = read_update(data)
         if self._replica.store.size + update.size > self._max_bytes:
             raise InvalidUpdate("the document would be too large")
-        reason = self._attempt(update)[1]
-        content = {} if reason else self.content()
-        self._replica.rollback()
-        if reason:
-            raise InvalidUpdate(reason)
-        return content
+        with self._tried(update) as reason:
+            if reason:
+                raise InvalidUpdate(reason)
+            return self.content()
 
     # -- live updates --------------------------------------------------------------------------
 
@@ -235,16 +234,17 @@ class Document:
 
     def _integrate(self, update: Structure, *, partly: bool) -> tuple[Outcome, Waiting | None]:
         """Integrate an update and check the document; return what of it has to wait."""
-        began = {client: self._replica.store.clocks.get(client, 0) for client in update.blocks}
-        rest, reason = self._attempt(update)
-        if reason is None and rest is not None and not partly:
-            reason = "it is its own cause"  # nothing else was missing
-        if reason is not None:
-            self._replica.rollback()
-            return Outcome(Verdict.REFUSED, reason), None
-        if changed := self._replica.changed:
-            self.notes.take(self._replica, began)
-        self._replica.commit()
+        with self._one:
+            began = {client: self._replica.store.clocks.get(client, 0) for client in update.blocks}
+            rest, reason = self._attempt(update)
+            if reason is None and rest is not None and not partly:
+                reason = "it is its own cause"  # nothing else was missing
+            if reason is not None:
+                self._replica.rollback()
+                return Outcome(Verdict.REFUSED, reason), None
+            if changed := self._replica.changed:
+                self.notes.take(self._replica, began)
+            self._replica.commit()
         return _CHANGED if changed else _KNOWN, None if rest is None else self._left(rest)
 
     def _attempt(
@@ -257,11 +257,19 @@ class Document:
             return None, str(error)
         return rest, inspect(self._replica.root, self._replica.touched, self._version)
 
+    @contextmanager
+    def _tried(self, update: Structure, *, patient: bool = True) -> Iterator[str | None]:
+        """Have what can be integrated of an update in the document; give what speaks against it."""
+        with self._one:
+            try:
+                yield self._attempt(update, patient=patient)[1]
+            finally:
+                self._replica.rollback()
+
     def _objection(self, update: Structure) -> str | None:
         """Return what speaks against what can be integrated of an update, without doing it."""
-        reason = self._attempt(update)[1]
-        self._replica.rollback()
-        return reason
+        with self._tried(update) as reason:
+            return reason
 
     def _left(self, rest: Structure) -> Waiting:
         data, clocks = write_update(rest.blocks, rest.deletes), self._replica.store.clocks
@@ -292,13 +300,11 @@ class Document:
 
     def _full(self, update: Structure) -> bool:
         store = self._replica.store
-        free, places = self._max_bytes - store.size - self._waiting.size, MAX_ITEMS - store.count
-        if update.size <= free and update.weight <= places:
-            return False
-        if news(update, store.clocks) <= free and fresh(update, store.clocks) <= places:
-            return False
-        self._waiting.give_up(ends(update))
-        return True
+        free = self._max_bytes - store.size - self._waiting.size
+        full = not fits(update, store.clocks, free, MAX_ITEMS - store.count)
+        if full:
+            self._waiting.give_up(ends(update))
+        return full
 
     # -- snapshots -----------------------------------------------------------------------------
 
@@ -322,34 +328,36 @@ class Document:
     def merged(self, data: bytes) -> tuple[Document, Outcome]:
         """Merge a whole state like `merge_snapshot`, leaving this document as it is.
 
-        For another thread: who has this document may read it meanwhile, but not change it.
+        For another thread: who has this document may read it meanwhile and try what would become
+        of it (`preview`, `encode`), but not change it.
 
         Returns:
             The document with it, this very one if it brings nothing or is refused; the outcome.
         """
         if not self._foreign and self._holds(data):
             return self, _KNOWN
-        other = self._copy()
+        other = self.copy()
         outcome = other.merge_snapshot(data)
         return (self if outcome.verdict is Verdict.REFUSED else other), outcome
 
     def _holds(self, data: bytes) -> bool:
-        try:
+        with self._one, suppress(InvalidUpdate):
             update = read_update(data)
-        except InvalidUpdate:
-            return False
-        store = self._replica.store
-        if not self._certain or update.roots - {self._version} or news(update, store.clocks):
-            return False
-        return Cover(store.deletes()).holds(Cover(update.deletes))
+            store = self._replica.store
+            ours = self._certain and not update.roots - {self._version}
+            return ours and holds(store.clocks, store.deletes(), update)
+        return False
 
-    def _copy(self) -> Document:
+    def copy(self) -> Document:
+        """Return another document that is the same; from another thread as `merged`."""
         other = Document(default_version=self._version, max_bytes=self._max_bytes)
         other._certain, other._foreign = self._certain, self._foreign
         other._default = self._default
-        other._replica.integrate(read_update(self._whole()))
+        with self._one:
+            whole, other._waiting = self._whole(), self._waiting.copy()
+        other._replica.integrate(read_update(whole))
         other._replica.commit()
-        other._waiting, other.notes.on = self._waiting.copy(), self.notes.on
+        other.notes.on = self.notes.on
         return other
 
     def _merge_state(self, data: bytes, update: Structure) -> Outcome:

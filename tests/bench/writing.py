@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from random import Random
 
 from bot.repeating import AFTER
-from bot.whiteboard.document import Document, merge
+from bot.whiteboard.document import Document
 from bot.whiteboard.keep import Keep, Pace
+from bot.whiteboard.update import merge_updates
 from tests.bench.drawing import PEOPLE, Drawing
 from tests.bench.results import Result
 from tests.stack.client.events import chunk_contents, snapshot_content, update_packet
@@ -42,7 +43,7 @@ class Written:
     def publish(self, updates: Sequence[bytes]) -> None:
         """Count a packet."""
         self.packets += 1
-        self.packet_bytes += len(update_packet(_ID, merge(updates)))
+        self.packet_bytes += len(update_packet(_ID, merge_updates(updates)))
 
     def save(self, state: bytes) -> None:
         """Count a snapshot's events, by their contents."""

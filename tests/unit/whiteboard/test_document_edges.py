@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.document import Document, merge
+from bot.whiteboard.document import Document
 from bot.whiteboard.item import ANY, BINARY
+from bot.whiteboard.update import merge_updates
 from bot.whiteboard.verdict import Verdict
 from bot.whiteboard.versions import initial
 from tests.unit.whiteboard.craft import any_content, item, text_value, update
@@ -18,12 +19,12 @@ ELEMENT_IDS = (0, 3)  # of the first slide
 def test_updates_merge_whatever_their_order() -> None:
     alice = Person(5)
     made = [alice.add("a"), alice.write("a", text="1"), initial("0")]
-    assert loaded(merge(made)) == loaded(merge(made[::-1])) == alice.content()
+    assert loaded(merge_updates(made)) == loaded(merge_updates(made[::-1])) == alice.content()
 
 
 def test_what_is_no_update_does_not_merge() -> None:
     with pytest.raises(InvalidUpdate):
-        merge([initial("0"), b"\xff"])
+        merge_updates([initial("0"), b"\xff"])
 
 
 def test_what_waits_for_itself_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -272,6 +273,28 @@ def test_merging_into_a_copy_leaves_the_document_as_it_is() -> None:
     while not small.lost:
         small.apply([alice.add(f"{small.lost}", text="x" * 300)])
     assert small.merged(Person(9).state())[0].has_gap == small.has_gap
+
+
+def test_what_is_only_tried_is_in_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread that copies the document waits until it is as it was."""
+    alice = Person(7)
+    alice.add("a")
+    document = Document(alice.state())
+    before, read, copies = document.content(), Document.content, list[Document]()
+    thread = Thread(target=lambda: copies.append(document.copy()))
+
+    def content(self: Document) -> dict[str, Any]:
+        if self is document:
+            thread.start()
+            thread.join(0.3)
+            assert thread.is_alive()
+        return read(self)
+
+    monkeypatch.setattr(Document, "content", content)
+    assert document.preview(alice.remove("a")) != before
+    thread.join()
+    monkeypatch.undo()
+    assert copies[0].content() == document.content() == before
 
 
 def test_deletions_alone_are_merged_too() -> None:
