@@ -87,7 +87,7 @@ def _command(options: argparse.Namespace) -> int:
             result = asyncio.run(boards.export(config, options.board, options.at))
             boards.write(options.output, result)
         case "recording":
-            asyncio.run(recording.run(config, options))
+            recording.run(config, options)
         case _:
             return 0 if asyncio.run(_operate(config, options)) else EXIT_FAILED
     return 0

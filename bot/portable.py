@@ -171,11 +171,20 @@ async def export(
                 summary.add(made)
             read += 1
             tell(read)
+        summary.left_out = 0 if anonymiser is None else anonymiser.left_out
         if not summary.entries:
-            raise UsageError("Nothing is recorded of this board in that time: no file was written.")
+            raise UsageError(_nothing(summary.left_out))
     summary.size = writer.size
-    summary.left_out = 0 if anonymiser is None else anonymiser.left_out
     return summary
+
+
+def _nothing(left_out: int) -> str:
+    why = (
+        "What is recorded of this board in that time cannot be anonymised"
+        if left_out
+        else "Nothing is recorded of this board in that time"
+    )
+    return f"{why}: no file was written."
 
 
 # -- importing -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,16 +75,18 @@ def add(
     load.add_argument("file", type=Path, metavar="FILE")
 
 
-async def run(config: Config, options: argparse.Namespace) -> None:
+def run(config: Config, options: argparse.Namespace) -> None:
     """Do what is asked for.
 
     Raises:
         BoardkeeperError: it cannot be done; the text says why.
     """
-    if options.action == "export":
-        await _export(config, options)
-    else:
-        await _import(config, options.file)
+    exporting = options.action == "export"
+    try:
+        asyncio.run(_export(config, options) if exporting else _import(config, options.file))
+    except KeyboardInterrupt:
+        what = "no file was written" if exporting else "nothing was imported"
+        raise UsageError(f"Ended before it was done: {what}.") from None
 
 
 async def _export(config: Config, options: argparse.Namespace) -> None:

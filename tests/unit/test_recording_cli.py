@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,52 @@ def test_what_was_before_the_beginning_needs_no_baseline(
     run("recording", "export", 1, "-o", path, "-c", source, "--from", "2020-01-01")
     with read(path) as found:
         assert next(found.entries).kind is Kind.SNAPSHOT
+
+
+def test_what_cannot_be_anonymised_at_all_makes_no_file(
+    run: Run, configured: Callable[[str], Path], tmp_path: Path
+) -> None:
+    config = configured("source")
+
+    async def fill() -> None:
+        async with Archive(config.with_suffix("")) as archive:
+            await archive.board_id(KEY, 1)
+            await archive.append([Entry(1, BEGIN_TS, Kind.REFUSED, None, None, b"no update")])
+
+    asyncio.run(fill())
+    path = tmp_path / "board.rec"
+    code, _, complained = run("recording", "export", 1, "-o", path, "--anonymise", "-c", config)
+    assert (code, path.exists()) == (1, False)
+    assert "cannot be anonymised: no file was written." in complained
+
+
+@pytest.mark.parametrize(
+    ("action", "what"), [("export", "no file was written"), ("import", "nothing was imported")]
+)
+def test_control_c_leaves_nothing_behind(
+    run: Run,
+    source: Path,
+    target: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    action: str,
+    what: str,
+) -> None:
+    whole, path = tmp_path / "whole.rec", tmp_path / "board.rec"
+    run("recording", "export", 1, "-o", whole, "-c", source)
+
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    if action == "export":
+        monkeypatch.setattr("bot.portable.Summary.add", interrupt)
+        code, _, complained = run("recording", "export", 1, "-o", path, "-c", source)
+        assert sorted(tmp_path.glob("*.rec*")) == [whole]
+    else:
+        monkeypatch.setattr(Archive, "append", interrupt)
+        code, _, complained = run("recording", "import", whole, "-c", target)
+        assert "No boards yet" in run("boards", "-c", target)[1]
+    assert (code, complained) == (1, f"boardkeeper: Ended before it was done: {what}.\n")
 
 
 # -- what cannot be done -------------------------------------------------------------------------
