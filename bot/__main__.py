@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bot import logs, setup
 from bot.app import App
-from bot.cli import boards, handlers, operate, orders, output, parser, past, recording
+from bot.cli import boards, dev, handlers, new, operate, orders, output, parser, past, recording
 from bot.config import Config
 from bot.config.file import init, load
 from bot.doctor import command as doctor
@@ -64,12 +64,23 @@ def _failed(error: BaseException) -> int:
 
 
 def _command(options: argparse.Namespace) -> int:
-    if options.command == "init":
-        init(options.file)
-        output.say(f"Wrote {options.file}. Edit it, then: boardkeeper check -c {options.file}")
-        return 0
-    if options.command == "setup":
-        return setup.run(options, os.environ)
+    match options.command:
+        case "init":
+            init(options.file)
+            output.say(f"Wrote {options.file}. Edit it, then: boardkeeper check -c {options.file}")
+            return 0
+        case "setup":
+            return setup.run(options, os.environ)
+        case "dev":
+            return 0 if dev.run(options) else EXIT_FAILED
+        case "handlers" if options.action == "new":
+            new.run(options)
+            return 0
+    return _configured(options)
+
+
+def _configured(options: argparse.Namespace) -> int:
+    """Do what needs the configuration."""
     config = load(options.config, os.environ, settings_of, problems_of)
     for warning in config.warnings:
         output.warn(f"{options.config}: {warning}")

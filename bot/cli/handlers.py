@@ -10,7 +10,7 @@ from typing import Any
 
 from bot import control
 from bot.actions import find_board, read_time, show_time
-from bot.cli import output
+from bot.cli import new, output
 from bot.cli.output import count, say, span
 from bot.config import Config
 from bot.control import NotRunning
@@ -30,12 +30,13 @@ def add(
 ) -> None:
     """Add the commands to the parser."""
     handlers = commands.add_parser(
-        "handlers", help="status of handlers; dead letters and replay of durable ones"
+        "handlers", help="status, dead letters and replay of handlers; new ones"
     )
     actions = handlers.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser(
         "status", parents=[config, as_json], help="what waits for each, and what it fails on"
     )
+    new.add(actions)
     dead = actions.add_parser("dead", help="what a handler could not take: list, retry, drop")
     letters = dead.add_subparsers(dest="letters", required=True, metavar="WHAT")
     shown = letters.add_parser("list", parents=[config, as_json], help="list them")

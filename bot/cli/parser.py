@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bot import __version__, setup
-from bot.cli import handlers, recording
+from bot.cli import dev, handlers, recording
 from bot.doctor import command as doctor
 
 _BOARD = "number, whiteboard id or room id"
@@ -48,6 +48,7 @@ def make() -> argparse.ArgumentParser:
 
     doctor.add(commands, config)
     handlers.add(commands, config, as_json)
+    dev.add(commands)
     recording.add(commands, config)
     setup.add(commands)
     _add_changes(commands, config)

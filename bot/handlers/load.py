@@ -68,6 +68,44 @@ def find(use: str) -> type[Handler]:
     )
 
 
+def fresh(use: str) -> type[Handler]:
+    """Return a handler of a file as the file is now, also when it was loaded before.
+
+    Args:
+        use: `file.py:Class`, or `file.py` when there is one handler in it.
+
+    Raises:
+        UsageError: as `find`.
+    """
+    home, _, name = (use, "", "") if use.endswith(".py") else use.rpartition(":")
+    if not home.endswith(".py"):
+        raise UsageError(f"{use} names no file: write file.py, or file.py:Class")
+    try:
+        file = Path(home).resolve(strict=True)
+    except OSError as error:
+        raise UsageError(f"{home} cannot be read: {error.strerror}") from None
+    sys.modules.pop(_name_of(file), None)
+    return _load(f"{file}:{name or _only_handler(file)}")
+
+
+def _only_handler(file: Path) -> str:
+    """Return the name of the one handler in a file."""
+    try:
+        module = _from_file(file)
+    except Exception as error:
+        text = f"{file} cannot be loaded: {type(error).__name__}: {error}"
+        raise UsageError(text) from error
+    names = [
+        name
+        for name, one in vars(module).items()
+        if isinstance(one, type) and issubclass(one, Handler) and one.__module__ == module.__name__
+    ]
+    if len(names) != 1:
+        said = f"several handlers: {', '.join(names)}" if names else "no handler"
+        raise UsageError(f"{file} has {said}; write {file.name}:Class")
+    return names[0]
+
+
 def settings_of(use: str) -> type[Any]:
     """Return the settings dataclass of the handler that `use:` names (`config.KindOf`).
 
@@ -157,8 +195,7 @@ def check(found: type[Handler], path: str) -> None:
 def _from_file(file: Path) -> ModuleType:
     """Import a file that lies in no package."""
     file = file.resolve(strict=True)
-    # A name of its own: two files may be called the same.
-    name = f"handler_{file.stem}_{sha256(bytes(file)).hexdigest()[:8]}"
+    name = _name_of(file)
     if name in sys.modules:
         return sys.modules[name]
     spec = spec_from_file_location(name, file)
@@ -171,6 +208,11 @@ def _from_file(file: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def _name_of(file: Path) -> str:
+    """Return the name a file's module gets: two files may be called the same."""
+    return f"handler_{file.stem}_{sha256(bytes(file)).hexdigest()[:8]}"
 
 
 def _wrong(found: type[Handler]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +49,14 @@ class Clock:
 class Homeserver:
     """Takes what goes into the room, and gives what refers to an event.
 
-    Attributes:
-        posts: what was written into the room, in order.
+    Args:
+        clock: the time.
+        own_user: the bot.
+        posted: told what the bot writes into a room.
     """
 
-    def __init__(self, clock: Clock, own_user: str) -> None:
-        self.posts: list[Post] = []
+    def __init__(self, clock: Clock, own_user: str, posted: Callable[[Post], None]) -> None:
+        self._posted = posted
         self._clock = clock
         self._own_user = own_user
         self._events: list[dict[str, Any]] = []
@@ -67,7 +69,7 @@ class Homeserver:
         """Take an event of the bot's."""
         event = self.put(room_id, self._own_user, event_type, content)
         if event_type == "m.room.message":
-            self.posts.append(Post(self._clock.ts, room_id, str(content.get("body", ""))))
+            self._posted(Post(self._clock.ts, room_id, str(content.get("body", ""))))
         return str(event["event_id"])
 
     def put(

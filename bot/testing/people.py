@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from bot.handlers.base import BoardKey, Participant, SessionChanged
+from bot.handlers.base import BoardKey, Event, Participant, SessionChanged
 from bot.roomstate import RoomState
 from bot.services import Arrival
-from bot.testing.homeserver import Clock, Homeserver
+from bot.testing.homeserver import Clock, Homeserver, Post
 from bot.testing.life import Life
 from bot.testing.link import Link, Quality
 from bot.testing.person import Person
+from bot.testing.watched import Failure, Happened, Seen, Sent
 from bot.whiteboard.board import BOARD_TYPE
-from bot.whiteboard.message import Message, decode, encode
+from bot.whiteboard.message import Message, Update, decode, encode
 from bot.whiteboard.snapshot import (
     CHUNK_TYPE,
     SNAPSHOT_TYPE,
@@ -42,22 +43,32 @@ class Inhabited:
         version: of its document.
         quality: how bad the ways from people are.
         seed: of all accidents and ids.
+        seen: told at once what happens to the handler.
 
     Attributes:
         key: the board's names.
         version: of its document.
         clock: the homeserver's time.
         people: who is on the board.
+        told: what the handler was told, in order.
+        posts: what it wrote into rooms.
+        failures: what it raised.
     """
 
-    def __init__(self, key: BoardKey, version: str, quality: Quality, seed: int) -> None:
+    def __init__(
+        self, key: BoardKey, version: str, quality: Quality, seed: int, seen: Seen | None
+    ) -> None:
         self.key = key
         self.version = version
         self.clock = Clock()
         self.people: list[Person] = []
+        self.told: list[Event] = []
+        self.posts: list[Post] = []
+        self.failures: list[Failure] = []
+        self._seen = seen
         self._quality = quality
         self._dice = random.Random(seed)  # noqa: S311 - a simulation, the same each time
-        self._homeserver = Homeserver(self.clock, BOT)
+        self._homeserver = Homeserver(self.clock, BOT, self._happened)
         self._state = RoomState(key.room_id, BOT)
         self._powers = {BOT: 50}
         self._links: dict[tuple[Person, Person | None], Link] = {}
@@ -116,6 +127,17 @@ class Inhabited:
 
     # -- inside --------------------------------------------------------------------------------
 
+    def _happened(self, what: Happened) -> None:
+        """Note what is seen of the handler."""
+        if isinstance(what, Failure):
+            self.failures.append(what)
+        elif isinstance(what, Post):
+            self.posts.append(what)
+        elif isinstance(what, Event):
+            self.told.append(what)
+        if self._seen is not None:
+            self._seen(what)
+
     def _set_state(self, event_type: str, state_key: str, content: Mapping[str, Any]) -> None:
         event = self._homeserver.put(self.key.room_id, BOT, event_type, content)
         self._state.apply({**event, "state_key": state_key})
@@ -133,6 +155,8 @@ class Inhabited:
 
     async def _publish(self, message: Message) -> None:
         """Send what the bot does: reliably, as it does."""
+        if isinstance(message, Update):
+            self._happened(Sent(self.clock.ts, message.data))
         for person in self.people:
             person.hear(encode(message))
 

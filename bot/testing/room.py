@@ -10,16 +10,15 @@ from typing import Any, Generic, Self, TypeVar
 
 from bot import recording
 from bot.config.settings import Reader
-from bot.config.yamltree import tree
+from bot.config.yamltree import Table, tree
 from bot.errors import ConfigError, UsageError
-from bot.handlers.base import BoardKey, Event, Handler, Slide
+from bot.handlers.base import BoardKey, Handler, Slide
 from bot.handlers.load import check
-from bot.testing.homeserver import Post
 from bot.testing.life import Life, Place
 from bot.testing.link import Quality
 from bot.testing.people import Inhabited
 from bot.testing.replaying import Player
-from bot.testing.watched import Failure, Happened
+from bot.testing.watched import Seen
 from bot.whiteboard.entry import Entry
 from bot.whiteboard.slides import read_slides
 
@@ -45,7 +44,7 @@ class SimulatedRoom(Inhabited, Generic[H]):
 
     Args:
         kind: the handler's class.
-        settings: as under `settings:` in the configuration.
+        settings: as under `settings:` in the configuration, as values or as YAML that was read.
         loss: probability that a packet of a person does not reach somebody. What is lost comes with
             the author's next snapshot, as it does in NeoBoard: when the room settles.
         duplication: that it comes twice.
@@ -54,13 +53,14 @@ class SimulatedRoom(Inhabited, Generic[H]):
         raises: whether errors of the handler are raised; they are in `failures` anyway.
         key: the board's names.
         version: `"0"` slides, `"1"` infinite canvas.
-        seen: told at once what the handler is told (an Event) and what it raises (a Failure).
+        seen: told at once what the handler is told, writes, changes and raises.
 
     Attributes:
         handler: the handler; another one after a restart.
         clock: the homeserver's time: it moves with what people do, and by `clock.advance(seconds)`.
         people: who is on the board.
         told: what the handler was told, in order.
+        posts: what it wrote into rooms.
         failures: what it raised.
         key: names the board.
         version: of its document.
@@ -74,7 +74,7 @@ class SimulatedRoom(Inhabited, Generic[H]):
         self,
         kind: type[H],
         *,
-        settings: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | Table | None = None,
         loss: float = 0.0,
         duplication: float = 0.0,
         reordering: float = 0.0,
@@ -82,16 +82,13 @@ class SimulatedRoom(Inhabited, Generic[H]):
         raises: bool = True,
         key: BoardKey = KEY,
         version: str = "0",
-        seen: Callable[[Happened], None] | None = None,
+        seen: Seen | None = None,
     ) -> None:
-        super().__init__(key, version, Quality(loss, duplication, reordering), seed)
-        self.told: list[Event] = []
-        self.failures: list[Failure] = []
+        super().__init__(key, version, Quality(loss, duplication, reordering), seed, seen)
         self.handler: H
         self._kind = kind
         self._values = read_settings(kind, settings or {})
         self._raises = raises
-        self._seen = seen
         self._raised = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -124,11 +121,6 @@ class SimulatedRoom(Inhabited, Generic[H]):
     def context(self) -> Any:
         """The handler's context."""
         return self._running.context
-
-    @property
-    def posts(self) -> list[Post]:
-        """What the handler has written into the room, in order."""
-        return self._homeserver.posts
 
     @property
     def content(self) -> dict[str, Any]:
@@ -286,16 +278,8 @@ class SimulatedRoom(Inhabited, Generic[H]):
             raise UsageError("the bot does not run: use “async with”, or restart() after a crash()")
         return self._life
 
-    def _happened(self, what: Happened) -> None:
-        if isinstance(what, Failure):
-            self.failures.append(what)
-        else:
-            self.told.append(what)
-        if self._seen is not None:
-            self._seen(what)
 
-
-def read_settings(kind: type[Handler], settings: Mapping[str, Any]) -> Any:
+def read_settings(kind: type[Handler], settings: Mapping[str, Any] | Table) -> Any:
     """Return a handler's settings, read as those of the configuration are.
 
     Raises:
@@ -304,7 +288,8 @@ def read_settings(kind: type[Handler], settings: Mapping[str, Any]) -> Any:
     """
     check(kind, kind.__name__)
     reader = Reader({}, Path())
-    values = reader.read(kind.settings_type, tree(dict(settings)), "settings")
+    node = settings if isinstance(settings, Table) else tree(settings)
+    values = reader.read(kind.settings_type, node, "settings")
     if reader.mistakes:
         raise ConfigError(kind.__name__, reader.mistakes)
     return values

@@ -10,6 +10,7 @@ from typing import Any
 from bot.context import Context
 from bot.errors import Transient
 from bot.handlers.base import METHODS, Event, Handler, TryLater
+from bot.testing.homeserver import Post
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,21 @@ class Failure:
         return isinstance(self.error, TryLater | Transient)
 
 
-Happened = Event | Failure
-"""What is seen of a handler: an event right before it is told, or what it raised on it."""
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A change of the board that the bot sent to the people on it, mostly the handler's.
+
+    Attributes:
+        ts: when, ms since 1970.
+        update: the Yjs update.
+    """
+
+    ts: int
+    update: bytes
+
+
+Happened = Event | Failure | Post | Sent
+"""What is seen of a handler: events (right before they are told) and what comes of them."""
 
 Seen = Callable[[Happened], None]
 

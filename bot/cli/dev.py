@@ -1,0 +1,303 @@
+"""`boardkeeper dev`: a handler's file at work on a recording, again each time it is saved.
+
+It is the author's own machine: unlike the bot, this shows what handlers raise in full.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bot import recording
+from bot.cli.output import count, fail, say
+from bot.config.yamltree import Table, parse
+from bot.errors import BoardkeeperError, ConfigError, Mistake, UsageError
+from bot.handlers.base import (
+    CursorMoved,
+    DocumentUpdate,
+    Event,
+    Focused,
+    Presented,
+    SessionChanged,
+    SnapshotSeen,
+)
+from bot.handlers.load import fresh
+from bot.logs import clean
+from bot.recording import Header
+from bot.testing import SAMPLE, Failure, Post, Sent, SimulatedRoom
+from bot.testing.watched import Happened
+
+POLL = 0.2
+"""Seconds between two looks at whether the file was saved."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    dev = commands.add_parser(
+        "dev", help="try a handler on a recording, without servers; again when it is saved"
+    )
+    dev.add_argument("file", metavar="FILE.py[:Class]", help="the handler")
+    dev.add_argument(
+        "--replay",
+        required=True,
+        metavar="RECORDING",
+        help="a file of “recording export”, or “sample”: one that comes with boardkeeper",
+    )
+    dev.add_argument(
+        "--speed", type=float, metavar="N", help="N times as fast as it was (default: at once)"
+    )
+    dev.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting, as under “settings:” in the configuration",
+    )
+    dev.add_argument("--once", action="store_true", help="end after one replay, for scripts")
+
+
+def run(options: argparse.Namespace) -> bool:
+    """Replay until Ctrl-C, or once.
+
+    Returns:
+        Whether all went well.
+
+    Raises:
+        UsageError: the call is wrong; the text says what of it.
+    """
+    if options.speed is not None and not 0 < options.speed <= 1e6:
+        raise UsageError("--speed has to be a number above 0.")
+    settings = _settings(options.settings)
+    path = SAMPLE if options.replay == "sample" else Path(options.replay)
+    with recording.read(path) as found:
+        what = _Replay(path, found.header, options.speed, settings)
+    # What was compiled a moment ago would be taken for what is in the file.
+    sys.dont_write_bytecode = True
+    with _logged():
+        try:
+            return asyncio.run(_work(options.file, what, once=options.once))
+        except KeyboardInterrupt:
+            say("")
+            return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Replay:
+    """What is replayed.
+
+    Attributes:
+        path: the recording.
+        header: of it.
+        speed: times as fast as it was; None without any pause.
+        settings: of the handler.
+    """
+
+    path: Path
+    header: Header
+    speed: float | None
+    settings: Table
+
+
+def _settings(given: Sequence[str]) -> Table:
+    """Read what is set, each value as YAML."""
+    for one in given:
+        if "=" not in one:
+            raise UsageError(f"--set {one}: write KEY=VALUE.")
+    mistakes: list[Mistake] = []
+    node = parse("\n".join(one.replace("=", ": ", 1) for one in given), mistakes)
+    if mistakes or not isinstance(node, Table):
+        raise ConfigError("--set", mistakes)
+    return node
+
+
+async def _work(use: str, what: _Replay, *, once: bool) -> bool:
+    file = Path(use if use.endswith(".py") else use.rpartition(":")[0])
+    while True:
+        stamp = _stamp(file)
+        replay = asyncio.create_task(_replay(use, what))
+        saved = asyncio.create_task(_saved(file, stamp))
+        try:
+            await asyncio.wait({replay, saved}, return_when=asyncio.FIRST_COMPLETED)
+            if once:
+                return await replay
+            if replay.done():
+                replay.result()
+                say(f"Waiting for {file} to be saved; Ctrl-C ends.")
+                await saved
+        finally:
+            replay.cancel()
+            saved.cancel()
+            await asyncio.wait({replay, saved})
+
+
+async def _saved(file: Path, stamp: tuple[int, int]) -> None:
+    while _stamp(file) == stamp:  # noqa: ASYNC110 - no file tells anybody
+        await asyncio.sleep(POLL)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except OSError:  # an editor puts another one in its place
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+async def _replay(use: str, what: _Replay) -> bool:
+    """Load the handler and replay once; what goes wrong is shown."""
+    screen = _Screen()
+    header = what.header
+    try:
+        kind = fresh(use)
+        say(f"── {datetime.now().astimezone():%H:%M:%S} {kind.__name__}, told {what.path.name}")
+        async with SimulatedRoom(
+            kind,
+            settings=what.settings,
+            raises=False,
+            key=header.board,
+            version=header.version or "0",
+            seen=screen.show,
+        ) as room:
+            await room.replay(what.path, speed=what.speed)
+    except BoardkeeperError as error:
+        _show_mistake(error)
+        return False
+    except Exception as error:  # noqa: BLE001 - the border of a handler: of its start
+        screen.failed(error)
+        return False
+    say(f"── {screen.sums()}")
+    return not screen.failures
+
+
+def _show_mistake(error: BoardkeeperError) -> None:
+    if error.__cause__ is not None:
+        fail("".join(traceback.format_exception(error.__cause__)).rstrip())
+    fail(str(error))
+
+
+class _Screen:
+    """Shows what happens.
+
+    Attributes:
+        failures: how often the handler raised something.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._told = 0
+        self._posts = 0
+        self._sent = 0
+        self._began: int | None = None
+
+    def show(self, what: Happened) -> None:
+        """Show what happened."""
+        match what:
+            case Event():
+                self._told += 1
+                self._line(what.ts, " ", _of(what))
+            case Post():
+                self._posts += 1
+                self._line(what.ts, ">", f"writes into the room: {clean(what.text)}")
+            case Sent():
+                self._sent += 1
+                self._line(what.ts, ">", f"changes the board ({count(len(what.update), 'byte')})")
+            case Failure():
+                self.failed(what.error)
+
+    def failed(self, error: Exception) -> None:
+        """Show what the handler raised."""
+        self.failures += 1
+        fail("".join(traceback.format_exception(error)).rstrip())
+
+    def _line(self, ts: int, mark: str, text: str) -> None:
+        if self._began is None:
+            self._began = ts
+        say(f"{(ts - self._began) / 1000:8.1f}s {mark} {text}")
+
+    def sums(self) -> str:
+        """Return how it went."""
+        return (
+            f"told {count(self._told, 'event')}: {count(self._posts, 'message')},"
+            f" {count(self._sent, 'change')} of the board, {count(self.failures, 'failure')}"
+        )
+
+
+def _of(event: Event) -> str:
+    """Return an event in a line."""
+    name, sender = type(event).__name__, clean(str(getattr(event, "sender", None) or "nobody"))
+    match event:
+        case SessionChanged():
+            people = ", ".join(clean(one.user_id) for one in event.participants)
+            return f"{name}: {people or 'nobody'}"
+        case DocumentUpdate():
+            what = _changes(event)
+        case CursorMoved():
+            what = f"{event.x:.0f}, {event.y:.0f}"
+        case Focused():
+            what = f"slide {clean(event.slide_id)}"
+        case Presented():
+            what = f"{event.kind} {clean(event.target)}" if event.target else "the end"
+        case SnapshotSeen():
+            what = "the whole board"
+        case _:
+            return name
+    return f"{name} by {sender}: {what}"
+
+
+def _changes(event: DocumentUpdate) -> str:
+    size = count(len(event.update), "byte")
+    if event.touched is None:  # from the recording: a durable handler's
+        return size
+    changes = event.changes
+    kinds = [one.kind for one in changes.elements]
+    parts = [
+        f"{count(kinds.count(kind), 'element')} {kind}"
+        for kind in ("added", "changed", "removed")
+        if kind in kinds
+    ]
+    slides = {
+        "added": changes.slides_added,
+        "removed": changes.slides_removed,
+        "moved": changes.slides_moved,
+        "changed": changes.slides_changed,
+    }
+    parts += [f"{count(len(ids), 'slide')} {kind}" for kind, ids in slides.items() if ids]
+    return ", ".join(parts) or f"nothing to be seen ({size})"
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """Show what is logged, but for the program's own remarks: the screen says more."""
+    root, handler = logging.getLogger(), _Log()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+class _Log(logging.Handler):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.name.startswith("bot.") and record.levelno >= logging.INFO
+
+    def emit(self, record: logging.LogRecord) -> None:
+        extra = {key: one for key, one in vars(record).items() if key not in _STANDARD}
+        keys = "".join(f" {clean(key)}={clean(str(one))}" for key, one in extra.items())
+        say(f"{'':9} > logs {record.levelname}: {clean(record.getMessage())}{keys}")
+        if record.exc_info:
+            fail("".join(traceback.format_exception(*record.exc_info)).rstrip())
+
+
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "taskName"}

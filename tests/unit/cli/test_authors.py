@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import unittest
+from pathlib import Path
+
+import pytest
+
+from bot.__main__ import main
+from bot.handlers.load import fresh
+
+GOOD = """
+from bot.handlers.base import (
+    BoardFound, CursorMoved, DocumentUpdate, Focused, Handler, Presented, SessionChanged,
+    SnapshotSeen,
+)
+
+class Mine(Handler):
+    async def on_board_found(self, event: BoardFound) -> None:
+        self.context.log.info("found", extra={"who": "anna"})
+        self.context.log.debug("not shown")
+    async def on_session_changed(self, event: SessionChanged) -> None: ...
+    async def on_cursor_moved(self, event: CursorMoved) -> None: ...
+    async def on_focused(self, event: Focused) -> None: ...
+    async def on_presented(self, event: Presented) -> None: ...
+    async def on_snapshot_seen(self, event: SnapshotSeen) -> None: ...
+    async def on_document_update(self, event: DocumentUpdate) -> None:
+        if event.sender and event.changes.slides_added:
+            await self.context.post(event.board.room_id, "new \\x1b[31mslide")
+            board = await self.context.board(event.board)
+            await board.rewrite(board.slides()[:1])
+"""
+BAD = """
+import logging
+from bot.handlers.base import DocumentUpdate, Handler, NoSettings
+
+class Mine(Handler):
+    async def on_document_update(self, event: DocumentUpdate) -> None:
+        try:
+            wrong_word
+        except NameError:
+            logging.getLogger(__name__).exception("it happened")
+            raise
+"""
+DURABLE = """
+from bot.handlers.base import DocumentUpdate, Handler
+
+class Mine(Handler):
+    durable = True
+    async def on_document_update(self, event: DocumentUpdate) -> None: ...
+"""
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(one) for one in arguments])
+    code = ended.value.code
+    assert isinstance(code, int)
+    return code
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
+    return tmp_path / "mine.py"
+
+
+def replay(file: Path | str, *more: str) -> int:
+    return run("dev", str(file), "--replay", "sample", "--once", *more)
+
+
+def test_dev_shows_what_happens(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(GOOD)
+    assert replay(file, "--speed", "1000000") == 0
+    lines = capsys.readouterr().out.splitlines()
+    for said in (
+        "> logs INFO: found who=anna",
+        "SessionChanged: @alice:example.org, @bob:example.org",
+        "CursorMoved by @alice:example.org: 100, 200",
+        "DocumentUpdate by @alice:example.org: 1 slide added",
+        "DocumentUpdate by nobody: 1 slide removed",
+        "Focused by @alice:example.org: slide ",
+        "Presented by @alice:example.org: the end",
+        "> changes the board (",
+        r"> writes into the room: new \x1b[31mslide",
+        "1 message, 1 change of the board, 0 failures",
+    ):
+        assert any(said in line for line in lines), (said, lines)
+    assert not any("not shown" in line for line in lines)
+
+
+def test_dev_shows_failures_in_full(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(BAD)
+    assert replay(f"{file}:Mine") == 1
+    said = capsys.readouterr()
+    assert f'File "{file}", line 8, in on_document_update' in said.err
+    assert "NameError: name 'wrong_word' is not defined" in said.err
+    assert "logs ERROR: it happened" in said.out
+    assert "failures" in said.out
+
+
+def test_dev_tells_durable_handlers_too(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(DURABLE)
+    assert replay(file) == 0
+    assert "bytes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def", "SyntaxError"),
+        ("", "has no handler; write mine.py:Class"),
+        (BAD + "class Other(Mine): ...", "several handlers: Mine, Other"),
+        (BAD + "    async def start(self, context): raise LookupError", "LookupError"),
+        (BAD + "    async def on_it(self, event): ...", "no event for on_it"),
+    ],
+)
+def test_dev_says_what_is_wrong_with_a_file(
+    file: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    file.write_text(text)
+    assert replay(file) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_dev_says_what_is_wrong_with_a_call(
+    file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file.write_text(GOOD)
+    for arguments, said in (
+        (["--set", "loud"], "write KEY=VALUE"),
+        (["--set", "loud=[", "--set", "a=b"], "--set: line"),
+        (["--set", "loud=yes"], "settings.loud"),
+        (["--speed", "0"], "above 0"),
+    ):
+        assert replay(file, *arguments) != 0
+        assert said in capsys.readouterr().err
+    assert run("dev", str(file), "--once", "--replay", str(tmp_path / "none.rec")) == 1
+    assert "cannot be read" in capsys.readouterr().err
+    assert replay(tmp_path / "other.py") == 1
+    assert "other.py cannot be read" in capsys.readouterr().err
+    assert replay("mine") == 1
+    assert "names no file" in capsys.readouterr().err
+
+
+def test_what_is_loaded_afresh_is_what_is_in_the_file(file: Path) -> None:
+    file.write_text(GOOD)
+    first = fresh(str(file))
+    file.write_text(GOOD.replace("Mine", "Theirs"))
+    assert first.__name__ == "Mine"
+    assert fresh(str(file)).__name__ == "Theirs"
+
+
+async def said(process: asyncio.subprocess.Process, what: str) -> None:
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        while what not in (line := (await process.stdout.readline()).decode()):
+            assert line, f"it ended without saying {what}"
+
+
+async def test_dev_replays_again_when_the_file_is_saved(file: Path) -> None:
+    file.write_text(BAD)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "dev", str(file), "--replay", "sample"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        await said(process, "Waiting for")
+        file.unlink()
+        await said(process, "Waiting for")
+        file.write_text(GOOD.replace("Mine", "Mended"))
+        await said(process, "Mended")
+        await said(process, "Waiting for")
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(60):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_who_saves_while_it_replays_sees_the_new_one(file: Path) -> None:
+    file.write_text(GOOD)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "dev", str(file), "--replay", "sample", "--speed", "0.01"),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        await said(process, "SessionChanged")
+        file.write_text(GOOD.replace("Mine", "Mended"))
+        await said(process, "Mended")
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def test_a_new_project_has_tests_that_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "party-notes2")])
+    assert run("handlers", "new", "party-notes2") == 0
+    assert "boardkeeper dev party_notes2.py --replay sample" in capsys.readouterr().out
+    project = tmp_path / "party-notes2"
+    assert sorted(one.name for one in project.iterdir()) == [
+        "README.md",
+        "party_notes2.py",
+        "pyproject.toml",
+        "test_party_notes2.py",
+    ]
+    suite = unittest.TestLoader().discover(str(project))
+    result = unittest.TestResult()
+    suite.run(result)
+    assert (result.testsRun, result.errors, result.failures) == (2, [], [])
+    sys.modules.pop("party_notes2")
+    sys.modules.pop("test_party_notes2")
+
+    assert run("handlers", "new", "party-notes2") == 1
+    assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", "-x", "Über", "a b", "../x", "asyncio", "log", "x" * 41])
+def test_names_that_will_not_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("handlers", "new", "--", name) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        Path, "mkdir", lambda self: (_ for _ in ()).throw(PermissionError(13, "no"))
+    )
+    monkeypatch.chdir(tmp_path)
+    assert run("handlers", "new", "mine") == 1
+    assert "cannot be made: no" in capsys.readouterr().err
