@@ -125,7 +125,7 @@ def _state(one: Mapping[str, Any]) -> str:
     state = one.get("state", "closed")
     if state == "closed":
         if not one["durable"]:
-            return "closed" if "state" in one else "live"
+            return "running" if "state" in one else "not running"
         return "behind" if one["behind"] else "up to date"
     boards = f"waiting on {count(one['open'], 'board')}"
     if state == "half-open" or one["next_try"] is None:
