@@ -210,9 +210,11 @@ async def load(archive: Archive, found: Recording, tell: Tell) -> Summary:
     await archive.discard_imports()
     try:
         return await _load(archive, found, tell)
-    except BaseException:
+    except BaseException as error:
         with suppress(StoreError):  # the next import does it
             await archive.discard_imports()
+        if isinstance(error, StoreError):
+            raise StoreError(f"{error} Nothing was imported.") from error
         raise
 
 

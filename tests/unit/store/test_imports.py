@@ -158,7 +158,7 @@ async def test_a_failure_leaves_nothing_behind(
             return await append(entries)
 
         monkeypatch.setattr(archive, "append", full)
-        with pytest.raises(StoreError, match="full"):
+        with pytest.raises(StoreError, match=r"full\. Nothing was imported\."):
             await load(archive, path)
         assert counted(folder) == (0, 0, 0)
         assert await load(archive, path)  # the next one is whole
