@@ -1,4 +1,4 @@
-"""Which test proves which scenario: keeps the table of docs/matrixrtc.md, section 5.
+"""Which test proves which scenario: keeps the table of docs/matrixrtc.md, section 6.
 
 `python -m tests.scenarios` writes the tests' names into the table; `tests/test_scenarios.py` fails
 while it is not true.

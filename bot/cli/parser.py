@@ -92,6 +92,13 @@ def _add_sessions(
     past.add_argument("--board", metavar="BOARD", help=f"only of this one: {_BOARD}")
     past.add_argument("--since", metavar="TIME", help="2026-11-20 14:05, 10m ago")
     past.add_argument(
+        "--gap",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="for which nobody may be there within one session (default: 0)",
+    )
+    past.add_argument(
         "--recompute", action="store_true", help="read everything from the homeserver again"
     )
 

@@ -11,7 +11,7 @@ import io
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -71,8 +71,8 @@ def wanted(options: argparse.Namespace) -> bool:
     """
     if options.history:
         return True
-    if options.csv or options.board or options.since or options.recompute:
-        raise UsageError("--csv, --board, --since and --recompute go with --history.")
+    if options.csv or options.board or options.since or options.gap or options.recompute:
+        raise UsageError("--csv, --board, --since, --gap and --recompute go with --history.")
     return False
 
 
@@ -89,7 +89,8 @@ async def history(config: Config, options: argparse.Namespace) -> None:
         room = find_room(await known_rooms(archive), options.room)
     await _read_on(config, room, since_ts - LONGEST, anew=options.recompute)
     async with Archive(config.data.folder, read_only=True) as archive:
-        found = await _compute(archive, room, config.homeserver.user_id, since_ts)
+        found = await _compute(archive, room, config.homeserver.user_id, options.gap)
+        found = replace(found, sessions=[one for one in found.sessions if _reaches(one, since_ts)])
         if options.board is not None:
             row = await find_board(archive, options.board)
             if row.key.room_id != room.room_id:
@@ -133,14 +134,18 @@ async def _read_on(config: Config, room: RoomNames, until_ts: int, *, anew: bool
         )
 
 
-async def _compute(archive: Archive, room: RoomNames, own_user: str, since_ts: int) -> _Found:
+def _reaches(one: PastSession, since_ts: int) -> bool:
+    return one.end_ts is None or one.end_ts >= since_ts
+
+
+async def _compute(archive: Archive, room: RoomNames, own_user: str, gap: float) -> _Found:
     now_ts = int(time.time() * 1000)
     rows = [Row(*row) for row in await archive.memberships(room.room_id)]
     pauses = [Pause(*one) for one in await archive.pauses(room.room_id)]
     seen = (one for one in spans(rows, pauses, now_ts) if one.user_id != own_user)
     return _Found(
         room,
-        [one for one in past_sessions(seen) if one.end_ts is None or one.end_ts >= since_ts],
+        past_sessions(seen, round(gap * 1000)),
         {key.whiteboard_id: number for number, key in room.boards.items()},
         await archive.walk(room.room_id),
         pauses,
@@ -149,8 +154,7 @@ async def _compute(archive: Archive, room: RoomNames, own_user: str, since_ts: i
 
 
 def _only(found: _Found, slot: Slot) -> _Found:
-    sessions = [one for one in found.sessions if one.slot == slot]
-    return _Found(found.room, sessions, found.boards, found.walk, found.pauses, found.now_ts)
+    return replace(found, sessions=[one for one in found.sessions if one.slot == slot])
 
 
 # -- saying ------------------------------------------------------------------------------------

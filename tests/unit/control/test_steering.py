@@ -101,6 +101,16 @@ async def test_what_it_does_not_know(request_: dict[str, Any]) -> None:
             await here.steering.answer(request_)
 
 
+async def test_a_rooms_past_is_read_unless_nothing_is_recorded_there() -> None:
+    async with desk() as here:
+        asked = {"room": ROOM, "until_ts": 5, "anew": True}
+        assert await here.does("history", **asked) == {"recording": True, "done": True, **asked}
+        await here.does("pause", room=ROOM)
+        assert await here.does("history", **asked) == {"recording": False, "done": True}
+        with pytest.raises(UsageError, match="does not know that command"):
+            await here.does("history", room=ROOM)
+
+
 async def test_pause_and_resume_tell_the_room() -> None:
     async with desk() as here:
         assert await here.does("pause", room=ROOM) == {

@@ -1,0 +1,132 @@
+"""Reading a room's past in pages, and what happens when that is not all at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot import past
+from bot.errors import Transient
+from bot.matrix.relations import Page
+from bot.past import Past
+from bot.rtc.membership import MEMBER_TYPE
+from bot.store.archive import Archive
+
+ROOM = "!room:hs"
+
+
+def event(number: int) -> dict[str, Any]:
+    return {
+        "type": MEMBER_TYPE,
+        "state_key": "_@ann:hs_D",
+        "event_id": f"${number}",
+        "sender": "@ann:hs",
+        "origin_server_ts": 1000 * number,
+        "content": {},
+    }
+
+
+class Server:
+    """A room's timeline; its tokens are places between events."""
+
+    def __init__(self, events: int) -> None:
+        self.events = [event(number) for number in range(events)]
+        self.asked: list[str] = []
+        self.fails = False
+
+    async def messages(
+        self,
+        room_id: str,
+        token: str | None,
+        event_filter: Mapping[str, Any],
+        *,
+        forwards: bool,
+        limit: int,
+    ) -> Page:
+        assert room_id == ROOM
+        assert ("m.room.redaction" in event_filter["types"]) is forwards
+        self.asked.append("forth" if forwards else "back")
+        if self.fails:
+            raise Transient("messages: the homeserver does not answer")
+        at = len(self.events) if token is None else int(token)
+        if forwards:
+            found = self.events[at : at + limit]
+            end = at + len(found)
+        else:
+            found = self.events[max(0, at - limit) : at][::-1]
+            end = at - len(found)
+        return Page(tuple(found), str(at), str(end) if found else None)
+
+
+@asynccontextmanager
+async def reading(tmp_path: Path, server: Server) -> AsyncIterator[tuple[Past, Archive]]:
+    async with Archive(tmp_path) as archive:
+        yield Past(server, archive), archive
+
+
+async def kept(archive: Archive) -> Sequence[str]:
+    return [row[2] for row in await archive.memberships(ROOM)]
+
+
+async def test_it_reads_back_to_the_beginning_and_then_only_what_is_new(tmp_path: Path) -> None:
+    server = Server(5)
+    async with reading(tmp_path, server) as (reader, archive):
+        found = await reader.read(ROOM, until_ts=0)
+        assert (found["done"], found["complete"], found["events"]) == (True, True, 5)
+        assert (found["reached_ts"], found["pages"]) == (0, 2)
+        server.events.append(event(5))
+        server.asked.clear()
+        found = await reader.read(ROOM, until_ts=0)
+        assert (found["done"], found["events"], server.asked) == (True, 1, ["forth", "forth"])
+        assert await kept(archive) == [f"${number}" for number in range(6)]
+        found = await reader.read(ROOM, until_ts=0, anew=True)
+        assert found["events"] == 6
+        assert await kept(archive) == [f"${number}" for number in range(6)]
+
+
+async def test_it_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past, "PAGE", 2)
+    monkeypatch.setattr(past, "PAGES", 3)
+    server = Server(20)
+    async with reading(tmp_path, server) as (reader, _):
+        found = await reader.read(ROOM, until_ts=0)
+        assert (found["done"], found["pages"], found["reached_ts"]) == (False, 3, 14_000)
+    server.events += [event(number) for number in range(20, 30)]
+    server.fails = True
+    async with reading(tmp_path, server) as (reader, archive):
+        with pytest.raises(Transient):
+            await reader.read(ROOM, until_ts=0)
+        server.fails = False
+        found = await reader.read(ROOM, until_ts=0)
+        assert (found["done"], found["pages"]) == (False, 3), "what is new comes first"
+        for _ in range(20):
+            found = await reader.read(ROOM, until_ts=0)
+            if found["done"]:
+                break
+        assert await kept(archive) == [f"${number}" for number in range(30)]
+
+
+async def test_it_reads_no_further_back_than_is_asked_for_or_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past, "PAGE", 2)
+    server = Server(20)
+    async with reading(tmp_path, server) as (reader, archive):
+        found = await reader.read(ROOM, until_ts=15_000)
+        assert (found["done"], found["complete"], found["reached_ts"]) == (True, False, 14_000)
+        monkeypatch.setattr("bot.store.pasts.MEMBERSHIPS_OF_ROOM", 8)
+        found = await reader.read(ROOM, until_ts=0)
+        assert (found["done"], found["full"], found["complete"]) == (True, True, False)
+        assert await archive.is_full(ROOM)
+
+
+async def test_what_was_in_a_pause_is_not_read(tmp_path: Path) -> None:
+    async with reading(tmp_path, Server(5)) as (reader, archive):
+        await archive.set_room(ROOM, paused=True, paused_ts=1000)
+        await archive.set_room(ROOM, paused=False, resumed_ts=3000)
+        await reader.read(ROOM, until_ts=0)
+        assert await kept(archive) == ["$0", "$3", "$4"]
