@@ -14,13 +14,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from bot import naming
+from bot.beside import merge, replay
 from bot.errors import Refused, ServerError, Transient, UsageError
 from bot.services import Checkpoint
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.nwb import export_nwb, images
-from bot.whiteboard.replay import DOCUMENT_KINDS, apply_entry
+from bot.whiteboard.replay import DOCUMENT_KINDS
 
 MAX_IMAGE = 26_214_400
 """Bytes; NeoBoard accepts no larger image (board.md, "Media limits")."""
@@ -177,12 +178,12 @@ async def document_at(
     found = False
     checkpoint = await archive.checkpoint(board_id, at_ts)
     if checkpoint is not None:
-        document.merge_snapshot(checkpoint.data)
+        await merge(document, checkpoint.data)
         after, found = checkpoint.seq, True
     async for entry in archive.all_entries(
         board_id, after_seq=after, until_ts=at_ts, kinds=DOCUMENT_KINDS
     ):
-        apply_entry(document, entry)
+        await replay(document, entry)
         found = True
     return document if found else None
 

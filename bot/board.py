@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from bot import metrics
+from bot.beside import IN_PLACE, merge, replay
 from bot.errors import InvalidUpdate, StoreError, Transient, UsageError
 from bot.handlers.base import DocumentUpdate, SnapshotSeen
 from bot.handlers.recorded import signalled
@@ -23,12 +24,9 @@ from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal, Update
-from bot.whiteboard.replay import DOCUMENT_KINDS, apply_entry
+from bot.whiteboard.replay import DOCUMENT_KINDS
 from bot.whiteboard.snapshot import Snapshot
 from bot.whiteboard.verdict import Outcome, Verdict
-
-IN_PLACE = 64_000
-"""Bytes of a snapshot that are merged at once; larger ones take up to seconds, in a thread."""
 
 CHECKPOINT_EVERY = 500
 """Accepted updates between two checkpoints: bounds what a start has to replay."""
@@ -147,15 +145,12 @@ class Board:
         document, archive, reached = self._empty(), self._services.archive, 0
         checkpoint = await archive.checkpoint(self.board_id)
         if checkpoint is not None:
-            await _merge(document, checkpoint.data)
+            await merge(document, checkpoint.data)
             reached = checkpoint.seq
         async for entry in archive.all_entries(
             self.board_id, after_seq=reached, kinds=DOCUMENT_KINDS
         ):
-            if entry.kind is Kind.UPDATE:
-                apply_entry(document, entry)
-            else:
-                await _merge(document, entry.data)
+            await replay(document, entry)
             reached = entry.seq
         self.last_seq = reached
         return document
@@ -352,8 +347,12 @@ class Board:
         """Whether the bot writes to boards at all."""
         return self._saving.writes
 
-    async def change(self, update: bytes) -> bool:
+    async def change(self, update: bytes, *, check: Callable[[], None] | None = None) -> bool:
         """Apply an update of our own, send it live and have it saved.
+
+        Args:
+            update: by `whiteboard.edit`, or a handler's.
+            check: called before it is applied, with nothing in between; may raise.
 
         Raises:
             InvalidUpdate: NeoBoard's schema would refuse the result.
@@ -367,6 +366,8 @@ class Board:
         await self.load()  # also waits until a snapshot is merged
         if not self.complete:
             raise Transient("the board is not loaded completely yet")
+        if check is not None:
+            check()
         with self._mending.applying(self):
             outcome = self.document.apply([update])[0]
         if outcome.verdict is Verdict.REFUSED:
@@ -390,10 +391,3 @@ _KINDS: Mapping[type[Signal], Kind] = {
     FocusOn: Kind.FOCUS,
     Present: Kind.PRESENT,
 }
-
-
-async def _merge(document: Document, data: bytes) -> Outcome:
-    """Merge a whole state without holding up the event loop."""
-    if len(data) <= IN_PLACE:
-        return document.merge_snapshot(data)
-    return await asyncio.to_thread(document.merge_snapshot, data)

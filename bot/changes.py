@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from bot import snapshots
 from bot.actions import MAX_IMAGE, document_at, nothing_recorded
+from bot.beside import merge
 from bot.errors import UsageError
 from bot.rewriting import (
     Changed,
@@ -16,10 +18,10 @@ from bot.rewriting import (
     Place,
     Slides,
     Tools,
+    ask,
     check_power,
     check_version,
     new_id,
-    plan,
     write,
 )
 from bot.whiteboard.board import BoardKey
@@ -63,7 +65,7 @@ async def restore_snapshot(
         if snapshot is None:
             raise UsageError("This board has no such snapshot, or it is incomplete.")
         then = tools.empty()
-        then.merge_snapshot(snapshot.data)
+        await merge(then, snapshot.data)
         return await _restore(tools, place, then, slide, order)
 
 
@@ -76,25 +78,22 @@ async def _restore(
             " or add --force to restore what is there."
         )
     check_version(place, then)
-    slides = then.content()["slides"]
-    return await write(tools, place, _only(place, slides, slide), order)
+    slides = await asyncio.to_thread(lambda: then.content()["slides"])
+    return await write(tools, place, lambda there: _only(there, slides, slide), order)
 
 
-def _only(place: Place, slides: Slides, number: int | None) -> Slides:
+def _only(there: Slides, slides: Slides, number: int | None) -> Slides:
     """Return the slides wanted when only one is brought back: in its place, else as a new one."""
     if number is None:
         return slides
     if not 0 < number <= len(slides):
         raise UsageError(f"There was no slide {number}: the board had {len(slides)}.")
-    wanted: Slides = place.board.document.content()["slides"]
     slide = slides[number - 1]
-    now = [one["id"] for one in wanted]
+    now = [one["id"] for one in there]
     at = now.index(slide["id"]) if slide["id"] in now else None
     if at is None:
-        wanted.insert(number - 1, slide)
-    else:
-        wanted[at] = slide
-    return wanted
+        return [*there[: number - 1], slide, *there[number - 1 :]]
+    return [*there[:at], slide, *there[at + 1 :]]
 
 
 async def import_nwb(
@@ -113,15 +112,15 @@ async def import_nwb(
             raise UsageError("An infinite canvas has one slide: nothing can be appended to it.")
         pictures = [one for one in images({"slides": file.slides}) if one in file.files]
 
-        def wanted(stored: Mapping[str, str]) -> Slides:
-            before = place.board.document.content()["slides"] if append else []
+        def want(stored: Mapping[str, str], there: Slides) -> Slides:
+            before = there if append else []
             return [*before, *(_imported(slide, stored, tools.own_user) for slide in file.slides)]
 
         # As if the images were there already: what cannot be done uploads nothing.
-        result = plan(place, wanted({one: one for one in pictures}), order)
+        result = await ask(place, partial(want, {one: one for one in pictures}), order)
         if result.anything and not order.dry:
             stored = {one: await _store(tools, file.files[one]) for one in pictures}
-            result = await write(tools, place, wanted(stored), order)
+            result = await write(tools, place, partial(want, stored), order)
         missing = len(images({"slides": file.slides})) - len(pictures)
         return replace(result, missing_images=missing)
 
@@ -158,7 +157,9 @@ async def clone(tools: Tools, source: BoardKey, target: BoardKey, order: Order) 
                 " later, or add --force to clone what is there."
             )
         check_version(place, document)
-        return await write(tools, place, document.content()["slides"], order)
+        copy = await asyncio.to_thread(document.copy)
+        slides = await asyncio.to_thread(lambda: copy.content()["slides"])
+        return await write(tools, place, lambda _: slides, order)
 
 
 async def write_snapshot(tools: Tools, key: BoardKey) -> int:

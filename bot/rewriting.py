@@ -6,6 +6,7 @@ It can be asked first what it would do, and is undone by restoring the instant b
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -23,6 +24,8 @@ from bot.whiteboard.edit import locked, rewrite
 from bot.whiteboard.replay import DOCUMENT_KINDS
 
 Slides = list[dict[str, Any]]
+Want = Callable[[Slides], Slides]
+"""Says which slides are wanted, of those that are there; called in another thread."""
 
 
 class Homeserver(Protocol):
@@ -150,28 +153,32 @@ def check_version(place: Place, source: Document | str) -> None:
         )
 
 
-def plan(place: Place, wanted: Slides, order: Order) -> Changed:
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be done.
+
+    Attributes:
+        result: what would change.
+        wanted: the slides as they are to be.
+        updates: that make them so; none where nothing is to be written.
+    """
+
+    result: Changed
+    wanted: Slides
+    updates: list[bytes]
+
+
+async def ask(place: Place, want: Want, order: Order) -> Changed:
     """Say what would change.
 
     Raises:
         UsageError: something speaks against it.
     """
     check_power(place)
-    document = place.board.document
-    slides = document.content()["slides"]
-    if not order.forced:
-        if document.has_gap:
-            raise UsageError(
-                "On this board strokes are missing that nobody has sent again: they might get lost"
-                " for good. Try later, or add --force."
-            )
-        if numbers := locked(document, wanted):
-            said = ", ".join(map(str, numbers))
-            raise UsageError(f"Locked slides would change ({said}). Unlock them, or add --force.")
-    return Changed(difference(slides, wanted), anything=not alike(slides, wanted))
+    return (await _plan(place, want, replace(order, dry=True))).result
 
 
-async def write(tools: Tools, place: Place, wanted: Slides, order: Order) -> Changed:
+async def write(tools: Tools, place: Place, want: Want, order: Order) -> Changed:
     """Make a board look as wanted, unless it does or this is only asked.
 
     Raises:
@@ -179,16 +186,51 @@ async def write(tools: Tools, place: Place, wanted: Slides, order: Order) -> Cha
         InvalidUpdate: NeoBoard would not accept the board; nothing is written.
         Transient: the board is not loaded completely.
     """
-    result = plan(place, wanted, order)
+    check_power(place)
+    before = None if order.dry else await _undo_ts(tools, place)
+    plan = await _plan(place, want, order)
+    if not plan.updates:
+        return plan.result
+    *unseen, last = plan.updates
+    for update in unseen:
+        await place.board.change(update)
+
+    def still_allowed() -> None:
+        check_power(place)
+        _check_locks(place.board.document, plan.wanted, order)
+
+    # Until the last one nobody sees anything of it: what has come meanwhile still counts.
+    await place.board.change(last, check=still_allowed)
+    return replace(plan.result, undo_ts=before)
+
+
+async def _plan(place: Place, want: Want, order: Order) -> _Plan:
+    """Plan beside the event loop, on a copy: with 40,000 elements that takes seconds."""
+    copy = await asyncio.to_thread(place.board.document.copy)
+    return await asyncio.to_thread(_planned, copy, want, order)
+
+
+def _planned(document: Document, want: Want, order: Order) -> _Plan:
+    slides = document.content()["slides"]
+    wanted = want(list(slides))
+    if document.has_gap and not order.forced:
+        raise UsageError(
+            "On this board strokes are missing that nobody has sent again: they might get lost"
+            " for good. Try later, or add --force."
+        )
+    _check_locks(document, wanted, order)
+    result = Changed(difference(slides, wanted), anything=not alike(slides, wanted))
     if order.dry or not result.anything:
-        return result
+        return _Plan(result, wanted, [])
     # Never 0, by which every document begins.
     client = 1 + secrets.randbelow(2**31 - 1)
-    updates = rewrite(place.board.document, wanted, client=client, new_id=new_id)
-    before = await _undo_ts(tools, place)
-    for update in updates:
-        await place.board.change(update)
-    return replace(result, undo_ts=before)
+    return _Plan(result, wanted, rewrite(document, wanted, client=client, new_id=new_id))
+
+
+def _check_locks(document: Document, wanted: Slides, order: Order) -> None:
+    if not order.forced and (numbers := locked(document, wanted)):
+        said = ", ".join(map(str, numbers))
+        raise UsageError(f"Locked slides would change ({said}). Unlock them, or add --force.")
 
 
 async def _undo_ts(tools: Tools, place: Place) -> int | None:

@@ -13,6 +13,7 @@ from bot.board import Board
 from bot.errors import RateLimited, Transient, UsageError
 from bot.permission import State
 from bot.rewriting import Place, check_power, new_id
+from bot.whiteboard.document import Document
 from bot.whiteboard.edit import locked, rewrite
 from bot.whiteboard.rebase import rebased
 from bot.whiteboard.slides import Slide, read_slides, wanted
@@ -115,32 +116,47 @@ class View:
             raise RateLimited("a handler may not rewrite a board that often", seconds)
         # Before anything is awaited: what people draw from here on, it does not know and leaves.
         now = slides if was is None else rebased(was, slides, self.slides())
-        updates = self._updates(now, unlock=unlock)
-        if updates:
-            self._limits.rewrites.spend(1)
-        changed = False
-        for update in updates:
-            changed = await self._board.change(update) or changed
-        return changed
+        self._check_power()
+        document = self._document()
+        target = wanted(now, document.root.name)
+        self._check_locks(target, unlock=unlock)
+        # Never 0, by which every document begins.
+        client = 1 + secrets.randbelow(2**31 - 1)
+        updates = rewrite(document, target, client=client, new_id=new_id)
+        if not updates:
+            return False
+        self._limits.rewrites.spend(1)
+        *unseen, last = updates
+        for update in unseen:
+            await self._board.change(update)
 
-    def _updates(self, slides: Sequence[Slide], *, unlock: bool) -> list[bytes]:
-        state = self._state()
-        if state is None:
-            raise UsageError("the bot is not in the board's room any more")
-        check_power(Place(self._board, state, self._board.writes))
+        def still_allowed() -> None:
+            self._check_power()
+            self._check_locks(target, unlock=unlock)
+
+        # Until the last one nobody sees anything of it: what has come meanwhile still counts.
+        return await self._board.change(last, check=still_allowed)
+
+    def _document(self) -> Document:
+        document = self._board.document
         if not self._board.complete:
             raise Transient("the board is not loaded completely yet")
-        document = self._board.document
         if not document.supported:
             raise UsageError("the board is of a newer NeoBoard than this bot knows")
         if document.has_gap:
             raise UsageError("strokes are missing that nobody has sent again: try later")
-        target = wanted(slides, document.root.name)
-        if not unlock and (numbers := locked(document, target)):
+        return document
+
+    def _check_power(self) -> None:
+        state = self._state()
+        if state is None:
+            raise UsageError("the bot is not in the board's room any more")
+        check_power(Place(self._board, state, self._board.writes))
+
+    def _check_locks(self, target: list[dict[str, Any]], *, unlock: bool) -> None:
+        if not unlock and (numbers := locked(self._board.document, target)):
             said = ", ".join(map(str, numbers))
             raise UsageError(f"locked slides would change ({said}): leave them, or say unlock=True")
-        # Never 0, by which every document begins.
-        return rewrite(document, target, client=1 + secrets.randbelow(2**31 - 1), new_id=new_id)
 
     async def change(self, update: bytes) -> bool:
         """Apply an update; meaning and errors: handlers.base.BoardView."""

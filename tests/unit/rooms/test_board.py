@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal, Update
 from bot.whiteboard.replay import DOCUMENT_KINDS, apply_entry
 from bot.whiteboard.snapshot import Snapshot
-from tests.fakes.rooms import ALICE, KEY, NOW, MemoryArchive, NotMending, drawn, services, snapshot
+from bot.whiteboard.versions import initial
+from tests.fakes.rooms import ALICE, KEY, NOW, MemoryArchive, drawn, services, snapshot
 from tests.unit.whiteboard.people import Person, texts
 
 
@@ -32,6 +34,8 @@ class Desk:
         self.writes = True
         self.unsaved: list[tuple[bytes, bool]] = []
         self.seen: list[str] = []
+        self.others: list[str] = []
+        self.blocked: list[bytes] = []
         self.repeated: list[bytes] = []
         self.board = Board(
             KEY,
@@ -40,7 +44,7 @@ class Desk:
             publish=self._send,
             saving=self,
             repeat=self.repeated.append,
-            mending=NotMending(),
+            mending=self,
         )
 
     async def _send(self, message: Message) -> None:
@@ -54,6 +58,15 @@ class Desk:
 
     def saved(self, _: Board, snapshot: Snapshot) -> None:
         self.seen.append(snapshot.event_id)
+
+    def of_other_version(self, _: Board, snapshot: Snapshot) -> None:
+        self.others.append(snapshot.event_id)
+
+    def applying(self, _: Board) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def refused(self, _: Board, update: bytes) -> None:
+        self.blocked.append(update)
 
     async def replayed(self) -> Document:
         """What an export makes of the archive."""
@@ -70,6 +83,18 @@ class Desk:
 
 def signalled(signal: Signal) -> Arrival:
     return Arrival(signal, ALICE, "AD", NOW, b"packet")
+
+
+async def test_what_is_of_another_version_changes_nothing_and_blocks_nobody() -> None:
+    desk, alice, later = Desk(), Person(7), Person(8, "1")
+    await desk.board.merge_snapshot(snapshot(alice.state()))
+    assert not await desk.board.merge_snapshot(snapshot(later.state(), "$other"))
+    desk.board.ingest([drawn(initial("1")), drawn(alice.add("a"))])
+    assert (desk.others, desk.blocked) == (["$other"], [])
+    assert list(texts(desk.board.document)) == ["a"]
+    invalid = alice.add("b", kind="star")
+    desk.board.ingest([drawn(invalid)])
+    assert desk.blocked == [invalid]
 
 
 async def test_what_arrives_is_applied_recorded_and_told() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from bot import changes
+from bot import changes, rewriting
 from bot.board import Board
 from bot.errors import InvalidNwb, Transient, UsageError
 from bot.handlers.base import Event
 from bot.rewriting import Changed, Order, Place, Tools, new_id
 from bot.services import Arrival
+from bot.whiteboard import edit
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.comparison import Counts, Difference
 from bot.whiteboard.document import Document
@@ -95,6 +97,8 @@ class Desk:
         """It is."""
 
     def saved(self, board: Board, snapshot: object) -> None: ...
+
+    def of_other_version(self, board: Board, snapshot: object) -> None: ...
 
     def power(self, user: str) -> int:
         return {BOT: 10}.get(user, 0)
@@ -345,3 +349,62 @@ def test_ids_look_as_neoboards() -> None:
     ids = {new_id() for _ in range(100)}
     assert len(ids) == 100
     assert {len(one) for one in ids} == {21}
+
+
+async def test_a_lock_that_comes_meanwhile_is_honoured(desk: Desk) -> None:
+    """Before the last part, the only one that shows anything."""
+    alice = desk.people[KEY]
+    await desk.draws(alice.add("a", text="a"))
+    before = desk.now
+    await desk.draws(alice.write("a", text="new"))
+
+    async def locks(board: Board) -> None:
+        update = alice.do(lambda: alice.slide.update({"lock": {"userId": ALICE}}))
+        await desk.draws(update)
+
+    desk.noted = locks  # type: ignore[method-assign] # awaited before anything is applied
+    with pytest.raises(UsageError, match=r"Locked slides would change \(1\)"):
+        await desk.restore(before)
+    assert desk.shown() == [["new"]]
+    assert desk.published == []
+    assert (await desk.restore(before, order=FORCED)).anything
+    assert desk.shown() == [["a"]]
+
+
+async def test_power_that_is_taken_meanwhile_is_missed(desk: Desk) -> None:
+    alice = desk.people[KEY]
+    await desk.draws(alice.add("a", text="a"))
+    before = desk.now
+    await desk.draws(alice.write("a", text="new"))
+
+    async def refused(board: Board) -> None:
+        desk.power_levels = {"events_default": 50}
+
+    desk.noted = refused  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match="power level 50"):
+        await desk.restore(before)
+    assert desk.shown() == [["new"]]
+
+
+async def test_large_boards_are_compared_and_rewritten_beside_the_event_loop(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = desk.people[KEY]
+    await desk.draws(alice.add("a", text="a"))
+    before = desk.now
+    await desk.draws(alice.remove("a"))
+    threads = set()
+
+    def difference(was: Any, will: Any) -> Difference:
+        threads.add(threading.current_thread())
+        return Difference()
+
+    def rewrite(*args: Any, **more: Any) -> list[bytes]:
+        threads.add(threading.current_thread())
+        return edit.rewrite(*args, **more)
+
+    monkeypatch.setattr(rewriting, "difference", difference)
+    monkeypatch.setattr(rewriting, "rewrite", rewrite)
+    await desk.restore(before)
+    assert desk.shown() == [["a"]]
+    assert threading.main_thread() not in threads

@@ -70,6 +70,8 @@ class Desk:
 
     def saved(self, board: Board, snapshot: Snapshot) -> None: ...
 
+    def of_other_version(self, board: Board, snapshot: Snapshot) -> None: ...
+
     def needed(self, board: Board) -> None:
         self.missed += 1
 
