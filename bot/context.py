@@ -17,7 +17,7 @@ from bot.commands.bucket import Bucket
 from bot.errors import RateLimited, UsageError
 from bot.handlers.base import Changes, DocumentUpdate, Event
 from bot.handlers.calling import where
-from bot.history import History
+from bot.history import NOTHING, History
 from bot.permission import State
 from bot.view import Limits, View
 from bot.whiteboard.board import BoardKey
@@ -47,6 +47,9 @@ class Host(Protocol):
 
     def state(self, room_id: str) -> State | None:
         """Return what a room says; None when the bot is not in it."""
+
+    def recorded(self, room_id: str, ts: int) -> bool:
+        """Return whether what happened in a room at an instant may be recorded."""
 
 
 class Archive(Protocol):
@@ -190,6 +193,9 @@ class Context:
 
     async def content_at(self, event: Event) -> Mapping[str, Any]:
         """Return the board right after an event; meaning and errors: handlers.base.Context."""
+        host = self._host()
+        if event.seq is None and host and not host.recorded(event.board.room_id, event.ts):
+            raise UsageError(NOTHING)  # and not what it was before the pause
         return await self._history.content_at(event)
 
     def power(self, room_id: str, user_id: str) -> int:

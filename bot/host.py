@@ -373,22 +373,28 @@ class Host:
 
     def find(self, room_id: str, whiteboard_id: str | None = None) -> BoardKey | None:
         """Return a board by room and id; without an id the room's oldest."""
-        slot = self._slots.get(room_id)
-        if slot is None or slot.room is None:
+        if (state := self.state(room_id)) is None:
             return None
-        state = slot.room.state
         return state.boards.get(whiteboard_id) if whiteboard_id else state.oldest_board()
 
     def state(self, room_id: str) -> RoomState | None:
         """Return what a room says; None when the bot is not in it."""
-        slot = self._slots.get(room_id)
-        return None if slot is None or slot.room is None else slot.room.state
+        room = self._room(room_id)
+        return None if room is None else room.state
+
+    def recorded(self, room_id: str, ts: int) -> bool:
+        """Return whether what happened in a room at an instant may be recorded: it is no pause."""
+        room = self._room(room_id)
+        return room is None or (room.boards.recording and ts >= room.boards.resumed_ts)
 
     async def board(self, key: BoardKey) -> Board | None:
         """Return a board, loaded."""
-        slot = self._slots.get(key.room_id)
-        board = slot.room.boards.found.get(key.whiteboard_id) if slot and slot.room else None
-        if slot is None or slot.room is None or board is None or board.key != key:
+        room = self._room(key.room_id)
+        board = None if room is None else room.boards.found.get(key.whiteboard_id)
+        if room is None or board is None or board.key != key:
             return None
-        await slot.room.boards.open(board)
+        await room.boards.open(board)
         return board
+
+    def _room(self, room_id: str) -> Room | None:
+        return None if (slot := self._slots.get(room_id)) is None else slot.room

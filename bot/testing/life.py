@@ -297,3 +297,7 @@ class Life:
     def state(self, room_id: str) -> RoomState | None:
         """Return what the room says."""
         return self.place.state if room_id == self.place.key.room_id else None
+
+    def recorded(self, room_id: str, ts: int) -> bool:
+        """Return whether what happened at an instant may be recorded: it is no pause."""
+        return self.boards.recording and ts >= self.boards.resumed_ts

@@ -29,6 +29,7 @@ from tests.fakes.rooms import (
     ALICE,
     BOT,
     KEY,
+    NOW,
     OTHER,
     ROOM,
     MemoryArchive,
@@ -135,6 +136,9 @@ class Rooms:
     def state(self, room_id: str) -> RoomState | None:
         return self.rooms if room_id == ROOM else None
 
+    def recorded(self, room_id: str, ts: int) -> bool:
+        return ts != NOW - 1
+
 
 async def test_a_handler_reads_boards_power_and_what_happened() -> None:
     archive, told = MemoryArchive(), list[Event]()
@@ -176,8 +180,9 @@ async def test_a_handler_reads_boards_power_and_what_happened() -> None:
         first = told[0]
         assert isinstance(first, DocumentUpdate)
         assert (await as_authors_see_it.changes(first)).elements[0].kind == "added"
-        with pytest.raises(UsageError):
-            await as_authors_see_it.content_at(Focused(KEY, 1, None, "s", seq=1))
+        for unknown in (Focused(KEY, 1, None, "s", seq=1), Focused(KEY, NOW - 1, None, "s")):
+            with pytest.raises(UsageError, match="nothing is recorded"):
+                await as_authors_see_it.content_at(unknown)
         assert await handed.board(OTHER) is None
         assert handed.power(ROOM, ALICE) == 50
         assert handed.power(ROOM, "@bob:here") == 5

@@ -119,12 +119,19 @@ async def test_a_room_begins_and_ends() -> None:
         state = here.host.state(ROOM)
         assert state is not None
         assert state.boards == {"w1": KEY}
+        assert here.host.recorded(ROOM, 5)
+        room.boards.resumed_ts = 6
+        assert not here.host.recorded(ROOM, 5)
+        room.boards.paused = True
+        assert not here.host.recorded(ROOM, 7)
+        room.boards.paused = False
         assert (await here.host.board(KEY)) is room.boards.found["w1"]
         await here.host.close()
         await (await here.says(kind="leave"))
         await until(lambda: not here.host.rooms)
         assert here.host.find(ROOM) is None
         assert here.host.state(ROOM) is None
+        assert here.host.recorded(ROOM, 5)  # as far as it knows
         assert await here.host.board(KEY) is None
 
 
