@@ -300,4 +300,5 @@ class Life:
 
     def recorded(self, room_id: str, ts: int) -> bool:
         """Return whether what happened at an instant may be recorded: it is no pause."""
-        return self.boards.recording and ts >= self.boards.resumed_ts
+        here = room_id == self.place.key.room_id
+        return not here or (self.boards.recording and ts >= self.boards.resumed_ts)
