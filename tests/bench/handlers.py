@@ -230,7 +230,7 @@ async def measure(scene: Scene, *, quick: bool) -> list[Result]:
             *await misbehaving(scene, strokes=150, runs=1),
         ]
     return [
-        *await events(scene, packets=6000, runs=8),
-        *await durable(scene, packets=6000, burst=1000, runs=6),
-        *await misbehaving(scene, strokes=400, runs=6),
+        *await events(scene, packets=6000, runs=5),
+        *await durable(scene, packets=6000, burst=1000, runs=4),
+        *await misbehaving(scene, strokes=400, runs=4),
     ]

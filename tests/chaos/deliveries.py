@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,10 @@ AGREE_WITHIN = 60.0
 MOMENTS = {"asked": 0.3, "taken": 0.2, "relayed": 0.2, "refused": 0.15, "start": 0.15}
 """How often each is chosen."""
 REFUSALS = (422, 429, 500, 503)
-STROKE_EVERY = 0.1
-"""Seconds between two strokes of one person."""
+STROKES_EVERY = (0.3, 0.5)
+"""Seconds between two strokes of each person."""
+KILLS_OF_A_BOARD = 25
+"""Then there are new boards: those who draw here take longer with each stroke there is."""
 
 
 @dataclass(slots=True)
@@ -77,7 +80,8 @@ class Deliveries:
     async def run(self, kills: int) -> None:
         """Kill it so often while they draw; then judge."""
         first, second = self.people
-        async with drawing(first, STROKE_EVERY, "a") as one, drawing(second, 0.17, "b") as two:
+        often, rarely = STROKES_EVERY
+        async with drawing(first, often, "a") as one, drawing(second, rarely, "b") as two:
             for _ in range(kills):
                 [moment] = self.rng.choices(list(MOMENTS), list(MOMENTS.values()))
                 self.moments[moment] += 1
@@ -242,17 +246,21 @@ async def deliveries(
 ) -> dict[str, Any]:
     """Run it all, with so many bots beside one another; return the report."""
     begun = time.monotonic()
-    runs = await asyncio.gather(
-        *(
-            _lane(stack, folder / str(lane), seed + lane, len(range(lane, kills, beside)))
-            for lane in range(beside)
-        )
-    )
+    lanes = max(beside, ceil(kills / KILLS_OF_A_BOARD))
+    few = asyncio.Semaphore(beside)
+
+    async def lane(number: int) -> Deliveries:
+        async with few:
+            part = len(range(number, kills, lanes))
+            return await _lane(stack, folder / str(number), seed + number, part)
+
+    runs = await asyncio.gather(*(lane(number) for number in range(lanes)))
     told = [len(run.receiver.seqs) for run in runs]
     once = [len(set(run.receiver.seqs)) for run in runs]
     return {
         "seed": seed,
         "kills": sum(sum(run.moments.values()) for run in runs),
+        "bots": lanes,
         "beside": beside,
         "took_seconds": round(time.monotonic() - begun),
         "moments": dict(sum((run.moments for run in runs), Counter[str]())),
