@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from bot import metrics
-from bot.beside import IN_PLACE, merge, replay
+from bot.beside import IN_PLACE, merge, merged, replay
 from bot.errors import InvalidUpdate, StoreError, Transient, UsageError
 from bot.handlers.base import DocumentUpdate, SnapshotSeen
 from bot.handlers.recorded import signalled
@@ -26,6 +26,7 @@ from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal, Update
 from bot.whiteboard.replay import DOCUMENT_KINDS
 from bot.whiteboard.snapshot import Snapshot
+from bot.whiteboard.unsaved import Ids
 from bot.whiteboard.verdict import Outcome, Verdict
 
 CHECKPOINT_EVERY = 500
@@ -44,8 +45,8 @@ class Saving(Protocol):
     def changed(self, board: Board, update: bytes, *, ours: bool = False) -> None:
         """Hear of an accepted change."""
 
-    def saved(self, board: Board, snapshot: Snapshot) -> None:
-        """Hear of a complete snapshot in the room, merged in."""
+    def saved(self, board: Board, snapshot: Snapshot, ids: Ids | None = None) -> None:
+        """Hear of a complete snapshot in the room, merged in; its ids, if they are read."""
 
     def of_other_version(self, board: Board, snapshot: Snapshot) -> None:
         """Hear of a complete snapshot in the room that is of another version than the board."""
@@ -254,7 +255,7 @@ class Board:
         Returns:
             False when it is not a valid document: an older one may be.
         """
-        outcome = await self._merge(snapshot.data)
+        outcome, ids = await self._merge(snapshot.data)
         if outcome.verdict is Verdict.REFUSED:
             metrics.REFUSED_EVENTS.labels("document").inc()
             if outcome.other_version:
@@ -263,7 +264,7 @@ class Board:
         metrics.SNAPSHOTS.labels("room").inc()
         # What was lost meanwhile may be in a snapshot that is newer still.
         self.complete = not self._lacks
-        self._saving.saved(self, snapshot)
+        self._saving.saved(self, snapshot, ids)
         if outcome.verdict is not Verdict.KNOWN:
             self._since_checkpoint += 1
             if anonymous:
@@ -277,19 +278,19 @@ class Board:
         )
         return True
 
-    async def _merge(self, data: bytes) -> Outcome:
+    async def _merge(self, data: bytes) -> tuple[Outcome, Ids | None]:
         """Merge into the document; what people send meanwhile is taken afterwards, in order."""
         async with self._loading:
             document = await self._loaded()
             self._lacks = False
             with self._mending.applying(self):
                 if len(data) <= IN_PLACE:
-                    return document.merge_snapshot(data)
+                    return document.merge_snapshot(data), None
                 held = self._held = Holding()
                 try:
                     # A copy: handlers read the document meanwhile, and a cancelled thread goes on.
-                    self._document, outcome = await asyncio.to_thread(document.merged, data)
-                    return outcome
+                    self._document, outcome, ids = await merged(document, data)
+                    return outcome, ids
                 finally:
                     self._held = None
                     self.ingest(held.messages)

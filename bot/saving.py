@@ -22,7 +22,7 @@ from bot.outlook import Outlook
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.keep import Keep, Pace
 from bot.whiteboard.snapshot import Snapshot
-from bot.whiteboard.unsaved import Unsaved
+from bot.whiteboard.unsaved import Ids, Unsaved
 
 MAX_LIVE = 47_000
 """Bytes of an update that fit into a packet: 63,000 as text."""
@@ -174,8 +174,8 @@ class Saving:
                     place.keep.begun(event_id, monotonic())
                 self._look(place, place.unsaved.since)
 
-    def saved(self, board: Board, snapshot: Snapshot) -> None:
-        """Hear that a complete snapshot is in the room, and merged in."""
+    def saved(self, board: Board, snapshot: Snapshot, ids: Ids | None = None) -> None:
+        """Hear that a complete snapshot is in the room, and merged in; its ids may be read."""
         place = self._places.get(board.key)
         if place is None:
             return
@@ -183,7 +183,7 @@ class Saving:
         place.keep.ended(snapshot.event_id)
         if place.unsaved.number(snapshot.event_id) > place.other:
             place.keep.go_on(monotonic())  # somebody has come back to our version
-        place.unsaved.saved(snapshot.data, snapshot.event_id)
+        place.unsaved.saved(snapshot.data, snapshot.event_id, ids=ids)
         if document.supported:
             known = document.state_vector()
             place.unsaved.compare(known, document.diff(known), monotonic())

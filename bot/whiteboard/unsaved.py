@@ -94,8 +94,16 @@ class Cover:
         return at >= 0 and stop <= self._stops[client][at]
 
 
-def _read(data: bytes) -> tuple[Cover, Cover]:
-    """Return the ids of what an update brings, and of what it deletes."""
+Ids = tuple[Cover, Cover]
+"""Those that an update brings, and those that it deletes."""
+
+
+def read_ids(data: bytes) -> Ids:
+    """Return the ids of what an update brings, and of what it deletes.
+
+    Raises:
+        InvalidUpdate: it is none.
+    """
     update = read_update(data)
     items = (
         (client, item.clock, item.clock + item.length)
@@ -135,7 +143,7 @@ class Unsaved:
 
     def changed(self, update: bytes, now: float) -> None:
         """Note an accepted change (an encoded Yjs update)."""
-        self._changed(now, *_read(update))
+        self._changed(now, *read_ids(update))
 
     def _changed(self, now: float, items: Cover, deletes: Cover) -> None:
         if len(self._changes) < MAX_CHANGES:
@@ -172,7 +180,13 @@ class Unsaved:
         if len(self._numbers) > MAX_SHOWN:
             del self._numbers[next(iter(self._numbers))]
 
-    def saved(self, snapshot: bytes, event_id: str = "", after: int | None = None) -> bool:
+    def saved(
+        self,
+        snapshot: bytes,
+        event_id: str = "",
+        after: int | None = None,
+        ids: Ids | None = None,
+    ) -> bool:
         """Forget what a complete snapshot in the room holds, if it is the newest of those.
 
         Whoever opens the board gets that one alone, whichever is complete first.
@@ -181,6 +195,7 @@ class Unsaved:
             snapshot: its data.
             event_id: its id.
             after: how many were shown before it at least, should it not have been shown yet.
+            ids: of the snapshot, read already.
 
         Returns:
             Whether it is the newest.
@@ -189,7 +204,7 @@ class Unsaved:
         if number < self._newest_number:
             return False
         try:
-            items, deletes = _read(snapshot)
+            items, deletes = ids or read_ids(snapshot)
         except InvalidUpdate:
             return False  # nobody can load it
         self._newest, self._deleted, self._newest_number = items, deletes, number
@@ -214,7 +229,7 @@ class Unsaved:
         items = Cover(
             (client, 0, stop) for client, stop in read_state_vector(state_vector).items() if stop
         )
-        items, gone = items.without(self._newest), _read(deletes)[1].without(self._deleted)
+        items, gone = items.without(self._newest), read_ids(deletes)[1].without(self._deleted)
         for change in self._changes:
             items, gone = items.without(change.items), gone.without(change.deletes)
         if items.ranges() or gone.ranges():

@@ -34,6 +34,7 @@ class Desk:
         self.writes = True
         self.unsaved: list[tuple[bytes, bool]] = []
         self.seen: list[str] = []
+        self.read_already: list[bool] = []
         self.others: list[str] = []
         self.blocked: list[bytes] = []
         self.repeated: list[bytes] = []
@@ -56,8 +57,9 @@ class Desk:
     async def noted(self, board: Board) -> None:
         self.noted_at.append(len(self.archive.entries))
 
-    def saved(self, _: Board, snapshot: Snapshot) -> None:
+    def saved(self, _: Board, snapshot: Snapshot, ids: object = None) -> None:
         self.seen.append(snapshot.event_id)
+        self.read_already.append(ids is not None)
 
     def of_other_version(self, _: Board, snapshot: Snapshot) -> None:
         self.others.append(snapshot.event_id)
@@ -289,6 +291,7 @@ async def test_while_a_large_snapshot_is_merged_the_board_can_be_read_and_packet
     assert len(texts(desk.board.document)) == 152
     assert not await desk.board.merge_snapshot(snapshot(b"nonsense, and longer"))
     assert len(texts(desk.board.document)) == 152
+    assert desk.read_already == [True]  # not once more by the event loop
 
 
 async def test_what_people_send_while_a_large_snapshot_is_merged_is_bounded(
