@@ -9,7 +9,9 @@ from typing import Any
 
 from tests.stack.bot import Bot, running_bot, until
 from tests.stack.client import elements
-from tests.stack.client.events import CHUNK, SNAPSHOT, chunk_contents, snapshot_content
+from tests.stack.client.document import initial
+from tests.stack.client.events import CHUNK, SNAPSHOT, Board, chunk_contents, snapshot_content
+from tests.stack.neoboard import NeoBoard
 from tests.stack.stack import Stack
 from tests.system.people import Meeting, logged, meeting, name, person
 from tests.system.test_bot_keep import DIES, KEEP, newcomer_sees, saved, saved_by_bot
@@ -202,3 +204,38 @@ async def test_of_many_snapshots_one_is_read_and_never_again(stack: Stack, tmp_p
         await until(lambda: len(logged(bot, "board found")) > 1, 20, "it is not found", bot)
         await lacks(here)
         assert asked_for(stack, bot, CHUNK) == read
+
+
+async def test_a_snapshot_of_another_version_takes_no_board_away(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """One event of a stranger; the people on the board draw on, and the author's browser dies."""
+    async with meeting(stack, tmp_path, KEEP, habits=DIES) as here, person(stack, "eve") as eve:
+        first = await here.alice.draw(elements.shape())
+        await here.alice.leave()
+        await saved(here, within=20)
+        await here.alice.open(here.board)
+        await here.heard()
+        await here.alice.user.membership(here.board.room_id, "invite", eve.user.user_id)
+        await eve.join(here.board)
+        await write_snapshot(eve, here.board, initial("1"))
+        await lacks(here, "other_version", within=20)
+        last = await here.alice.draw(elements.shape())
+        await here.recorded(2)
+        await here.alice.kill()
+
+        async def twice() -> bool:
+            return await saved_by_bot(here) == 2
+
+        await until(twice, 30, "the bot has not saved again", here.bot)
+        await lacks(here)
+        assert await newcomer_sees(here, stack, first)
+        assert await newcomer_sees(here, stack, last)
+
+
+async def write_snapshot(who: NeoBoard, board: Board, data: bytes) -> None:
+    """Have somebody write any state to the room, as a complete snapshot."""
+    contents = snapshot_content(board.document_id, 1)
+    event_id = await who.user.send_event(board.room_id, SNAPSHOT, contents)
+    for content in chunk_contents(board.document_id, event_id, data):
+        await who.user.send_event(board.room_id, CHUNK, content)
