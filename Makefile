@@ -25,7 +25,7 @@ check: ## format, lint, types, unit tests; under two minutes
 	$(VENV)/ruff check .
 	$(VENV)/mypy
 	$(VENV)/codespell
-	$(VENV)/python -m pytest tests/unit tests/test_layers.py tests/test_scenarios.py -n 2 --hypothesis-profile=ci --cov
+	$(VENV)/python -m pytest tests/unit docs/examples tests/test_layers.py tests/test_scenarios.py -n 2 --hypothesis-profile=ci --cov
 	$(VENV)/coverage report --include='$(CORE)' --fail-under=100 --skip-covered --show-missing
 
 setup: ## everything the other targets need, once (the Go build takes minutes)

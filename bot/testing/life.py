@@ -119,6 +119,7 @@ class Life:
         self.opened: Board
         self._archive = _Archive(place.folder)
         self._name = type(handler).__name__
+        self._host: Life | None = None
         self._found = asyncio.Event()
         self._end = asyncio.Event()
         self._again: int | None = None  # events to be given again after the crash
@@ -221,6 +222,7 @@ class Life:
             ):
                 await self.delivery.begin()
                 self.boards = self._boards(tasks)
+                self._host = self
                 await self.boards.follow()
                 await self._end.wait()
                 await self.recorder.flush()
@@ -232,7 +234,7 @@ class Life:
         homeserver = self.place.homeserver
         context = self.context = WatchedContext(
             name,
-            lambda: self,
+            lambda: self._host,
             archive=self._archive,
             homeserver=homeserver,
             http=http,
@@ -292,7 +294,11 @@ class Life:
 
     async def board(self, key: BoardKey) -> Board | None:
         """Return the board, loaded."""
-        return self.opened if key == self.place.key else None
+        board = self.boards.found.get(key.whiteboard_id)
+        if board is None or board.key != key:
+            return None
+        await self.boards.open(board)
+        return board
 
     def state(self, room_id: str) -> RoomState | None:
         """Return what the room says."""
