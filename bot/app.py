@@ -370,7 +370,9 @@ class App:
         unconnected = [room for room in taking_part if not room.sessions.connected]
         failing = self._recorder.failing
         return {
-            "homeserver": Component(self._syncer.healthy, f"{len(rooms)} rooms"),
+            "homeserver": Component(
+                self._syncer.healthy, f"in {len(rooms)} room{'' if len(rooms) == 1 else 's'}"
+            ),
             "livekit": Component(
                 # A peer can name a focus that is dead: one room is no outage.
                 not taking_part or len(unconnected) < len(taking_part),
