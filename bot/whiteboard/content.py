@@ -78,17 +78,6 @@ def entries(shared: Shared, keys: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def whole(root: Shared) -> dict[str, Any]:
-    """Return a root's content for the schema: a slide must not be undefined, so that is None."""
-    found: dict[str, Any] = plain(root)
-    slides = root.entries.get("slides")
-    if slides is not None and slides.shared is not None and slides.shared.kind == MAP:
-        for slide_id, item in slides.shared.entries.items():
-            if not item.deleted and slide_id != "__proto__":
-                found["slides"].setdefault(slide_id)
-    return found
-
-
 # -- as people see it ----------------------------------------------------------------------------
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from bot.whiteboard.content import entries, latest, values, whole
-from bot.whiteboard.item import Item, Shared
+from bot.whiteboard.content import entries, latest, values
+from bot.whiteboard.item import MAP, Item, Shared
 from bot.whiteboard.lib0 import UNDEFINED
 from bot.whiteboard.schema import (
     are_ids,
@@ -51,7 +51,7 @@ class _Inspection:
         self._version = version
         self._notes: dict[Shared, Callable[[Item], None]] = {}
         self._wrong: str | None = None
-        self._everything = False
+        self._root_keys: set[str] = set()
         self._slides: set[str] = set()
         self._frames: set[str] = set()
         self._elements: set[tuple[str, str]] = set()
@@ -59,6 +59,8 @@ class _Inspection:
 
     def note(self, item: Item, parent: Shared) -> None:
         """Note that an item was placed or deleted."""
+        if item.sub is not None and parent.entries[item.sub] is not item:
+            return  # what the key holds is another item: noted too if it was not before
         note = self._notes.get(parent)
         if note is None:
             note = self._notes[parent] = self._note_in(parent)
@@ -91,7 +93,8 @@ class _Inspection:
     # Items without a key in a map, and with one in a list, are seen by nobody.
 
     def _in_root(self, item: Item) -> None:
-        self._everything = self._everything or item.sub in {"slides", "slideIds"}
+        if item.sub in {"slides", "slideIds"}:
+            self._root_keys.add(item.sub)
 
     def _in_list(self, acceptable: Callable[[Any], bool], item: Item) -> None:
         if item.sub is None and not item.deleted and not acceptable(values(item)):
@@ -123,8 +126,9 @@ class _Inspection:
         """Check what was noted."""
         if self._wrong is not None:
             return self._wrong
-        if self._everything:
-            return check_document(whole(self._root), self._version)
+        for key in sorted(self._root_keys):
+            if (reason := self._check_root(key)) is not None:
+                return reason
         reasons = (
             reason
             for checks in (
@@ -137,6 +141,16 @@ class _Inspection:
             if reason is not None
         )
         return next(reasons, None)
+
+    def _check_root(self, key: str) -> str | None:
+        """Check what a key of the board itself holds now; slides in a shared map follow singly."""
+        held = self._root.entries[key]
+        shared = None if held.deleted else held.shared
+        if key == "slides" and shared is not None and shared.kind == MAP:
+            self._slides.update(shared.entries)
+            return None
+        others: dict[str, Any] = {"slides": {}, "slideIds": []}
+        return check_document({**others, key: latest(self._root, key)}, self._version)
 
     def _check_slide(self, slide_id: str) -> str | None:
         item = _at(self._root, "slides", slide_id)

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import chain
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.causality import cause, divide_deletes
@@ -313,12 +314,12 @@ class Replica:
         ]
         self._journal.clear()
         self.touched.clear()
+        collected: list[Item] = []
         for item in gone:
-            self._let_go(item)
-        for item in gone:
-            self.store.merge_around(item)
+            self._let_go(item, collected)
+        self.store.merge_around(chain(gone, collected))
 
-    def _let_go(self, item: Item) -> None:
+    def _let_go(self, item: Item, collected: list[Item]) -> None:
         shared = item.shared
         if item.kind not in GONE:
             self.store.size -= len(item.content)
@@ -326,8 +327,9 @@ class Replica:
             self.store.size += len(item.content)
         if shared is not None:
             for child in list(_children(shared, history=True)):
-                self._let_go(child)
+                self._let_go(child, collected)
                 _collect(child)
+                collected.append(child)
 
     def rollback(self) -> None:
         """Take back everything since the last commit."""

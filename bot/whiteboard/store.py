@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TypeVar
 
 from bot.whiteboard.item import DELETED, GONE, ITEM_BYTES, Id, Item, Shared, cut_content
 from bot.whiteboard.lib0 import write_number
 from bot.whiteboard.update import Range
+
+_T = TypeVar("_T")
 
 
 class Store:
@@ -96,17 +100,35 @@ class Store:
         left.length += right.length
         _bridge(left, right)
 
-    def merge_around(self, item: Item) -> None:
-        """Merge an item with those before and after it, as far as yjs does."""
-        items, starts = self._items[item.client], self._starts[item.client]
-        at = bisect_right(starts, item.clock) - 1
-        for left in (at, at - 1):
-            if 0 <= left < len(items) - 1:
-                held = len(items[left].content) + len(items[left + 1].content)
-                if _merge(items[left], items[left + 1]):
-                    del items[left + 1], starts[left + 1]
-                    self.size -= ITEM_BYTES + held - len(items[left].content)
-                    self.count -= 1
+    def merge_around(self, touched: Iterable[Item]) -> None:
+        """Merge items with those before and after them, as far as yjs does.
+
+        Once for all: each client's list is closed up in one go, however many leave it.
+        """
+        clocks: dict[int, list[int]] = {}
+        for item in touched:
+            clocks.setdefault(item.client, []).append(item.clock)
+        for client, ones in clocks.items():
+            self._merge_at(client, ones)
+
+    def _merge_at(self, client: int, clocks: Iterable[int]) -> None:
+        items, starts = self._items[client], self._starts[client]
+        found = {bisect_right(starts, clock) - 1 for clock in clocks}
+        left = items[0]
+        merged: list[int] = []  # indexes of those that are part of the one before by now
+        for at in sorted(found | {at + 1 for at in found}):
+            if not 0 < at < len(items):
+                continue
+            if not merged or merged[-1] != at - 1:
+                left = items[at - 1]
+            held = len(left.content) + len(items[at].content)
+            if _merge(left, items[at]):
+                merged.append(at)
+                self.size -= ITEM_BYTES + held - len(left.content)
+        if merged:
+            self.count -= len(merged)
+            _leave_out(items, merged)
+            _leave_out(starts, merged)
 
     # -- handing on ----------------------------------------------------------------------------
 
@@ -128,6 +150,14 @@ class Store:
             for item in items:
                 if item.deleted:
                     yield client, item.clock, item.clock + item.length
+
+
+def _leave_out(row: list[_T], indexes: Sequence[int]) -> None:
+    """Take these out of a list, which moves what stays once."""
+    stay: list[_T] = []
+    for at, after in pairwise((*indexes, len(row))):
+        stay += row[at + 1 : after]
+    row[indexes[0] :] = stay
 
 
 def _let_be_latest(item: Item) -> None:
