@@ -12,32 +12,28 @@ of nothing but what he was told is the board; both boards are the same.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 from tests.chaos.checks import middle_and_worst
+from tests.chaos.relayed import relayed
 from tests.stack.bot import Bot, until
 from tests.stack.client import elements
 from tests.stack.client.document import BoardDocument
 from tests.stack.client.events import Board
-from tests.stack.client.habits import Habits
 from tests.stack.neoboard import NeoBoard
 from tests.stack.processes import StackError
 from tests.stack.stack import Stack
 from tests.system.archive import query
 from tests.system.drawing import drawing
-from tests.system.people import logged, name, person
-from tests.system.receiver import SECRET, Receiver, in_order, receiving
+from tests.system.receiver import Receiver, in_order
 
-CONFIG = {"rtc": {"refresh": "1s", "delay": "4s"}, "boards": {"save_after": "2s"}}
 AGREE_WITHIN = 60.0
 """Seconds, times the patience of the stack, after the last start."""
 MOMENTS = {"asked": 0.3, "taken": 0.2, "relayed": 0.2, "refused": 0.15, "start": 0.15}
@@ -277,41 +273,7 @@ async def deliveries(
 
 
 async def _lane(stack: Stack, folder: Path, seed: int, kills: int) -> Deliveries:
-    async with _relayed(stack, folder) as (bot, receiver, people, bob):
+    async with relayed(stack, folder) as (bot, receiver, people, bob):
         run = Deliveries(bot, receiver, people, bob, random.Random(seed))
         await run.run(kills)
         return run
-
-
-@asynccontextmanager
-async def _relayed(
-    stack: Stack, folder: Path
-) -> AsyncIterator[tuple[Bot, Receiver, tuple[NeoBoard, NeoBoard], NeoBoard]]:
-    """Two boards and their people; the bot, not running, is to relay between and tell of both."""
-    heard = Habits(announces=True)
-    async with AsyncExitStack() as exits:
-        receiver = await exits.enter_async_context(receiving())
-        alice, carol, bob = [
-            await exits.enter_async_context(person(stack, who, heard))
-            for who in ("alice", "carol", "bob")
-        ]
-        bot = Bot(stack, folder / "bot", await stack.user(name("bot")), CONFIG)
-        exits.push_async_callback(bot.kill)
-        await bot.start()
-        source = await alice.create_board(invite=[bot.user_id, carol.user_id])
-        target = await bob.create_board(invite=[bot.user_id])
-        await until(lambda: len(logged(bot, "board found")) == 2, 20, "not found", bot)
-        await bot.stop()
-        settings = json.loads(bot.config.read_text())
-        rooms = {"from_room": source.room_id, "to_room": target.room_id}
-        hook = {"url": receiver.url, "secret": SECRET, "collect": "0s", "allow_private": True}
-        settings["handlers"] = [
-            {"use": "record"},
-            {"use": "relay", "settings": rooms},
-            {"use": "webhook", "settings": {**hook, "events": ["document_update"]}},
-        ]
-        bot.config.write_text(json.dumps(settings))
-        await carol.join(source)
-        for someone, board in ((alice, source), (carol, source), (bob, target)):
-            await someone.open(board)
-        yield bot, receiver, (alice, carol), bob
