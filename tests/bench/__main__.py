@@ -84,7 +84,7 @@ def _plan(parts: Sequence[str], rooms: Sequence[int], *, quick: bool) -> list[tu
         packets, runs = (3000, 2) if quick else (6000, 9)
         plan.append(("ingest", lambda on: ingest.measure(on, packets=packets, runs=runs)))
     if "handlers" in parts:
-        plan.append(("what handlers cost", lambda on: handlers.measure(on, quick=quick)))
+        plan += _handlers(quick=quick)
     if "delays" in parts:
         times = 1 if quick else 7
         plan.append(("how soon it is there", lambda on: delays.measure(on, runs=times)))
@@ -95,6 +95,22 @@ def _plan(parts: Sequence[str], rooms: Sequence[int], *, quick: bool) -> list[tu
     if "idle" in parts:
         plan += [_idle(count, 1 if quick else ROOMS[count]) for count in rooms]
     return plan
+
+
+def _handlers(*, quick: bool) -> list[tuple[str, Measure]]:
+    packets, burst, strokes = (2000, 500, 150) if quick else (6000, 1000, 400)
+    runs = 1 if quick else 4
+    return [
+        ("what idle handlers cost", lambda on: handlers.events(on, packets=packets, runs=runs)),
+        (
+            "durable handlers",
+            lambda on: handlers.durable(on, packets=packets, burst=burst, runs=runs),
+        ),
+        (
+            "handlers beside some that misbehave",
+            lambda on: handlers.misbehaving(on, strokes=strokes, runs=runs),
+        ),
+    ]
 
 
 def _idle(rooms: int, runs: int) -> tuple[str, Measure]:

@@ -219,18 +219,3 @@ async def _delays(scene: Scene, beside: list[dict[str, Any]], strokes: int) -> l
             raise ChildError(f"a healthy handler was told {len(seconds)} of {strokes} strokes")
         found += seconds
     return found
-
-
-async def measure(scene: Scene, *, quick: bool) -> list[Result]:
-    """Everything."""
-    if quick:
-        return [
-            *await events(scene, packets=2000, runs=1),
-            *await durable(scene, packets=2000, burst=500, runs=1),
-            *await misbehaving(scene, strokes=150, runs=1),
-        ]
-    return [
-        *await events(scene, packets=6000, runs=5),
-        *await durable(scene, packets=6000, burst=1000, runs=4),
-        *await misbehaving(scene, strokes=400, runs=4),
-    ]
