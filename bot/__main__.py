@@ -15,7 +15,7 @@ from bot.config import Config
 from bot.config.file import init, load
 from bot.doctor import command as doctor
 from bot.errors import AuthLost, BoardkeeperError, ConfigError, LoginRefused
-from bot.handlers.load import problems_of, settings_of
+from bot.handlers.load import problems_of, settings_of, untold
 
 EXIT_WRONG = 2
 """The call or the configuration is wrong."""
@@ -84,6 +84,9 @@ def _configured(options: argparse.Namespace) -> int:
     config = load(options.config, os.environ, settings_of, problems_of)
     for warning in config.warnings:
         output.warn(f"{options.config}: {warning}")
+    for name in untold(config.handlers):
+        text = "is told what is recorded, and nothing is: add “- use: record”"
+        output.warn(f"{options.config}: handlers: {name} {text}")
     match options.command:
         case "check":
             output.say(f"{options.config} is right.")

@@ -125,6 +125,14 @@ def problems_of(entry: HandlerEntry) -> Iterator[Problem]:
         yield Problem("isolation", "record is never called, it has to be none")
 
 
+def untold(entries: Sequence[HandlerEntry]) -> list[str]:
+    """Return the names of durable handlers that are told nothing, because nothing is recorded."""
+    kinds = {entry.name: find(entry.use) for entry in entries}
+    if any(issubclass(kind, Record) for kind in kinds.values()):
+        return []
+    return [name for name, kind in kinds.items() if kind.durable]
+
+
 def build(entries: Sequence[HandlerEntry]) -> dict[str, Handler]:
     """Make the configured handlers, by name, in order; their settings have been read already.
 

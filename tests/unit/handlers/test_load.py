@@ -10,7 +10,7 @@ from bot.config import HandlerEntry
 from bot.config.file import load
 from bot.errors import ConfigError, UsageError
 from bot.handlers.base import Handler
-from bot.handlers.load import build, find, settings_of
+from bot.handlers.load import build, find, settings_of, untold
 
 GOOD = """
 from dataclasses import dataclass
@@ -110,3 +110,11 @@ def test_a_module_that_may_be_a_file_is_said_to_be_one() -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="FileNotFoundError"):
         find(f"{tmp_path}/nowhere.py:Good")
+
+
+def test_who_is_told_what_is_recorded_needs_a_recording() -> None:
+    log, record = HandlerEntry("log").named(), HandlerEntry("record").named()
+    hook = HandlerEntry("webhook", "hook")
+    assert untold([log, hook]) == ["hook"]
+    assert untold([log, hook, record]) == []
+    assert untold([log]) == []
