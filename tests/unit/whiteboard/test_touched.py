@@ -263,6 +263,13 @@ def test_what_waits_is_told_with_what_it_waited_for() -> None:
     assert comes.touched.changes() == Changes(elements=(ElementChange(FIRST_SLIDE, "a", "added"),))
 
 
+def test_a_slide_that_was_moved_is_found_behind_what_was_deleted() -> None:
+    alice, document = Author(7), noted()
+    changed_by(document, alice.move_slide(FIRST_SLIDE), alice.add_slide("s"))
+    added = Changes(elements=(ElementChange("s", "a", "added"),))
+    assert changed_by(document, alice.put("s", "a")) == added
+
+
 def test_added_and_removed_again_is_nothing() -> None:
     alice, document = Author(7), noted()
     both = alice.put(FIRST_SLIDE, "a"), alice.take(FIRST_SLIDE, "a")
@@ -372,3 +379,6 @@ def test_of_boards_compared_the_order_is_that_of_what_both_have() -> None:
 
     assert compared(board("a", "b"), board("b", "a")).changes() == Changes(slides_changed=("s",))
     assert compared(board("a", "b"), board("c", "a", "b")).changes().slides_changed == ()
+    both = [{"id": "s", "elements": []}, {"id": "t", "elements": []}]
+    moved = compared({"slides": both}, {"slides": both[::-1]}).changes()
+    assert moved == Changes(slides_moved=("s", "t"))
