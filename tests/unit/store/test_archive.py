@@ -291,3 +291,37 @@ async def test_an_archive_of_the_first_schema_learns_its_people(
     async with Archive(folder) as archive:
         [board] = await archive.boards()
         assert board.participants == 2
+
+
+async def test_an_older_archive_knows_no_order_but_its_own_and_no_beginning_of_a_pause(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "upgrades", migrations.upgrades[:3])
+        patch.setattr(sqlite, "SCHEMA_VERSION", 3)
+        async with Archive(folder) as archive, archive._file.write() as transaction:
+            for event_id, ts in (("$1", 9), ("$2", 5)):
+                await transaction.execute(
+                    "INSERT INTO memberships (event_id, room_id, state_key, sender, ts, content)"
+                    " VALUES ($1, '!a:b', '_@c:d_E_m', '@c:d', $2, '{}')",
+                    event_id,
+                    ts,
+                )
+            for room_id, paused, resumed_ts in (
+                ("!on:b", 0, 0),
+                ("!off:b", 1, 7),
+                ("!was:b", 0, 7),
+            ):
+                await transaction.execute(
+                    "INSERT INTO rooms (room_id, name, paused, noticed, resumed_ts)"
+                    " VALUES ($1, '', $2, 1, $3)",
+                    room_id,
+                    paused,
+                    resumed_ts,
+                )
+    async with Archive(folder) as archive:
+        await archive.saw_memberships("!a:b", [row("$3", 1)])
+        assert await archive.memberships("!a:b") == [row("$1", 9), row("$2", 5), row("$3", 1)]
+        assert await archive.pauses("!on:b") == []
+        assert await archive.pauses("!off:b") == [(0, None)]
+        assert await archive.pauses("!was:b") == [(0, 7)]
