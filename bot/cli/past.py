@@ -39,7 +39,8 @@ MAX_NAMED = 5
 """People named of one session in the table."""
 
 _ALONE = "The bot does not run: this is what it has seen and read so far."
-_PAUSED = "Nothing is recorded in this room now: this is what was read before."
+_BEFORE = "This is what was read before."
+_PAUSED = f"Nothing is recorded in this room now. {_BEFORE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,11 @@ async def _read_on(config: Config, room: RoomNames, until_ts: int, *, anew: bool
             if anew:
                 raise UsageError("Only a running bot can read from the homeserver.") from None
             output.warn(_ALONE)
+            return
+        except UsageError as error:  # the bot is not in the room any more, the server is away
+            if anew:
+                raise
+            output.warn(f"{error} {_BEFORE}")
             return
         if not found["recording"]:
             output.warn(_PAUSED)

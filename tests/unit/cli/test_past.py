@@ -15,6 +15,7 @@ import pytest
 from bot import control
 from bot.__main__ import main
 from bot.cli import past
+from bot.errors import UsageError
 from bot.store.archive import Archive
 from bot.whiteboard.board import BoardKey
 from tests.unit.cli.test_operate import ROOM, folder, run
@@ -166,6 +167,15 @@ def test_a_running_bot_reads_until_it_is_done(
     answers[:] = [{"recording": False, "done": True}]
     asked.clear()
     assert "Nothing is recorded" in history(capsys)[2]
+
+    async def refuse(folder: Path, request: Mapping[str, Any]) -> Any:
+        raise UsageError("There is no room “Plan” here.")
+
+    monkeypatch.setattr(control, "ask", refuse)
+    code, out, err = history(capsys)
+    assert (code, "There is no room “Plan” here. This is what was read before." in err) == (0, True)
+    assert ANN in out
+    assert history(capsys, "--recompute")[0] == 1
 
 
 def test_more_people_than_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
