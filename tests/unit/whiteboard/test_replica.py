@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.errors import InvalidUpdate
@@ -72,19 +72,26 @@ def scribbled(seed: int, *, sane: bool, count: int = 20) -> tuple[Replica, list[
 
 
 @given(SEEDS, st.booleans())
+@example(2677, False)
 @settings(deadline=None, max_examples=150)
 def test_what_is_encoded_is_read_the_same(seed: int, sane: bool) -> None:  # noqa: FBT001
     replica, _ = scribbled(seed, sane=sane)
     again = replica_of(state(replica))
     assert again.store.clocks == replica.store.clocks
     assert state(again) == state(replica_of(state(again)))
-    assert _sorted(plain(again.root)) == _sorted(plain(replica.root))
+    # Where an item claims neighbours that it cannot have had, no order of a list is the right one:
+    # it depends on what came first, and what is read again comes client by client.
+    ordered = sane
+    assert _sorted(plain(again.root), ordered) == _sorted(plain(replica.root), ordered)
 
 
-def _sorted(value: Any) -> Any:
+def _sorted(value: Any, ordered: bool = True) -> Any:  # noqa: FBT001, FBT002
     if isinstance(value, dict):
-        return sorted((key, _sorted(inner)) for key, inner in value.items())
-    return [_sorted(inner) for inner in value] if isinstance(value, list) else repr(value)
+        return sorted((key, _sorted(inner, ordered)) for key, inner in value.items())
+    if not isinstance(value, list):
+        return repr(value)
+    inside = [_sorted(inner, ordered) for inner in value]
+    return inside if ordered else sorted(inside, key=repr)
 
 
 @given(SEEDS, SEEDS, st.booleans())
