@@ -203,21 +203,21 @@ class Board:
         if self._held is not None:
             self._held.add(arrivals)
             return
-        updates = [
-            arrival.message.data for arrival in arrivals if isinstance(arrival.message, Update)
-        ]
+        patience = self._services.patience
         with self._mending.applying(self):
-            outcomes = iter(self.document.apply(updates))
             for arrival in arrivals:
                 if isinstance(arrival.message, Update):
-                    self._updated(arrival, arrival.message, next(outcomes))
+                    data, sender = arrival.message.data, arrival.sender
+                    outcome = patience.apply(self.document, data, sender)
+                    self._updated(arrival, arrival.message, outcome)
                 else:
                     self._signalled(arrival, arrival.message)
 
     def _updated(self, arrival: Arrival, update: Update, outcome: Outcome) -> None:
         metrics.UPDATES.labels(outcome.verdict.name.lower()).inc()
         refused = outcome.verdict is Verdict.REFUSED
-        kind = Kind.REFUSED if refused else Kind.UPDATE
+        # What was given up is not tried when it is read back either.
+        kind = Kind.REFUSED if refused or outcome.verdict is Verdict.GIVEN_UP else Kind.UPDATE
         self._record(kind, arrival.ts, update.data, arrival.sender, arrival.device)
         if outcome.verdict in {Verdict.CHANGED, Verdict.WAITING}:
             self._since_checkpoint += 1

@@ -11,6 +11,7 @@ from typing import Protocol
 from bot.errors import Transient
 from bot.hearing import Packet
 from bot.rtc.membership import Focus
+from bot.turns import AT_ONCE, Turns
 
 SWITCH_AFTER = 1.5
 """Seconds a different focus must stay the right one before we move: it may flap (F18)."""
@@ -145,7 +146,10 @@ class Links:
 
     async def _listen(self, connection: Connection) -> None:
         while True:
-            self._receive(await connection.packets())
+            packets, turns = await connection.packets(), Turns()
+            for at in range(0, len(packets), AT_ONCE):
+                self._receive(packets[at : at + AT_ONCE])
+                await turns.next()
             await asyncio.sleep(0)  # a flood on one board leaves the others their turn
 
     async def _drop(self, link: _Link) -> None:

@@ -44,7 +44,7 @@ PACKETS = Counter(
 )
 UPDATES = Counter(
     "boardkeeper_updates_total",
-    "Document updates by verdict (changed, known, waiting, refused)",
+    "Document updates by verdict (changed, known, waiting, refused, given_up)",
     ["verdict"],
     registry=REGISTRY,
 )

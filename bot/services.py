@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bot.handlers.base import Event
+from bot.patience import Patience
 from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.message import Message
 
@@ -83,6 +84,7 @@ class Services:
         recording: whether anything is recorded at all.
         cursors: whether cursors are recorded too.
         noting: whether handlers are told what an update changed.
+        patience: with those who send what is refused.
     """
 
     archive: Archive
@@ -96,3 +98,4 @@ class Services:
     recording: bool = True
     cursors: bool = True
     noting: bool = False
+    patience: Patience = field(default_factory=Patience)

@@ -23,6 +23,7 @@ from bot.overview import SessionView, overview
 from bot.roomstate import RoomState
 from bot.rtc.session import next_change
 from bot.services import Arrival, Services
+from bot.turns import AT_ONCE, Turns
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.message import Message, Update
 
@@ -262,8 +263,9 @@ class Sessions:
 
     def _hold(self, board: Board, arrivals: Sequence[Arrival]) -> None:
         """Keep messages, in order, until their board is loaded; not without a bound."""
-        held = self._held.setdefault(board.key, [])
-        if not held:
+        held = self._held.get(board.key)
+        if held is None:
+            held = self._held[board.key] = []
             self._tasks.create_task(self._ingest_later(board, held))
         for arrival in arrivals:
             if len(held) < MAX_HELD:
@@ -271,13 +273,16 @@ class Sessions:
             else:  # the document heals from the next snapshot
                 metrics.PACKETS.labels("too_many").inc()
 
-    async def _ingest_later(self, board: Board, held: Sequence[Arrival]) -> None:
+    async def _ingest_later(self, board: Board, held: list[Arrival]) -> None:
+        turns = Turns()
         try:
-            await board.load()
+            while held:
+                await board.load()
+                board.ingest(held[:AT_ONCE])
+                del held[:AT_ONCE]
+                await turns.next()
         except StoreError:
             _log.warning("messages are lost: their board could not be loaded", extra=self._keys)
-        else:
-            board.ingest(held)
         finally:
             del self._held[board.key]
 

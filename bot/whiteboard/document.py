@@ -45,6 +45,8 @@ from bot.whiteboard.waiting import Waiting, WaitingRoom
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_ITEMS = 300_000  # 9 MB of a real board; what is encoded has to be readable (`update`)
+MAX_IN_VAIN = 200_000
+"""Steps on what waited and is refused now, at once; what waited beyond that is given up."""
 
 _CHANGED, _KNOWN, _WAITING = map(Outcome, (Verdict.CHANGED, Verdict.KNOWN, Verdict.WAITING))
 _OTHER_VERSION = Outcome(Verdict.REFUSED, "it is of another version", other_version=True)
@@ -204,6 +206,15 @@ class Document:
         """
         return [self.notes.told(self._take(update)) for update in updates]
 
+    def give_up(self, data: bytes) -> Outcome:
+        """Note a live update as lost, without trying it."""
+        try:
+            update = read_update(data)
+        except InvalidUpdate as error:
+            return Outcome(Verdict.REFUSED, str(error))
+        self._waiting.give_up(ends(update))
+        return Outcome(Verdict.GIVEN_UP, "its sender takes up too much time")
+
     def _take(self, data: bytes) -> Outcome:
         try:
             update = read_update(data)
@@ -282,11 +293,17 @@ class Document:
         return _WAITING
 
     def _settle(self, clients: Iterable[int]) -> None:
-        """Let go on what waited for these clients, and what waited for that."""
-        fresh = set(clients)
+        """Let go on what waited for these clients, and what waited for that.
+
+        Each of them may cost as much as the document is large, only to be refused.
+        """
+        fresh, bound = set(clients), self._replica.wasted + MAX_IN_VAIN
         while ready := self._waiting.take_ready(fresh, self._replica.store.clocks):
             fresh.clear()
             for one in ready:
+                if self._replica.wasted > bound:
+                    self._waiting.give_up(one.brings)
+                    continue
                 update = read_update(one.data)
                 cause = None if one.partly else missing(update, self._replica.store.clocks)
                 if cause is not None:

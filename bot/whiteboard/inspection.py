@@ -6,7 +6,7 @@ was acceptable before: only what an update placed or deleted can make it refuse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -53,7 +53,7 @@ class _Inspection:
         self._wrong: str | None = None
         self._root_keys: set[str] = set()
         self._slides: set[str] = set()
-        self._frames: set[str] = set()
+        self._frames: dict[str, set[str]] = {}  # per slide, the keys of it besides its elements
         self._elements: set[tuple[str, str]] = set()
         self._fields: dict[tuple[Shared, str], tuple[str, str]] = {}
 
@@ -87,7 +87,7 @@ class _Inspection:
             case ["slides", str(), "elementIds" | "frameElementIds"]:
                 note = partial(self._in_list, are_ids)
             case ["slides", str(slide_id), "lock", *_]:
-                note = partial(self._in_slide, slide_id)
+                note = partial(self._in_lock, slide_id)
         return note
 
     # Items without a key in a map, and with one in a list, are seen by nobody.
@@ -105,7 +105,13 @@ class _Inspection:
             self._slides.add(item.sub)
 
     def _in_slide(self, slide_id: str, item: Item) -> None:
-        (self._slides if item.sub == "elements" else self._frames).add(slide_id)
+        if item.sub == "elements":
+            self._slides.add(slide_id)
+        elif item.sub is not None:
+            self._frames.setdefault(slide_id, set()).add(item.sub)
+
+    def _in_lock(self, slide_id: str, _: Item) -> None:
+        self._frames.setdefault(slide_id, set()).add("lock")
 
     def _in_elements(self, slide_id: str, item: Item) -> None:
         if item.sub is not None:
@@ -164,8 +170,9 @@ class _Inspection:
         item = _at(self._root, "slides", slide_id)
         if item is None or item.shared is None or slide_id in self._slides:
             return None
-        others = entries(item.shared, item.shared.entries.keys() - {"elements"})
-        return check_slide_frame({"elements": {}, **others}, self._version)
+        keys = self._frames[slide_id]
+        others = {key: one for key, one in _FRAME.items() if key not in keys}
+        return check_slide_frame({**others, **entries(item.shared, keys)}, self._version)
 
     def _check_element(self, ids: tuple[str, str]) -> str | None:
         slide_id, element_id = ids
@@ -184,6 +191,10 @@ class _Inspection:
         element, field = place
         held = latest(element, field)
         return check_field(latest(element, "type"), field, held, present=held is not UNDEFINED)
+
+
+_FRAME: Mapping[str, Any] = {"elements": {}, "elementIds": [], "frameElementIds": []}
+"""Stands for what a slide has of which nothing was touched."""
 
 
 def _ignore(_: Item) -> None:

@@ -58,6 +58,7 @@ class Replica:
     Attributes:
         store: its items.
         touched: items placed or deleted since the last commit.
+        wasted: steps that went into what was taken back, so far.
     """
 
     def __init__(self, root: str) -> None:
@@ -66,6 +67,8 @@ class Replica:
         self.touched: list[Item] = []
         self._journal: list[Item | _Cut | _Deletion] = []  # an Item was placed
         self._effort = 0
+        self._steps = 0  # since the last commit, besides those in the journal
+        self.wasted = 0
 
     # -- integrating ---------------------------------------------------------------------------
 
@@ -221,6 +224,7 @@ class Replica:
         return first
 
     def _strain(self) -> None:
+        self._steps += 1
         self._effort -= 1
         if self._effort < 0:
             raise InvalidUpdate("too much happened at one place at the same time")
@@ -278,7 +282,9 @@ class Replica:
     # -- deleting ------------------------------------------------------------------------------
 
     def _delete_range(self, client: int, start: int, stop: int) -> None:
-        for found in self.store.within(client, start, stop):
+        reached = self.store.within(client, start, stop)
+        self._steps += len(reached)
+        for found in reached:
             if found.deleted:
                 continue
             item = found
@@ -314,6 +320,7 @@ class Replica:
         ]
         self._journal.clear()
         self.touched.clear()
+        self._steps = 0
         collected: list[Item] = []
         for item in gone:
             self._let_go(item, collected)
@@ -334,6 +341,8 @@ class Replica:
     def rollback(self) -> None:
         """Take back everything since the last commit."""
         self.touched.clear()
+        self.wasted += self._steps + len(self._journal)
+        self._steps = 0
         for entry in reversed(self._journal):
             if isinstance(entry, _Deletion):
                 entry.item.deleted = False

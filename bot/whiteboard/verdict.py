@@ -17,6 +17,8 @@ class Verdict(Enum):
     WAITING = "waiting"
     """It is kept; what it builds on has not come yet."""
     REFUSED = "refused"
+    GIVEN_UP = "given_up"
+    """It was not even tried; what it brings is missing until it comes by another way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count
 from typing import Any
 
 import pytest
@@ -12,14 +13,17 @@ from bot.board import Board
 from bot.errors import InvalidUpdate, StoreError, Transient, UsageError
 from bot.handlers.base import CursorMoved, DocumentUpdate, Event, Focused, Presented, SnapshotSeen
 from bot.handlers.events import merged
+from bot.patience import Patience
 from bot.services import Arrival
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
+from bot.whiteboard.item import ANY
 from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal, Update
 from bot.whiteboard.replay import DOCUMENT_KINDS, apply_entry
 from bot.whiteboard.snapshot import Snapshot
 from bot.whiteboard.versions import initial
 from tests.fakes.rooms import ALICE, KEY, NOW, MemoryArchive, drawn, services, snapshot
+from tests.unit.whiteboard.craft import TRUE, any_content, item, update
 from tests.unit.whiteboard.people import Person, texts
 
 
@@ -446,3 +450,16 @@ async def test_a_change_of_our_own_is_applied_recorded_published_and_saved() -> 
     assert desk.unsaved == [(update, True)]
     with pytest.raises(InvalidUpdate):
         await desk.board.change(b"nonsense")
+
+
+async def test_who_wastes_too_much_is_recorded_untried_and_read_back_so() -> None:
+    spent = count()
+    desk = Desk(patience=Patience(lambda: 0.0, lambda: float(next(spent))))
+    alice, bad = Person(7), update((9, 0, [item(ANY, any_content(TRUE), "0", "slideIds")]))
+    await desk.board.load()
+    desk.board.ingest([drawn(bad), drawn(alice.add("a")), drawn(bad)])
+    assert [entry.kind for entry in desk.archive.entries] == [Kind.REFUSED] * 3
+    assert [entry.data for entry in desk.archive.entries] == [bad, alice.sent[0], bad]
+    assert desk.board.document.lost == 2
+    assert not (desk.unsaved or desk.repeated or desk.told)
+    assert texts(await desk.replayed()) == {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot import metrics, sessions
+from bot import metrics, sessions, turns
 from bot.board import Board
 from bot.errors import Transient, UsageError
 from bot.handlers.base import DocumentUpdate, Event, Focused, Participant, SessionChanged
@@ -384,6 +384,27 @@ async def test_while_the_archive_hangs_messages_are_kept_in_order_and_not_withou
         assert set(texts(here.boards["w1"].document)) == {"a", "b", "c"}
         here.sessions.deliver([drawn(Person(8).add("later"))])
         assert len(here.archive.entries) == 4
+
+
+async def test_what_has_waited_for_a_board_is_taken_in_slices_and_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "SLICE", 0)
+    monkeypatch.setattr(sessions, "AT_ONCE", 1)
+    async with place() as here:
+        alice = Person(7)
+        names = [f"e{number}" for number in range(40)]
+        updates = [drawn(alice.add(name)) for name in names]
+        here.sessions.deliver(updates[:10])
+        for late in updates[10:]:
+            await asyncio.sleep(0)
+            here.sessions.deliver([late])
+        await until(lambda: len(here.archive.entries) == len(names))
+        assert [entry.data for entry in here.archive.entries] == [
+            one.message.data for one in updates if isinstance(one.message, Update)
+        ]
+        assert here.boards["w1"].document.waiting == 0
+        assert list(texts(here.boards["w1"].document)) == names
 
 
 async def test_messages_whose_board_cannot_be_loaded_cost_only_themselves(

@@ -6,14 +6,19 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from pycrdt import Map
 
-from bot.whiteboard import inspection
+from bot.whiteboard import document as module
+from bot.whiteboard import inspection, schema
+from bot.whiteboard.document import Document
 from bot.whiteboard.item import ANY, ARRAY, TYPE
 from bot.whiteboard.lib0 import write_number
 from bot.whiteboard.replica import Replica
 from bot.whiteboard.update import read_update
+from bot.whiteboard.verdict import Verdict
 from bot.whiteboard.versions import initial
 from tests.unit.whiteboard.craft import NULL, TRUE, any_content, item, update
+from tests.unit.whiteboard.people import Person, shape
 
 
 class Counted(list[Any]):
@@ -72,3 +77,56 @@ def test_what_a_refused_list_of_slides_costs_does_not_grow_with_the_slides(
 def wrong_lists() -> Iterable[bytes]:
     yield update((9, 0, [item(ANY, any_content(TRUE), "0", "slideIds")]))
     yield update(deletes=[(0, 4, 1)])
+
+
+def drawn(count: int) -> tuple[Document, Person]:
+    """A board of many elements."""
+    alice = Person(5)
+
+    def draw() -> None:
+        for number in range(count):
+            alice.slide["elements"][f"e{number}"] = Map(shape())
+            alice.slide["elementIds"].append(f"e{number}")
+
+    alice.do(draw)
+    return Document(alice.state()), alice
+
+
+def test_what_waited_and_is_all_refused_at_once_is_given_up_beyond_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document, alice = drawn(200)
+    last = document._replica.store.clocks[5]
+    waiting = [
+        # Each deletes everything, and is refused once its cause, an empty list, is there.
+        update((30 + n, 0, [item(ANY, any_content(TRUE), (9, 0))]), deletes=[(5, 0, last)])
+        for n in range(100)
+    ]
+    assert {one.verdict for one in document.apply(waiting)} == {Verdict.WAITING}
+    monkeypatch.setattr(module, "MAX_IN_VAIN", 20_000)
+    cause = update((9, 0, [item(TYPE, write_number(ARRAY), "0", "slideIds")]))
+    wasted = document._replica.wasted
+    assert document.apply([cause])[0].verdict is Verdict.CHANGED
+    assert 20_000 < document._replica.wasted - wasted < 30_000
+    assert document.waiting == 0
+    assert document.lost > 80
+    assert document.apply([alice.add("after")])[0].verdict is Verdict.CHANGED
+
+
+def test_a_field_of_a_slide_is_checked_without_reading_its_elements(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document, alice = drawn(50)
+    looked: list[int] = []
+
+    def are_ids(value: Any) -> bool:
+        looked.append(len(value))
+        return True
+
+    monkeypatch.setattr(schema, "are_ids", are_ids)
+
+    def lock() -> None:
+        alice.slide["lock"] = {"userId": "@alice:example.org"}
+
+    assert document.apply([alice.do(lock)])[0].verdict is Verdict.CHANGED
+    assert sum(looked) == 0
