@@ -249,7 +249,8 @@ class SimulatedRoom(Inhabited, Generic[H]):
 
         Args:
             path: a file of `boardkeeper recording export`.
-            speed: so many times as fast as it was; None without any pause.
+            speed: so many times as fast as it was; None without any pause, but each thing after
+                the handler is done with the one before (unless it collects), the same each time.
 
         Raises:
             UsageError: it cannot be read, or is of another version than this room's board.
@@ -263,6 +264,8 @@ class SimulatedRoom(Inhabited, Generic[H]):
             player = Player(self._running, self.clock, self._powers, speed)
             for entry in found.entries:
                 await player.play(entry)
+                if speed is None and not self.handler.collect:
+                    await self._idle()
         await self.settle()
 
     async def recorded(self) -> list[Entry]:
