@@ -199,14 +199,19 @@ def _as_row(found: _Found, one: PastSession) -> tuple[object, ...]:
     end_ts = found.now_ts if one.end_ts is None else one.end_ts
     more = len(one.people) - MAX_NAMED
     return (
-        board if board is not None else f"{one.slot.application} {one.slot.call_id}",
+        board if board is not None else _plain(f"{one.slot.application} {one.slot.call_id}"),
         show_time(one.start_ts),
         "running" if one.end_ts is None else show_time(one.end_ts),
         span((end_ts - one.start_ts) / 1000),
         len(one.people),
         one.most_people,
-        ", ".join(one.people[:MAX_NAMED]) + (f" and {more} more" if more > 0 else ""),
+        _plain(", ".join(one.people[:MAX_NAMED])) + (f" and {more} more" if more > 0 else ""),
     )
+
+
+def _plain(text: str) -> str:
+    """Return what others chose without what a terminal would obey."""
+    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def _as_json(found: _Found) -> dict[str, Any]:

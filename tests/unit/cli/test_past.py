@@ -181,7 +181,7 @@ def test_a_running_bot_reads_until_it_is_done(
 def test_more_people_than_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     room = Room()
     for number in range(past.MAX_NAMED + 2):
-        room.on(0, f"@user{number}:hs")
+        room.on(0, f"@user{number}:hs", call_id="\x1b[2J")
 
     async def kept(rows: Sequence[Any]) -> None:
         async with Archive(folder) as archive:
@@ -189,4 +189,7 @@ def test_more_people_than_are_named(folder: Path, capsys: pytest.CaptureFixture[
 
     keep(folder)
     asyncio.run(kept([row._replace(event_id=f"{row.event_id}b") for row in room.rows]))
-    assert "@user4:hs and 2 more" in history(capsys, room="!old:here")[1]
+    out = history(capsys, room="!old:here")[1]
+    assert "@user4:hs and 2 more" in out
+    assert "?[2J" in out
+    assert "\x1b" not in out
