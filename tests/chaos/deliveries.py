@@ -39,9 +39,9 @@ AGREE_WITHIN = 60.0
 MOMENTS = {"asked": 0.3, "taken": 0.2, "relayed": 0.2, "refused": 0.15, "start": 0.15}
 """How often each is chosen."""
 REFUSALS = (422, 429, 500, 503)
-STROKES_EVERY = (0.3, 0.5)
+STROKES_EVERY = (0.4, 0.6)
 """Seconds between two strokes of each person."""
-KILLS_OF_A_BOARD = 25
+KILLS_OF_A_BOARD = 10
 """Then there are new boards: those who draw here take longer with each stroke there is."""
 
 
