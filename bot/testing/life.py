@@ -203,7 +203,7 @@ class Life:
             raise self._refusal
 
     async def _run(self, tasks: asyncio.TaskGroup, http: aiohttp.ClientSession) -> None:
-        self.recorder = Recorder(self._archive, group=0.0, on_commit=self._committed)
+        self.recorder = Recorder(self._archive, on_commit=self._committed)
         tasks.create_task(self.recorder.run())
         watch(self.handler, self.place.seen)
         handlers = {self._name: self.handler}
