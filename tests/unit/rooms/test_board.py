@@ -461,5 +461,5 @@ async def test_who_wastes_too_much_is_recorded_untried_and_read_back_so() -> Non
     assert [entry.kind for entry in desk.archive.entries] == [Kind.REFUSED] * 3
     assert [entry.data for entry in desk.archive.entries] == [bad, alice.sent[0], bad]
     assert desk.board.document.lost == 2
-    assert not (desk.unsaved or desk.repeated or desk.told)
+    assert (desk.unsaved, desk.repeated, desk.told) == ([], [], [])
     assert texts(await desk.replayed()) == {}
