@@ -155,9 +155,9 @@ class Store:
 def _leave_out(row: list[_T], indexes: Sequence[int]) -> None:
     """Take these out of a list, which moves what stays once."""
     stay: list[_T] = []
-    for at, after in pairwise((*indexes, len(row))):
+    for at, after in pairwise(indexes):
         stay += row[at + 1 : after]
-    row[indexes[0] :] = stay
+    row[indexes[0] : indexes[-1] + 1] = stay
 
 
 def _let_be_latest(item: Item) -> None:
