@@ -130,3 +130,14 @@ def test_a_field_of_a_slide_is_checked_without_reading_its_elements(
 
     assert document.apply([alice.do(lock)])[0].verdict is Verdict.CHANGED
     assert sum(looked) == 0
+
+
+def test_what_is_given_up_is_a_gap_until_it_comes_by_another_way() -> None:
+    document, alice = drawn(3)
+    lost = alice.add("lost")
+    assert document.give_up(lost).verdict is Verdict.GIVEN_UP
+    assert (document.lost, document.has_gap) == (1, True)
+    assert document.apply([alice.add("after")])[0].verdict is Verdict.WAITING
+    assert document.merge_snapshot(alice.state()).verdict is Verdict.CHANGED
+    assert not document.has_gap
+    assert document.give_up(b"nonsense").verdict is Verdict.REFUSED
