@@ -16,7 +16,7 @@ from bot.board import Board
 from bot.commands.bucket import Bucket
 from bot.errors import RateLimited, UsageError
 from bot.handlers.base import Changes, DocumentUpdate, Event
-from bot.handlers.calling import where
+from bot.handlers.calling import contained, kind_of, where
 from bot.history import NOTHING, History
 from bot.permission import State
 from bot.view import Limits, View
@@ -242,10 +242,11 @@ class Context:
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await work
+            with contained():
+                await work
         except Exception as error:  # noqa: BLE001 - the border of a handler
             metrics.HANDLER_FAILURES.labels(self._name).inc()
-            what = {"error": type(error).__name__, "where": where(error)}
+            what = {"error": kind_of(error), "where": where(error)}
             _log.warning("a handler's task failed", extra={"handler": self._name, **what})
 
     def end(self) -> None:

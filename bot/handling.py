@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from bot.context import Context
 from bot.errors import UsageError
 from bot.handlers.base import Handler
-from bot.handlers.calling import Timed, kind_of, where
+from bot.handlers.calling import Timed, contained, kind_of, where
 from bot.handlers.rooms import instances
 
 WITHIN = 5.0
@@ -68,7 +68,8 @@ class Handling:
         try:
             for one in instances(handler):
                 async with asyncio.timeout(None if isinstance(one, Timed) else WITHIN):
-                    await one.start(context)
+                    with contained():
+                        await one.start(context)
                 self._started.append((name, one))
         except TimeoutError as error:
             text = f"the handler “{name}” did not start within {WITHIN:g} s"
@@ -86,7 +87,8 @@ class Handling:
     async def _stop(self, name: str, handler: Handler) -> None:
         try:
             async with asyncio.timeout(WITHIN):
-                await handler.stop()
+                with contained():
+                    await handler.stop()
         except Exception as error:  # noqa: BLE001 - the border of a handler
             what = {"handler": name, "error": kind_of(error)}
             _log.warning("a handler did not stop in order", extra=what)

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import sysconfig
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
+import bot
 from bot import metrics
 from bot.handlers.base import Handler, TryLater
 from bot.handlers.breaker import Breaker, State
 
+_OURS = (f"{Path(bot.__file__).parent}{os.sep}", sysconfig.get_path("stdlib") + os.sep)
+"""Where the code of this program, and Python's, is."""
 CALL_DEADLINE = 60.0
 """Seconds a handler may take for one call; then it is cancelled and counted as failed."""
 
 
 class Elsewhere(Exception):
-    """Raised for what a handler raised or did in a thread or process of its own.
+    """Raised for what a handler raised or did in a thread or process of its own, or to the program.
 
     Attributes:
         kind: the class of what was raised, or what happened.
@@ -36,13 +44,22 @@ def kind_of(error: BaseException) -> str:
 
 
 def where(error: BaseException) -> str:
-    """Return `file:line` of the innermost frame of an exception."""
+    """Return `file:line` of an exception: the innermost that is not ours, else the innermost."""
     if isinstance(error, Elsewhere):
         return error.place
-    frame = error.__traceback__
-    while frame and frame.tb_next:
-        frame = frame.tb_next
-    return f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    theirs = [one for one in frames if not one[0].startswith(_OURS)]
+    file, line = (theirs or frames or [("", 0)])[-1]
+    return f"{file}:{line}" if file else ""
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Turn what would end the whole program (`sys.exit`) into a failure as any other."""
+    try:
+        yield
+    except SystemExit as error:
+        raise Elsewhere(kind_of(error), where(error), "it ends the program") from None
 
 
 def said(error: BaseException) -> str:

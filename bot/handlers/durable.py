@@ -31,7 +31,7 @@ from bot import metrics
 from bot.errors import StoreError, Transient
 from bot.handlers.base import METHODS, Event, Handler, TryLater
 from bot.handlers.breaker import State
-from bot.handlers.calling import LaneBreaker, deadline, said
+from bot.handlers.calling import LaneBreaker, contained, deadline, said
 from bot.handlers.recorded import event_of, kinds
 from bot.handlers.rooms import in_room
 from bot.whiteboard.board import BoardKey
@@ -241,7 +241,8 @@ class DurableLane:
             return None
         try:
             async with self._turn(board), deadline(self._handler):
-                await self._hand_over(events)
+                with contained():
+                    await self._hand_over(events)
         except Exception as error:  # noqa: BLE001 - the border: a handler's failure ends here
             self._failed(error)
             return error

@@ -23,7 +23,15 @@ from weakref import WeakValueDictionary
 from bot import metrics
 from bot.handlers.base import METHODS, BoardGone, Event, Handler
 from bot.handlers.breaker import State
-from bot.handlers.calling import LaneBreaker, breakers_now, deadline, kind_of, said, where
+from bot.handlers.calling import (
+    LaneBreaker,
+    breakers_now,
+    contained,
+    deadline,
+    kind_of,
+    said,
+    where,
+)
 from bot.handlers.isolated.proxy import isolation_now
 from bot.handlers.queue import Queue, Tally
 from bot.handlers.recorded import SOURCES
@@ -119,7 +127,8 @@ class Lane:
         method = getattr(self._handler, METHODS[type(event)])
         try:
             async with self._turn, deadline(self._handler):
-                await method(event)
+                with contained():
+                    await method(event)
         except Exception as error:  # noqa: BLE001 - the border: a handler's failure ends here
             self._failed(event, error)
         else:

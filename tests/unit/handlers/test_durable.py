@@ -43,7 +43,7 @@ class Taking(Handler):
         super().__init__(settings)
         self.got: list[Event] = []
         self.calls = 0
-        self.errors: dict[bytes, list[Exception]] = {}
+        self.errors: dict[bytes, list[Exception | SystemExit]] = {}
         self.held = asyncio.Event()
         self.held.set()
 
@@ -303,3 +303,13 @@ async def test_handlers_that_are_not_durable_have_no_such_lane(tmp_path: Path) -
         assert await here.delivery.status() == {}
         here.lanes.offer(DocumentUpdate(KEY, 1, None, b"live"))
         await until(lambda: live.updates == [b"live"])
+
+
+async def test_an_event_on_which_it_ends_the_program_becomes_a_dead_letter(tmp_path: Path) -> None:
+    """Else the program would end at each of its starts."""
+    taking = Taking()
+    taking.errors[b"bad"] = [SystemExit(5) for _ in range(99)]
+    async with running(tmp_path, taking=taking) as here:
+        await here.drawn(b"bad", b"good")
+        await until(lambda: taking.updates == [b"good"])
+        assert len(await here.letters()) == 1

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pycrdt import Doc, Map
 
 from bot import metrics
+from bot.actions import read_time
 from bot.errors import UsageError
 from bot.handlers import calling, lanes
 from bot.handlers.base import (
@@ -272,3 +274,27 @@ def test_built_in_handlers_are_found_with_their_settings() -> None:
 def test_what_cannot_be_found_is_named(use: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         find(use)
+
+
+class Ending(Handler):
+    async def on_document_update(self, event: DocumentUpdate) -> None:
+        raise SystemExit(3)
+
+
+async def test_who_ends_the_program_only_fails(caplog: pytest.LogCaptureFixture) -> None:
+    notes, one = Notes(), updates(1)[0]
+    async with Lanes({"ending": Ending(None), "notes": notes}) as offered:
+        offered.offer(drawn(one))
+    [failed] = [line for line in caplog.records if "failed on an event" in line.message]
+    assert (failed.error, failed.handler) == ("SystemExit", "ending")  # type: ignore[attr-defined]
+    assert len(notes.events) == 1
+
+
+def test_the_place_of_a_failure_is_its_authors_not_ours() -> None:
+    def ask() -> None:
+        read_time("nonsense", datetime.now(UTC))
+
+    with pytest.raises(UsageError) as caught:
+        ask()
+    assert calling.where(caught.value).startswith(__file__)
+    assert calling.where(ValueError()) == ""
