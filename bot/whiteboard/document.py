@@ -15,21 +15,20 @@ Nothing that was accepted is left out of `encode()`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from threading import RLock
 from typing import Any
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.causality import causes, ends, fits, holds, missing
 from bot.whiteboard.content import read_content
 from bot.whiteboard.gaps import gaps
-from bot.whiteboard.inspection import inspect
 from bot.whiteboard.item import Id, Shared
 from bot.whiteboard.notes import Notes
 from bot.whiteboard.replica import Replica
 from bot.whiteboard.together import together
+from bot.whiteboard.trial import Trial
 from bot.whiteboard.update import (
     Range,
     Structure,
@@ -74,10 +73,8 @@ class Document:
         self._foreign = b""  # the state of a version that we do not know
         self._waiting = WaitingRoom(max_bytes)
         self.notes = Notes()
-        self._one = (
-            RLock()
-        )  # held while what is only tried is in the replica, and while it is copied
         self._replica = Replica(default_version)
+        self._trial = Trial(self._replica, default_version)
         self._replica.integrate(read_update(initial(default_version)))
         self._replica.commit()
         if data:
@@ -137,7 +134,7 @@ class Document:
         if self._foreign:
             whole = merge_updates([self._foreign, changes(self._whole())])
             return together(whole, self.waits(), lambda _: True)
-        return together(self._whole(), self.waits(), lambda one: self._objection(one) is None)
+        return together(self._whole(), self.waits(), lambda one: self._trial.objection(one) is None)
 
     def _whole(self) -> bytes:
         return write_update(self._replica.store.blocks(), self._replica.store.deletes())
@@ -156,9 +153,9 @@ class Document:
     def _is_unseen(self, update: Structure) -> bool:
         """Return whether people see nothing of what Yjs, and we, integrate of an update."""
         seen, again = self.content(), read_update(write_update(update.blocks, update.deletes))
-        with self._tried(update, patient=False) as reason:
+        with self._trial.tried(update, patient=False) as reason:
             shows = reason is not None or self.content() != seen
-        return not shows and self._objection(again) is None
+        return not shows and self._trial.objection(again) is None
 
     def state_vector(self) -> bytes:
         """Return the Yjs state vector of what is integrated."""
@@ -191,7 +188,7 @@ class Document:
         update = read_update(data)
         if self._replica.store.size + update.size > self._max_bytes:
             raise InvalidUpdate("the document would be too large")
-        with self._tried(update) as reason:
+        with self._trial.tried(update) as reason:
             if reason:
                 raise InvalidUpdate(reason)
             return self.content()
@@ -233,7 +230,7 @@ class Document:
         if not partly and (cause := missing(update, self._replica.store.clocks)) is not None:
             one = Waiting(data, False, (cause,), ends(update), update.weight)
             # A client that has the beginning of it integrates that; who reads our bytes too.
-            reason = self._objection(update)
+            reason = self._trial.objection(update)
             return self._wait(one) if reason is None else Outcome(Verdict.REFUSED, reason)
         outcome, rest = self._integrate(update, partly=partly)
         if outcome is _CHANGED:
@@ -245,9 +242,9 @@ class Document:
 
     def _integrate(self, update: Structure, *, partly: bool) -> tuple[Outcome, Waiting | None]:
         """Integrate an update and check the document; return what of it has to wait."""
-        with self._one:
+        with self._trial.alone:
             began = {client: self._replica.store.clocks.get(client, 0) for client in update.blocks}
-            rest, reason = self._attempt(update)
+            rest, reason = self._trial.attempt(update)
             if reason is None and rest is not None and not partly:
                 reason = "it is its own cause"  # nothing else was missing
             if reason is not None:
@@ -257,30 +254,6 @@ class Document:
                 self.notes.take(self._replica, began)
             self._replica.commit()
         return _CHANGED if changed else _KNOWN, None if rest is None else self._left(rest)
-
-    def _attempt(
-        self, update: Structure, *, patient: bool = True
-    ) -> tuple[Structure | None, str | None]:
-        """Integrate an update; return what has to wait, and what speaks against it."""
-        try:
-            rest = self._replica.integrate(update, patient=patient)
-        except InvalidUpdate as error:
-            return None, str(error)
-        return rest, inspect(self._replica.root, self._replica.touched, self._version)
-
-    @contextmanager
-    def _tried(self, update: Structure, *, patient: bool = True) -> Iterator[str | None]:
-        """Have what can be integrated of an update in the document; give what speaks against it."""
-        with self._one:
-            try:
-                yield self._attempt(update, patient=patient)[1]
-            finally:
-                self._replica.rollback()
-
-    def _objection(self, update: Structure) -> str | None:
-        """Return what speaks against what can be integrated of an update, without doing it."""
-        with self._tried(update) as reason:
-            return reason
 
     def _left(self, rest: Structure) -> Waiting:
         data, clocks = write_update(rest.blocks, rest.deletes), self._replica.store.clocks
@@ -318,10 +291,10 @@ class Document:
     def _full(self, update: Structure) -> bool:
         store = self._replica.store
         free = self._max_bytes - store.size - self._waiting.size
-        full = not fits(update, store.clocks, free, MAX_ITEMS - store.count)
-        if full:
-            self._waiting.give_up(ends(update))
-        return full
+        if fits(update, store.clocks, free, MAX_ITEMS - store.count):
+            return False
+        self._waiting.give_up(ends(update))
+        return True
 
     # -- snapshots -----------------------------------------------------------------------------
 
@@ -330,9 +303,8 @@ class Document:
 
         It may itself lack pieces (its writer waited for them): what it has is integrated, the rest
         waits. While the version is only assumed, the first snapshot decides it. Later NeoBoard may
-        replace a board by a copy of it in version 1, never the other way round, and only where
-        people have that version: a single such snapshot, of which clients of version 0 say that it
-        does not match, must not take the board from them.
+        replace a board by a copy in version 1; that is followed only where people have it: one such
+        snapshot, which clients of version 0 cannot read, must not take the board from them.
         """
         if len(data) > self._max_bytes:
             return Outcome(Verdict.REFUSED, "the snapshot is too large")
@@ -358,7 +330,7 @@ class Document:
         return (self if outcome.verdict is Verdict.REFUSED else other), outcome
 
     def _holds(self, data: bytes) -> bool:
-        with self._one, suppress(InvalidUpdate):
+        with self._trial.alone, suppress(InvalidUpdate):
             update = read_update(data)
             store = self._replica.store
             ours = self._certain and not update.roots - {self._version}
@@ -369,12 +341,11 @@ class Document:
         """Return another document that is the same; from another thread as `merged`."""
         other = Document(default_version=self._version, max_bytes=self._max_bytes)
         other._certain, other._foreign = self._certain, self._foreign
-        other._default = self._default
-        with self._one:
+        other._default, other.notes.on = self._default, self.notes.on
+        with self._trial.alone:
             whole, other._waiting = self._whole(), self._waiting.copy()
         other._replica.integrate(read_update(whole))
         other._replica.commit()
-        other.notes.on = self.notes.on
         return other
 
     def _merge_state(self, data: bytes, update: Structure) -> Outcome:
@@ -419,7 +390,7 @@ class Document:
                 other._adopt(one.data, partly=one.partly)
         other._waiting.lost += self._waiting.lost
         self.notes.compare(self.content, other.content)
-        self._replica, self._waiting = other._replica, other._waiting
+        self._replica, self._trial, self._waiting = other._replica, other._trial, other._waiting
         self._version, self._foreign = version, b""
         return _CHANGED
 

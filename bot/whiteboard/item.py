@@ -210,3 +210,27 @@ def cut_content(item: Item, offset: int) -> tuple[bytes, bytes]:
         write_number(offset) + data[start:position],
         write_number(count - offset) + data[position:],
     )
+
+
+def unlink(item: Item) -> None:
+    """Take an item out from between its neighbours; it was the last one put there."""
+    if not isinstance(item.parent, Shared):
+        return  # collected at once
+    if item.left is not None:
+        item.left.right = item.right
+    elif item.sub is None:
+        item.parent.start = item.right
+    if item.right is not None:
+        item.right.left = item.left
+    elif item.sub is not None:
+        if item.left is not None:
+            item.parent.entries[item.sub] = item.left
+        else:
+            del item.parent.entries[item.sub]
+
+
+def collect(item: Item) -> None:
+    """Leave of an item nothing but the clocks it takes."""
+    item.kind, item.deleted, item.content = GC, True, write_number(item.length)
+    item.origin = item.right_origin = item.parent = item.sub = None
+    item.left = item.right = item.shared = None

@@ -22,7 +22,19 @@ from itertools import chain
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.causality import cause, divide_deletes
-from bot.whiteboard.item import DELETED, GC, GONE, MAP, TYPE, Id, Item, Shared, cut_content
+from bot.whiteboard.item import (
+    DELETED,
+    GC,
+    GONE,
+    MAP,
+    TYPE,
+    Id,
+    Item,
+    Shared,
+    collect,
+    cut_content,
+    unlink,
+)
 from bot.whiteboard.lib0 import number, write_number
 from bot.whiteboard.store import Store
 from bot.whiteboard.update import Range, Structure
@@ -163,7 +175,7 @@ class Replica:
         right = None if item.right_origin is None else self._clean_start(item.right_origin)
         parent = self._parent(item, left, right)
         if parent is None or not _fits(item, parent, left, right):
-            _collect(item)
+            collect(item)
             self._append(item)
             return
         item.parent = parent
@@ -335,7 +347,7 @@ class Replica:
         if shared is not None:
             for child in list(_children(shared, history=True)):
                 self._let_go(child, collected)
-                _collect(child)
+                collect(child)
                 collected.append(child)
 
     def rollback(self) -> None:
@@ -350,7 +362,7 @@ class Replica:
                 self.store.join(entry.left, entry.content)
             else:
                 self.store.pop(entry)
-                _unlink(entry)
+                unlink(entry)
         self._journal.clear()
 
 
@@ -373,23 +385,6 @@ def _is_in(neighbour: Item | None, parent: Shared, sub: str | None) -> bool:
     return neighbour is None or (neighbour.parent is parent and neighbour.sub == sub)
 
 
-def _unlink(item: Item) -> None:
-    """Take an item out from between its neighbours; it was the last one put there."""
-    if not isinstance(item.parent, Shared):
-        return  # collected at once
-    if item.left is not None:
-        item.left.right = item.right
-    elif item.sub is None:
-        item.parent.start = item.right
-    if item.right is not None:
-        item.right.left = item.left
-    elif item.sub is not None:
-        if item.left is not None:
-            item.parent.entries[item.sub] = item.left
-        else:
-            del item.parent.entries[item.sub]
-
-
 def _children(shared: Shared, *, history: bool = False) -> Iterator[Item]:
     """Return the items in a shared type; of keys the latest only, unless with history."""
     item = shared.start
@@ -401,10 +396,3 @@ def _children(shared: Shared, *, history: bool = False) -> Iterator[Item]:
         while entry is not None:
             yield entry
             entry = entry.left if history else None
-
-
-def _collect(item: Item) -> None:
-    """Leave of an item nothing but the clocks it takes."""
-    item.kind, item.deleted, item.content = GC, True, write_number(item.length)
-    item.origin = item.right_origin = item.parent = item.sub = None
-    item.left = item.right = item.shared = None
