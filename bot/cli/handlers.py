@@ -20,6 +20,8 @@ from bot.handlers.status import behind
 from bot.store.archive import Archive
 from bot.store.deliveries import DeadLetter
 
+_NONE = "“{}” has no such dead letter: “boardkeeper handlers dead list”."
+_TITLES = {"ts": "happened", "given_up_ts": "given up"}
 _HELP = "“boardkeeper handlers dead retry {0}” gives it once more, “… drop {0}” forgets it."
 
 
@@ -37,10 +39,13 @@ def add(
         "status", parents=[config, as_json], help="what waits for each, and what it fails on"
     )
     new.add(actions)
-    dead = actions.add_parser("dead", help="what a handler could not take: list, retry, drop")
+    dead = actions.add_parser("dead", help="what a handler could not take: list, show, retry, drop")
     letters = dead.add_subparsers(dest="letters", required=True, metavar="WHAT")
     shown = letters.add_parser("list", parents=[config, as_json], help="list them")
     shown.add_argument("handler", nargs="?", metavar="HANDLER", help="only of this one")
+    one = letters.add_parser("show", parents=[config, as_json], help="what one of them is, and why")
+    one.add_argument("handler", metavar="HANDLER", help="its name in the configuration")
+    one.add_argument("entry", type=int, metavar="ENTRY", help="its number, as listed")
     for name, text in (
         ("retry", "give them once more; also tries at once what the handler waits for"),
         ("drop", "forget them"),
@@ -71,6 +76,8 @@ async def run(config: Config, options: argparse.Namespace) -> None:
             await _status(config, as_json=options.json)
         case "replay":
             await _replay(config, options)
+        case _ if options.letters == "show":
+            await _one(config, options.handler, options.entry, as_json=options.json)
         case _ if options.letters == "list":
             await _dead(config, options.handler, as_json=options.json)
         case _ if options.letters == "drop":
@@ -188,6 +195,39 @@ def _show(letters: Sequence[DeadLetter]) -> None:
     say(_HELP.format(f"{letters[0].handler} {letters[0].seq}"))
 
 
+async def _one(config: Config, handler: str, seq: int, *, as_json: bool) -> None:
+    """Say all there is to say of a dead letter without what is on the board."""
+    async with Archive(config.data.folder, read_only=True) as archive:
+        letter = next((one for one in await archive.dead_letters(handler) if one.seq == seq), None)
+        if letter is None:
+            raise UsageError(_NONE.format(handler))
+        key = await archive.board_key(letter.board_id)
+        page = await archive.entries(letter.board_id, after_seq=seq - 1, limit=1)
+    entry = page[0] if page and page[0].seq == seq else None
+    found = {
+        "handler": handler,
+        "entry": seq,
+        "board": letter.board_id,
+        "room": key.room_id if key else None,
+        "whiteboard": key.whiteboard_id if key else None,
+        "kind": entry.kind.value if entry else None,
+        "ts": entry.ts if entry else None,
+        "sender": entry.sender if entry else None,
+        "bytes": len(entry.data) if entry else None,
+        "given_up_ts": letter.ts,
+        "tries": letter.tries,
+        "reason": letter.reason,
+    }
+    if as_json:
+        output.say_json(found)
+        return
+    for name, value in found.items():
+        shown = show_time(value) if name.endswith("ts") and isinstance(value, int) else value
+        said = "not known any more" if shown is None and entry is None else shown
+        say(f"{_TITLES.get(name, name):<12} {'nobody for certain' if said is None else said}")
+    say(_HELP.format(f"{handler} {seq}"))
+
+
 async def _drop(config: Config, handler: str, seq: int | None) -> None:
     request = {"command": "handlers", "action": "drop", "handler": handler, "seq": seq}
     try:
@@ -196,7 +236,7 @@ async def _drop(config: Config, handler: str, seq: int | None) -> None:
         async with Archive(config.data.folder) as archive:
             dropped = await archive.drop_dead(handler, seq)
     if not dropped:
-        raise UsageError(f"“{handler}” has no such dead letter: “boardkeeper handlers dead list”.")
+        raise UsageError(_NONE.format(handler))
     say(f"{handler}: {count(dropped, 'dead letter')} dropped.")
 
 

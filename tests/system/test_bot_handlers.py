@@ -75,7 +75,16 @@ async def test_the_operator_sees_and_mends_what_does_not_arrive(
         said = await cli(here, "handlers", "dead", "list")
         assert "ValueError at " in said
         assert "handlers dead retry webhook" in said
-        assert json.loads(await cli(here, "handlers", "dead", "list", "--json"))[0]["tries"] == 5
+        listed = json.loads(await cli(here, "handlers", "dead", "list", "--json"))
+        assert listed[0]["tries"] == 5
+        number = str(listed[0]["seq"])
+        said = await cli(here, "handlers", "dead", "show", "webhook", number)
+        assert f"sender       {here.alice.user.user_id}" in said
+        assert "kind         update" in said
+        one = json.loads(await cli(here, "handlers", "dead", "show", "webhook", number, "--json"))
+        assert (one["room"], one["tries"]) == (here.board.room_id, 5)
+        said = await cli(here, "handlers", "dead", "show", "webhook", "999999", code=1)
+        assert "has no such dead letter" in said
         receiver.status = 204
         said = await cli(here, "handlers", "dead", "retry", "webhook")
         assert "taken, failed again on 0" in said
