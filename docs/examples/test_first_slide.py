@@ -1,4 +1,9 @@
-"""Tests of the example: `python -m pytest docs/examples`."""
+"""Tests of the example.
+
+In a checkout: `make setup`, then `.venv/bin/python -m pytest docs/examples`. Copied elsewhere,
+beside an installed boardkeeper: `pip install pytest pytest-asyncio`, then
+`python -m pytest -o asyncio_mode=auto`.
+"""
 
 from __future__ import annotations
 
