@@ -7,33 +7,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from bot import recording
 from bot.cli.output import count, fail, say
+from bot.cli.screen import Screen, logged
 from bot.config.yamltree import Table, parse
 from bot.errors import BoardkeeperError, ConfigError, Mistake, UsageError
-from bot.handlers.base import (
-    CursorMoved,
-    DocumentUpdate,
-    Event,
-    Focused,
-    Presented,
-    SessionChanged,
-    SnapshotSeen,
-)
+from bot.handlers.base import Handler
 from bot.handlers.load import fresh
-from bot.logs import clean
 from bot.recording import Header
-from bot.testing import SAMPLE, Failure, Post, Sent, SimulatedRoom
-from bot.testing.watched import Happened
+from bot.testing import SAMPLE, SimulatedRoom
 
 POLL = 0.2
 """Seconds between two looks at whether the file was saved."""
@@ -82,7 +71,7 @@ def run(options: argparse.Namespace) -> bool:
         what = _Replay(path, found.header, options.speed, settings)
     # What was compiled a moment ago would be taken for what is in the file.
     sys.dont_write_bytecode = True
-    with _logged():
+    with logged():
         try:
             return asyncio.run(_work(options.file, what, once=options.once))
         except KeyboardInterrupt:
@@ -154,7 +143,7 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 async def _replay(use: str, what: _Replay) -> bool:
     """Load the handler and replay once; what goes wrong is shown."""
-    screen = _Screen()
+    screen = Screen()
     header = what.header
     try:
         kind = fresh(use)
@@ -168,6 +157,7 @@ async def _replay(use: str, what: _Replay) -> bool:
             seen=screen.show,
         ) as room:
             await room.replay(what.path, speed=what.speed)
+            await _finish(room, screen)
     except BoardkeeperError as error:
         _show_mistake(error)
         return False
@@ -178,126 +168,18 @@ async def _replay(use: str, what: _Replay) -> bool:
     return not screen.failures
 
 
+async def _finish(room: SimulatedRoom[Handler], screen: Screen) -> None:
+    """Have told what is left; says what cannot be."""
+    if room.handler.durable and not await room.catch_up():
+        screen.remark("The handler puts the same off again and again: the rest was not told")
+    if room.untold:
+        screen.remark(
+            f"The handler's lane waits after its failures: {count(room.untold, 'event')} of the"
+            " recording were not told (docs/handlers.md, What to count on)"
+        )
+
+
 def _show_mistake(error: BoardkeeperError) -> None:
     if error.__cause__ is not None:
         fail("".join(traceback.format_exception(error.__cause__)).rstrip())
     fail(str(error))
-
-
-class _Screen:
-    """Shows what happens.
-
-    Attributes:
-        failures: how often the handler raised something.
-    """
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self._told = 0
-        self._posts = 0
-        self._sent = 0
-        self._began: int | None = None
-
-    def show(self, what: Happened) -> None:
-        """Show what happened."""
-        match what:
-            case Event():
-                self._told += 1
-                self._line(what.ts, " ", _of(what))
-            case Post():
-                self._posts += 1
-                self._line(what.ts, ">", f"writes into the room: {clean(what.text)}")
-            case Sent():
-                self._sent += 1
-                self._line(what.ts, ">", f"changes the board ({count(len(what.update), 'byte')})")
-            case Failure():
-                self.failed(what.error)
-
-    def failed(self, error: Exception) -> None:
-        """Show what the handler raised."""
-        self.failures += 1
-        fail("".join(traceback.format_exception(error)).rstrip())
-
-    def _line(self, ts: int, mark: str, text: str) -> None:
-        if self._began is None:
-            self._began = ts
-        say(f"{(ts - self._began) / 1000:8.1f}s {mark} {text}")
-
-    def sums(self) -> str:
-        """Return how it went."""
-        return (
-            f"told {count(self._told, 'event')}: {count(self._posts, 'message')},"
-            f" {count(self._sent, 'change')} of the board, {count(self.failures, 'failure')}"
-        )
-
-
-def _of(event: Event) -> str:
-    """Return an event in a line."""
-    name, sender = type(event).__name__, clean(str(getattr(event, "sender", None) or "nobody"))
-    match event:
-        case SessionChanged():
-            people = ", ".join(clean(one.user_id) for one in event.participants)
-            return f"{name}: {people or 'nobody'}"
-        case DocumentUpdate():
-            what = _changes(event)
-        case CursorMoved():
-            what = f"{event.x:.0f}, {event.y:.0f}"
-        case Focused():
-            what = f"slide {clean(event.slide_id)}"
-        case Presented():
-            what = f"{event.kind} {clean(event.target)}" if event.target else "the end"
-        case SnapshotSeen():
-            what = "the whole board"
-        case _:
-            return name
-    return f"{name} by {sender}: {what}"
-
-
-def _changes(event: DocumentUpdate) -> str:
-    size = count(len(event.update), "byte")
-    if event.touched is None:  # from the recording: a durable handler's
-        return size
-    changes = event.changes
-    kinds = [one.kind for one in changes.elements]
-    parts = [
-        f"{count(kinds.count(kind), 'element')} {kind}"
-        for kind in ("added", "changed", "removed")
-        if kind in kinds
-    ]
-    slides = {
-        "added": changes.slides_added,
-        "removed": changes.slides_removed,
-        "moved": changes.slides_moved,
-        "changed": changes.slides_changed,
-    }
-    parts += [f"{count(len(ids), 'slide')} {kind}" for kind, ids in slides.items() if ids]
-    return ", ".join(parts) or f"nothing to be seen ({size})"
-
-
-@contextmanager
-def _logged() -> Iterator[None]:
-    """Show what is logged, but for the program's own remarks: the screen says more."""
-    root, handler = logging.getLogger(), _Log()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(level)
-
-
-class _Log(logging.Handler):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not record.name.startswith("bot.") and record.levelno >= logging.INFO
-
-    def emit(self, record: logging.LogRecord) -> None:
-        extra = {key: one for key, one in vars(record).items() if key not in _STANDARD}
-        keys = "".join(f" {clean(key)}={clean(str(one))}" for key, one in extra.items())
-        say(f"{'':9} > logs {record.levelname}: {clean(record.getMessage())}{keys}")
-        if record.exc_info:
-            fail("".join(traceback.format_exception(*record.exc_info)).rstrip())
-
-
-_STANDARD = {*vars(logging.makeLogRecord({})), "message", "taskName"}

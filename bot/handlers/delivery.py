@@ -195,9 +195,7 @@ class Delivery:
             UsageError: there is no such durable handler, or no such dead letter.
         """
         self._known(name)
-        for (one, _), lane in self._lanes.items():
-            if one == name:
-                lane.again()
+        self.hurry(name)
         letters = [
             letter
             for letter in await self._archive.dead_letters(name)
@@ -213,6 +211,12 @@ class Delivery:
             if [entry.seq for entry in page] == [letter.seq] and await lane.call(page) is None:
                 taken += await self._archive.drop_dead(name, letter.seq)
         return {"taken": taken, "failed": len(letters) - taken}
+
+    def hurry(self, name: str) -> None:
+        """Try at once what a handler's lanes wait for; its dead letters stay what they are."""
+        for (one, _), lane in self._lanes.items():
+            if one == name:
+                lane.again()
 
     def replay(self, what: Replay) -> None:
         """Begin to tell a handler once more what happened; the events say that they are replayed.

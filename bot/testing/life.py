@@ -178,6 +178,22 @@ class Life:
                 return
             await asyncio.sleep(0.001)
 
+    async def hurry(self) -> bool:
+        """Have a durable handler try at once what it has put off or failed on.
+
+        Returns:
+            Whether there is anything left of what happened.
+        """
+        self.delivery.hurry(self._name)
+        await asyncio.sleep(0.001)
+        return bool(self.delivery.busy or (await self._status()).get("waiting"))
+
+    @property
+    def untold(self) -> int:
+        """How many events wait because the handler's live lane pauses after its failures."""
+        now = self.lanes.status()[self._name]
+        return 0 if now["state"] == "closed" else int(now["queued"])
+
     async def _status(self) -> dict[str, Any]:
         return (await self.delivery.status()).get(self._name, {"state": "closed"})
 

@@ -108,6 +108,55 @@ def test_dev_tells_durable_handlers_too(file: Path, capsys: pytest.CaptureFixtur
     assert "bytes" in capsys.readouterr().out
 
 
+FAILING = """
+from bot.handlers.base import BoardFound, DocumentUpdate, Handler, TryLater
+
+class Mine(Handler):
+    seen: list[int] = []
+    async def on_document_update(self, event: DocumentUpdate) -> None:
+        type(self).seen.append(event.ts)
+        BODY
+"""
+
+
+def test_dev_tells_all_to_durable_handlers_that_fail(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = FAILING.replace("seen:", "durable = True; seen:")
+    file.write_text(text.replace("BODY", "1 / 0"))
+    assert replay(file) == 1
+    said = capsys.readouterr()
+    told = [line for line in said.out.splitlines() if "DocumentUpdate by" in line]
+    assert len(told) > 5
+    assert said.out.count("! fails on it again: division by zero") == 4 * len(told)
+    assert f"told {len(told)} events" in said.out
+    assert f"{5 * len(told)} failures" in said.out
+    assert said.err.count("Traceback") == len(told)
+
+
+def test_dev_does_not_count_what_is_put_off(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = FAILING.replace("seen:", "durable = True; seen:")
+    once = 'if self.seen.count(event.ts) == 1: raise TryLater("busy", after=3600)'
+    file.write_text(text.replace("BODY", once))
+    assert replay(file) == 0
+    said = capsys.readouterr()
+    assert "! puts it off: busy" in said.out
+    assert ", 0 failures" in said.out
+    assert said.err == ""
+
+    file.write_text(text.replace("BODY", 'raise TryLater("never", after=3600)'))
+    assert replay(file) == 0
+    assert "puts the same off again and again: the rest was not told" in capsys.readouterr().out
+
+
+def test_dev_says_that_a_lane_waits(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(FAILING.replace("BODY", "1 / 0"))
+    assert replay(file) == 1
+    said = capsys.readouterr().out
+    assert "! The handler's lane waits after its failures: " in said
+    assert " events of the recording were not told (docs/handlers.md" in said
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
