@@ -27,6 +27,9 @@ from bot.testing import SAMPLE, SimulatedRoom
 POLL = 0.2
 """Seconds between two looks at whether the file was saved."""
 
+PATIENCE = 5.0
+"""Seconds that a handler's own tasks get to end after a replay."""
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
@@ -169,9 +172,12 @@ async def _replay(use: str, what: _Replay) -> bool:
 
 
 async def _finish(room: SimulatedRoom[Handler], screen: Screen) -> None:
-    """Have told what is left; says what cannot be."""
+    """Have told and done what is left; says what cannot be."""
     if room.handler.durable and not await room.catch_up():
         screen.remark("The handler puts the same off again and again: the rest was not told")
+    if running := await room.rest(PATIENCE):
+        were = "was still running and was" if running == 1 else "were still running and were"
+        screen.remark(f"{count(running, 'task')} of the handler {were} ended (context.spawn)")
     if room.untold:
         screen.remark(
             f"The handler's lane waits after its failures: {count(room.untold, 'event')} of the"

@@ -111,7 +111,7 @@ class Life:
     def __init__(self, handler: Handler, place: Place) -> None:
         self.handler = handler
         self.place = place
-        self.context: Context
+        self.context: WatchedContext
         self.lanes: Lanes
         self.delivery: Delivery
         self.recorder: Recorder
@@ -248,7 +248,7 @@ class Life:
 
     def _context(self, name: str, http: aiohttp.ClientSession, tasks: asyncio.TaskGroup) -> Context:
         homeserver = self.place.homeserver
-        context = self.context = WatchedContext(
+        self.context = WatchedContext(
             name,
             lambda: self._host,
             archive=self._archive,
@@ -257,8 +257,8 @@ class Life:
             history=History(self._archive, empty=self._empty, committed=self.recorder.committed),
             tasks=tasks,
         )
-        context.seen = self.place.seen
-        return context
+        self.context.seen = self.place.seen
+        return self.context
 
     def _empty(self) -> Document:
         return Document(default_version=self.place.version)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
@@ -193,6 +194,17 @@ class SimulatedRoom(Inhabited, Generic[H]):
             if len(last) == PUT_OFF and all(one.event == last[0].event for one in last):
                 return False
         return True
+
+    async def rest(self, within: float) -> int:
+        """Wait until what the handler has spawned has ended, and what came of it.
+
+        Returns:
+            How many of its tasks still run after that many real seconds.
+        """
+        with suppress(TimeoutError):
+            await self.until(lambda: not self._running.context.spawned, within)
+        await self.settle()
+        return self._running.context.spawned
 
     @property
     def untold(self) -> int:

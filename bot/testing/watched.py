@@ -93,12 +93,19 @@ async def _batch(
 
 
 class WatchedContext(Context):
-    """The product's context; also tells what tasks of the handler raise."""
+    """The product's context; also tells what tasks of the handler raise.
+
+    Attributes:
+        seen: told it.
+        spawned: how many tasks have not ended yet.
+    """
 
     seen: Seen
+    spawned = 0
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something beside the events."""
+        self.spawned += 1
         super().spawn(self._watched(work))
 
     async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
@@ -108,4 +115,5 @@ class WatchedContext(Context):
             self.seen(Failure(None, error))
             raise
         finally:
+            self.spawned -= 1
             work.close()

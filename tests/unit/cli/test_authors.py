@@ -149,6 +149,35 @@ def test_dev_does_not_count_what_is_put_off(file: Path, capsys: pytest.CaptureFi
     assert "puts the same off again and again: the rest was not told" in capsys.readouterr().out
 
 
+SPAWNS = """
+import asyncio
+from bot.handlers.base import BoardFound, Handler
+
+class Mine(Handler):
+    async def on_board_found(self, event: BoardFound) -> None:
+        self.context.spawn(self.later(event))
+    async def later(self, event: BoardFound) -> None:
+        await asyncio.sleep(BODY)
+        await self.context.post(event.board.room_id, "done")
+"""
+
+
+def test_dev_waits_for_what_is_spawned(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(SPAWNS.replace("BODY", "0.3"))
+    assert replay(file) == 0
+    said = capsys.readouterr().out
+    assert "writes into the room: done" in said
+    assert "! " not in said
+
+    monkeypatch.setattr("bot.cli.dev.PATIENCE", 0.01)
+    file.write_text(SPAWNS.replace("BODY", "3600"))
+    assert replay(file) == 0
+    said = capsys.readouterr().out
+    assert "! 1 task of the handler was still running and was ended (context.spawn)" in said
+
+
 def test_dev_says_that_a_lane_waits(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(FAILING.replace("BODY", "1 / 0"))
     assert replay(file) == 1
