@@ -12,6 +12,7 @@ import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
+from difflib import get_close_matches
 from hashlib import sha256
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
@@ -23,7 +24,7 @@ from bot.config import HandlerEntry
 from bot.config.settings import Problem
 from bot.errors import UsageError
 from bot.handlers.base import API_VERSION, METHODS, Handler
-from bot.handlers.calling import where
+from bot.handlers.calling import Elsewhere, contained, kind_of, where
 from bot.handlers.isolated.desk import Desk
 from bot.handlers.isolated.outside import Worker
 from bot.handlers.isolated.process import ProcessWorker
@@ -61,6 +62,8 @@ def find(use: str) -> type[Handler]:
     found = entry_points(group=GROUP)
     if use in found.names:
         return _load(found[use].value)
+    if use.endswith(".py"):
+        raise UsageError(f"{use} names a file, not a handler: write {use}:{_guess(Path(use))}")
     known = ", ".join(sorted({*BUILT_IN, *found.names}))
     raise UsageError(
         f"there is no handler “{use}”; known: {known};"
@@ -90,20 +93,31 @@ def fresh(use: str) -> type[Handler]:
 
 def _only_handler(file: Path) -> str:
     """Return the name of the one handler in a file."""
+    names = _handlers_in(_module(str(file), str(file)))
+    if not names:
+        text = "write a class that derives from bot.handlers.base.Handler"
+        raise UsageError(f"{file} has no handler: {text}")
+    if len(names) > 1:
+        said = f"several handlers: {', '.join(names)}"
+        raise UsageError(f"{file} has {said}; write {file.name}:Class")
+    return names[0]
+
+
+def _guess(file: Path) -> str:
+    """Return what is probably meant where only a file is named."""
     try:
-        module = _from_file(file)
-    except Exception as error:
-        text = f"{file} cannot be loaded: {type(error).__name__}: {error}"
-        raise UsageError(text) from error
-    names = [
+        return _only_handler(file)
+    except UsageError:
+        return "Class"
+
+
+def _handlers_in(module: ModuleType) -> list[str]:
+    """Return the names of the handlers that are written in a module."""
+    return [
         name
         for name, one in vars(module).items()
         if isinstance(one, type) and issubclass(one, Handler) and one.__module__ == module.__name__
     ]
-    if len(names) != 1:
-        said = f"several handlers: {', '.join(names)}" if names else "no handler"
-        raise UsageError(f"{file} has {said}; write {file.name}:Class")
-    return names[0]
 
 
 def settings_of(use: str) -> type[Any]:
@@ -158,9 +172,10 @@ def _built(entry: HandlerEntry) -> Handler:
 
 def _made(entry: HandlerEntry, kind: type[Handler], values: Any) -> Handler:
     try:
-        made = kind(values)
+        with contained():
+            made = kind(values)
     except Exception as error:
-        text = f"{type(error).__name__} at {where(error)}: {error}"
+        text = f"{kind_of(error)} at {where(error)}: {error}"
         raise UsageError(f"the handler “{entry.name}” cannot be made: {text}") from error
     if entry.isolation == "none":
         return made
@@ -175,18 +190,33 @@ def _made(entry: HandlerEntry, kind: type[Handler], values: Any) -> Handler:
 
 def _load(path: str) -> type[Handler]:
     home, _, name = path.rpartition(":")
-    try:
-        module = _from_file(Path(home)) if home.endswith(".py") else importlib.import_module(home)
-        found = getattr(module, name)
-    except Exception as error:
-        hint = f"; if it is a file beside the configuration, write {home}.py:{name}"
-        plain = isinstance(error, ModuleNotFoundError) and error.name == home
-        text = f"{path} cannot be loaded: {type(error).__name__}: {error}{hint if plain else ''}"
-        raise UsageError(text) from error
+    module = _module(home, path)
+    if not hasattr(module, name):
+        file = Path(home).name if home.endswith(".py") else home
+        names = ", ".join(_handlers_in(module))
+        it_has = f"; it has: {names}" if names else ""
+        raise UsageError(f"there is no class {name} in {file}{it_has}")
+    found = getattr(module, name)
     if not (isinstance(found, type) and issubclass(found, Handler)):
         raise UsageError(f"{path} is not a bot.handlers.base.Handler")
     check(found, path)
     return found
+
+
+def _module(home: str, path: str) -> ModuleType:
+    """Import where a handler is, a file or a module; what goes wrong calls it `path`."""
+    try:
+        with contained():
+            return _from_file(Path(home)) if home.endswith(".py") else importlib.import_module(home)
+    except Elsewhere as error:
+        text = f"{error} ({error.kind} at {error.place})"
+        raise UsageError(f"{path} cannot be loaded: {text}") from None
+    except Exception as error:
+        hint = ""
+        if isinstance(error, ModuleNotFoundError) and error.name == home:
+            hint = f"; if it is a file beside the configuration, write {path.replace(':', '.py:')}"
+        text = f"{path} cannot be loaded: {type(error).__name__}: {error}{hint}"
+        raise UsageError(text) from error
 
 
 def check(found: type[Handler], path: str) -> None:
@@ -240,7 +270,9 @@ def _wrong(found: type[Handler]) -> Iterator[str]:
     known = {name for name in dir(Handler) if name.startswith("on_")}
     for name in sorted(vars(found)):
         if name.startswith("on_") and name not in known:
-            yield f"there is no event for {name}"
+            close = get_close_matches(name, known, 1)
+            meant = f"did you mean {close[0]}? There are" if close else "there are"
+            yield f"there is no event for {name}; {meant}: {', '.join(METHODS.values())}"
 
 
 def _wrong_delivery(found: type[Handler]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from bot.config.settings import Reader
 from bot.config.yamltree import Table, tree
 from bot.errors import ConfigError, UsageError
 from bot.handlers.base import BoardKey, Handler, Slide
+from bot.handlers.calling import contained
 from bot.handlers.load import check
 from bot.testing.life import Life, Place
 from bot.testing.link import Quality
@@ -245,7 +246,8 @@ class SimulatedRoom(Inhabited, Generic[H]):
             Exception: what the handler raised at its start.
         """
         assert self._folder is not None
-        self.handler = self._kind(self._values)
+        with contained():
+            self.handler = self._kind(self._values)
         place = Place(
             self.key,
             self.version,

@@ -190,7 +190,9 @@ def test_dev_says_that_a_lane_waits(file: Path, capsys: pytest.CaptureFixture[st
     ("text", "said"),
     [
         ("def", "SyntaxError"),
-        ("", "has no handler; write mine.py:Class"),
+        ("", "has no handler: write a class that derives from bot.handlers.base.Handler"),
+        ("raise SystemExit", "it ends the program (SystemExit at "),
+        (BAD + "    def __init__(self, settings): raise SystemExit", "it ends the program"),
         (BAD + "class Other(Mine): ...", "several handlers: Mine, Other"),
         (BAD + "    async def start(self, context): raise LookupError", "LookupError"),
         (BAD + "    async def on_it(self, event): ...", "no event for on_it"),

@@ -88,8 +88,13 @@ def test_files_are_found_from_the_folder_of_the_configuration(tmp_path: Path) ->
         ("class Good(Handler):\n async def stop(self, now): ...", "stop has to take self"),
         (
             "class Good(Handler):\n async def on_stroke(self, event): ...",
-            "there is no event for on_stroke",
+            "there is no event for on_stroke; there are: on_board_found, ",
         ),
+        (
+            "class Good(Handler):\n async def on_documentupdate(self, event): ...",
+            r"for on_documentupdate; did you mean on_document_update\? There are: on_board_found, ",
+        ),
+        ("import sys\nsys.exit(0)", r"it ends the program \(SystemExit at .*wrong\.py:3\)"),
         ("Good = 7", "is not a bot.handlers.base.Handler"),
         ("raise RuntimeError('at import')", "RuntimeError: at import"),
         ("class Good(", "SyntaxError"),
@@ -100,6 +105,31 @@ def test_a_wrong_handler_is_named_with_the_reason(tmp_path: Path, code: str, why
     with pytest.raises(UsageError, match=why) as caught:
         find(f"{file}:Good")
     assert str(file) in str(caught.value)
+
+
+def test_a_class_that_is_not_there(tmp_path: Path) -> None:
+    file = written(tmp_path, GOOD)
+    with pytest.raises(UsageError) as caught:
+        find(f"{file}:Wrong")
+    assert str(caught.value) == "there is no class Wrong in good.py; it has: Good"
+    assert caught.value.__cause__ is None
+    with pytest.raises(UsageError, match=r"^there is no class Wrong in bot\.errors$"):
+        find("bot.errors:Wrong")
+
+
+def test_a_file_without_its_class(tmp_path: Path) -> None:
+    file = written(tmp_path, GOOD)
+    with pytest.raises(UsageError, match=r"write .*good\.py:Good$"):
+        find(str(file))
+    with pytest.raises(UsageError, match=r"write .*nowhere\.py:Class$"):
+        find(str(tmp_path / "nowhere.py"))
+
+
+def test_a_class_that_ends_the_program(tmp_path: Path) -> None:
+    ends = "\n    def __init__(self, settings): raise SystemExit\n    async def on_document_update"
+    file = written(tmp_path, GOOD.replace("\n    async def on_document_update", ends))
+    with pytest.raises(UsageError, match=r"cannot be made: SystemExit at .*: it ends the program"):
+        build([HandlerEntry(f"{file}:Good", "good")])
 
 
 def test_a_module_that_may_be_a_file_is_said_to_be_one() -> None:
