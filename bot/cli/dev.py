@@ -15,12 +15,12 @@ from datetime import datetime
 from pathlib import Path
 
 from bot import recording
-from bot.cli.output import count, fail, say
+from bot.cli.output import count, fail, say, unread
 from bot.cli.screen import Screen, logged
 from bot.config.yamltree import Table, parse
 from bot.errors import BoardkeeperError, ConfigError, Mistake, UsageError
 from bot.handlers.base import Handler
-from bot.handlers.load import fresh
+from bot.handlers.load import file_of, fresh
 from bot.recording import Header
 from bot.testing import SAMPLE, SimulatedRoom
 
@@ -39,9 +39,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     dev.add_argument("file", metavar="FILE.py[:Class]", help="the handler")
     dev.add_argument(
         "--replay",
-        required=True,
+        default="sample",
         metavar="RECORDING",
-        help="a file of “recording export”, or “sample”: one that comes with boardkeeper",
+        help="a file of “recording export” (default: “sample”, which comes with boardkeeper)",
     )
     dev.add_argument(
         "--speed", type=float, metavar="N", help="N times as fast as it was (default: at once)"
@@ -69,6 +69,7 @@ def run(options: argparse.Namespace) -> bool:
     if options.speed is not None and not 0 < options.speed <= 1e6:
         raise UsageError("--speed has to be a number above 0.")
     settings = _settings(options.settings)
+    file_of(options.file)  # one that is not there yet is not waited for: it may be a wrong name
     path = SAMPLE if options.replay == "sample" else Path(options.replay)
     with recording.read(path) as found:
         what = _Replay(path, found.header, options.speed, settings)
@@ -119,12 +120,16 @@ async def _work(use: str, what: _Replay, *, once: bool) -> bool:
         saved = asyncio.create_task(_saved(file, stamp))
         try:
             await asyncio.wait({replay, saved}, return_when=asyncio.FIRST_COMPLETED)
+            if unread():
+                return True
             if once:
                 return await replay
             if replay.done():
                 replay.result()
                 say(f"Waiting for {file} to be saved; Ctrl-C ends.")
                 await saved
+                if unread():
+                    return True
         finally:
             replay.cancel()
             saved.cancel()
@@ -132,7 +137,7 @@ async def _work(use: str, what: _Replay, *, once: bool) -> bool:
 
 
 async def _saved(file: Path, stamp: tuple[int, int]) -> None:
-    while _stamp(file) == stamp:  # noqa: ASYNC110 - no file tells anybody
+    while _stamp(file) == stamp and not unread():  # noqa: ASYNC110 - no file tells anybody
         await asyncio.sleep(POLL)
 
 

@@ -6,6 +6,7 @@ import argparse
 import keyword
 import re
 import sys
+from importlib.machinery import PathFinder
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -76,12 +77,19 @@ def _module(name: str) -> str:
     return name.replace("-", "_")
 
 
+def _installed(name: str) -> bool:
+    """Return whether its module would hide, or be hidden by, another one that is installed."""
+    here = {Path.cwd(), Path.cwd() / name}
+    elsewhere = [path for path in sys.path if Path(path).resolve() not in here]
+    return PathFinder.find_spec(_module(name), elsewhere) is not None
+
+
 def _check(name: str) -> None:
     if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise UsageError(
-            f"“{name}” cannot be a handler's name: a to z, 0 to 9, - and _ between them, at most"
-            f" {MAX_NAME} characters."
+            f"“{name}” cannot be a handler's name: a to z and 0 to 9; it begins with a letter;"
+            f" single - or _ in between; at most {MAX_NAME} characters."
         )
     taken = {*BUILT_IN, *keyword.kwlist, *sys.stdlib_module_names, "bot", "boardkeeper"}
-    if _module(name) in taken:
+    if _module(name) in taken or _installed(name):
         raise UsageError(f"“{name}” is the name of something else already: choose another one.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +16,25 @@ from rich.table import Table
 _PIPE = 250
 """Columns where nobody looks at a terminal: programs want whole lines."""
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Say nothing more: who has read enough (`head`) asks for no error, wherever it is."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())  # Python writes what is left when it ends
+        os.close(nowhere)
+
+
+out = _Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE)
+err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 _UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def unread() -> bool:
+    """Return whether nobody reads any more what is said."""
+    return out.quiet
 
 
 def say(text: str) -> None:

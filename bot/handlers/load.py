@@ -80,15 +80,24 @@ def fresh(use: str) -> type[Handler]:
     Raises:
         UsageError: as `find`.
     """
+    file, name = file_of(use)
+    sys.modules.pop(_name_of(file), None)
+    return _load(f"{file}:{name or _only_handler(file)}")
+
+
+def file_of(use: str) -> tuple[Path, str]:
+    """Return the file that `file.py` or `file.py:Class` names, and the class, may be empty.
+
+    Raises:
+        UsageError: it names none, or it is not there.
+    """
     home, _, name = (use, "", "") if use.endswith(".py") else use.rpartition(":")
     if not home.endswith(".py"):
         raise UsageError(f"{use} names no file: write file.py, or file.py:Class")
     try:
-        file = Path(home).resolve(strict=True)
+        return Path(home).resolve(strict=True), name
     except OSError as error:
         raise UsageError(f"{home} cannot be read: {error.strerror}") from None
-    sys.modules.pop(_name_of(file), None)
-    return _load(f"{file}:{name or _only_handler(file)}")
 
 
 def _only_handler(file: Path) -> str:

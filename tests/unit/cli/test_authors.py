@@ -92,6 +92,20 @@ def test_dev_shows_what_happens(file: Path, capsys: pytest.CaptureFixture[str]) 
     assert not any("not shown" in line for line in lines)
 
 
+def test_dev_has_a_recording_of_its_own(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(GOOD)
+    assert run("dev", str(file), "--once") == 0
+    assert "told sample.rec" in capsys.readouterr().out
+
+
+def test_dev_does_not_wait_for_what_was_never_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wrong, said in ((tmp_path / "other.py", "cannot be read"), ("notthere", "names no file")):
+        assert run("dev", str(wrong)) == 1
+        assert said in capsys.readouterr().err
+
+
 def test_dev_shows_failures_in_full(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(BAD)
     assert replay(f"{file}:Mine") == 1
@@ -265,6 +279,24 @@ async def test_dev_replays_again_when_the_file_is_saved(file: Path) -> None:
             await process.wait()
 
 
+@pytest.mark.parametrize("more", [[], ["--once"], ["--speed", "0.01"]])
+async def test_dev_ends_quietly_when_nobody_reads_any_more(file: Path, more: list[str]) -> None:
+    file.write_text(GOOD)
+    reads, writes = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "dev", str(file), "--replay", "sample", *more),
+        stdout=writes,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    os.close(reads)
+    os.close(writes)
+    async with asyncio.timeout(120):
+        _, complaints = await process.communicate()
+    assert complaints == b""
+    assert process.returncode == 0
+
+
 async def test_who_saves_while_it_replays_sees_the_new_one(file: Path) -> None:
     file.write_text(GOOD)
     process = await asyncio.create_subprocess_exec(
@@ -311,6 +343,33 @@ def test_names_that_will_not_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.chdir(tmp_path)
     assert run("handlers", "new", "--", name) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("1abc", "begins with a letter; single - or _ in between"),
+        ("a--b", "begins with a letter; single - or _ in between"),
+        ("aiohttp", "is the name of something else already"),
+    ],
+)
+def test_what_is_wrong_with_a_name(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    why: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("handlers", "new", name) == 1
+    assert why in capsys.readouterr().err
+
+
+def test_a_name_that_only_this_folder_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    (tmp_path / "mine_too.py").write_text("")
+    assert run("handlers", "new", "mine-too") == 0
 
 
 def test_a_folder_that_cannot_be_written(
