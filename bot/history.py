@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bot.actions import BoardRow
-from bot.errors import UsageError
+from bot.errors import Transient, UsageError
 from bot.handlers.base import Changes, DocumentUpdate, Event
 from bot.services import Checkpoint
 from bot.whiteboard.board import BoardKey
@@ -27,6 +28,8 @@ KEPT_FOR = 60.0
 """Seconds for which they are."""
 PAGE = 1000
 """Entries read at once."""
+LONGEST_TURN = 20.0
+"""Seconds that a question waits for others; a call has a minute."""
 IN_PLACE = 8_000
 """Bytes of updates that are applied at once; more are, in a thread."""
 LAST = 2**63 - 1
@@ -105,6 +108,19 @@ class History:
         self._walks: OrderedDict[int, _Walk] = OrderedDict()
         self._one = asyncio.Lock()  # bounds what is in memory, and what the disk has to read
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for one's turn; who waits long has done nothing wrong, and asks again."""
+        try:
+            async with asyncio.timeout(LONGEST_TURN):
+                await self._one.acquire()
+        except TimeoutError:
+            raise Transient("the recording is being read for other boards") from None
+        try:
+            yield
+        finally:
+            self._one.release()
+
     @property
     def kept(self) -> int:
         """How many documents are kept for the next question."""
@@ -115,11 +131,12 @@ class History:
 
         Raises:
             UsageError: the recording has it not (any more).
+            Transient: others are asked about first.
             StoreError: the archive cannot be read.
         """
         if event.seq is None or event.touched is not None:
             return event.changes
-        async with self._one:
+        async with self._turn():
             walk = await self._walked(event.board, event.seq, event.ts)
             if walk.seq != event.seq or walk.changes is None:
                 raise UsageError(NOTHING)
@@ -130,9 +147,10 @@ class History:
 
         Raises:
             UsageError: nothing is recorded of it at that time.
+            Transient: others are asked about first.
             StoreError: the archive cannot be read.
         """
-        async with self._one:
+        async with self._turn():
             if event.seq is None:
                 await self._committed()
                 walk = await self._until(event.board, event.ts)

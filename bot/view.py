@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from asyncio import sleep
+from asyncio import sleep, to_thread
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -112,27 +112,36 @@ class View:
         unlock: bool = False,
     ) -> bool:
         """Make the board look like this; meaning and errors: handlers.base.BoardView."""
-        if (seconds := self._limits.rewrites.wait(1, monotonic())) > 0:
-            raise RateLimited("a handler may not rewrite a board that often", seconds)
         # Before anything is awaited: what people draw from here on, it does not know and leaves.
-        now = slides if was is None else rebased(was, slides, self.slides())
         self._check_power()
         document = self._document()
-        target = wanted(now, document.root.name)
-        self._check_locks(target, unlock=unlock)
-        # Never 0, by which every document begins.
-        client = 1 + secrets.randbelow(2**31 - 1)
-        updates = rewrite(document, target, client=client, new_id=new_id)
+        began = self.slides() if was is None else tuple(was)
+        if tuple(slides) == began:
+            return False
+        if (seconds := self._limits.rewrites.wait(1, monotonic())) > 0:
+            raise RateLimited("a handler may not rewrite a board that often", seconds)
+        self._limits.rewrites.spend(1)
+
+        def plan() -> tuple[list[dict[str, Any]], list[bytes]]:
+            copy = document.copy()
+            now = rebased(began, slides, read_slides(copy.content()))
+            target = wanted(now, copy.root.name)
+            _check_locks(copy, target, unlock=unlock)
+            # Never 0, by which every document begins.
+            client = 1 + secrets.randbelow(2**31 - 1)
+            return target, rewrite(copy, target, client=client, new_id=new_id)
+
+        # Beside the event loop: with some thousands of elements it takes seconds.
+        target, updates = await to_thread(plan)
         if not updates:
             return False
-        self._limits.rewrites.spend(1)
         *unseen, last = updates
         for update in unseen:
             await self._board.change(update)
 
         def still_allowed() -> None:
             self._check_power()
-            self._check_locks(target, unlock=unlock)
+            _check_locks(self._board.document, target, unlock=unlock)
 
         # Until the last one nobody sees anything of it: what has come meanwhile still counts.
         return await self._board.change(last, check=still_allowed)
@@ -153,11 +162,6 @@ class View:
             raise UsageError("the bot is not in the board's room any more")
         check_power(Place(self._board, state, self._board.writes))
 
-    def _check_locks(self, target: list[dict[str, Any]], *, unlock: bool) -> None:
-        if not unlock and (numbers := locked(self._board.document, target)):
-            said = ", ".join(map(str, numbers))
-            raise UsageError(f"locked slides would change ({said}): leave them, or say unlock=True")
-
     async def change(self, update: bytes) -> bool:
         """Apply an update; meaning and errors: handlers.base.BoardView."""
         limits, size = self._limits, len(update)
@@ -174,3 +178,9 @@ class View:
             limits.changes.spend(1)
             limits.bytes.spend(size)
         return changed
+
+
+def _check_locks(document: Document, target: list[dict[str, Any]], *, unlock: bool) -> None:
+    if not unlock and (numbers := locked(document, target)):
+        said = ", ".join(map(str, numbers))
+        raise UsageError(f"locked slides would change ({said}): leave them, or say unlock=True")

@@ -16,6 +16,7 @@ from bot.config import Config
 from bot.control import NotRunning
 from bot.errors import UsageError
 from bot.handlers.load import find
+from bot.handlers.recorded import kinds
 from bot.handlers.status import behind
 from bot.store.archive import Archive
 from bot.store.deliveries import DeadLetter
@@ -162,7 +163,9 @@ async def _kept(config: Config) -> dict[str, dict[str, Any]]:
         for entry in config.handlers:
             if find(entry.use).durable:
                 dead = await archive.dead_letters(entry.name)
-                found[entry.name] = behind(await archive.backlog(entry.name), len(dead))
+                wanted = kinds(find(entry.use)(entry.values).wants())
+                backlog = await archive.backlog(entry.name, wanted)
+                found[entry.name] = behind(backlog, len(dead))
             else:
                 found[entry.name] = {"durable": False}
     return found

@@ -55,11 +55,19 @@ def where(error: BaseException) -> str:
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Turn what would end the whole program (`sys.exit`) into a failure as any other."""
+    """Turn what would end more than a call into a failure as any other.
+
+    That is `sys.exit`, and a cancellation that nobody asked for: of a task of the handler's own.
+    """
     try:
         yield
     except SystemExit as error:
         raise Elsewhere(kind_of(error), where(error), "it ends the program") from None
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Elsewhere(kind_of(error), where(error), "it cancelled itself") from None
 
 
 def said(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -15,7 +15,7 @@ from bot.handlers.durable import DurableLane
 from bot.handlers.recorded import kinds
 from bot.handlers.status import Waiting, durable_now
 from bot.whiteboard.board import BoardKey
-from bot.whiteboard.entry import Entry
+from bot.whiteboard.entry import Entry, Kind
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,9 @@ class Archive(durable.Archive, Protocol):
     async def enrol(self, handler: str) -> None:
         """Have a new handler begin now."""
 
-    async def backlog(self, handler: str) -> Sequence[Waiting]:
+    async def backlog(
+        self, handler: str, kinds: Collection[Kind] | None = None
+    ) -> Sequence[Waiting]:
         """List the boards of which a handler has not been given everything."""
 
     async def dead_letters(self, handler: str | None = None) -> Sequence[Dead]:
@@ -94,6 +96,7 @@ class Delivery:
         self._drain = drain
         self._lanes: dict[tuple[str, int], DurableLane] = {}
         self._tasks = asyncio.TaskGroup()
+        self._ended = False
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -107,6 +110,8 @@ class Delivery:
                 await self._tasks.__aexit__(None, None, None)
         except TimeoutError:
             _log.warning("durable handlers go on at the next start with what they have not taken")
+        finally:
+            self._ended = True
 
     async def begin(self) -> None:
         """Give the handlers, once started, what an earlier life left.
@@ -116,18 +121,21 @@ class Delivery:
         """
         for name in self._handlers:
             await self._archive.enrol(name)
-            for waiting in await self._archive.backlog(name):
+            for waiting in await self._archive.backlog(name, self._kinds(name)):
                 self._lane(name, waiting.board_id).wake()
 
     def committed(self, entries: Iterable[Entry]) -> None:
         """Hear of entries that are on disk now. Never blocks."""
-        if not self._handlers:
+        if not self._handlers or self._ended:  # what comes last is for the next start
             return
         for board_id, kind in {(entry.board_id, entry.kind) for entry in entries}:
             for name in self._handlers:
                 lane = self._lane(name, board_id)
                 if lane.wants(kind):
                     lane.wake()
+
+    def _kinds(self, name: str) -> frozenset[Kind]:
+        return kinds(self._handlers[name].wants())
 
     def _lane(self, name: str, board_id: int) -> DurableLane:
         lane = self._lanes.get((name, board_id))
@@ -180,7 +188,7 @@ class Delivery:
         found = {name: {**one, "durable": False} for name, one in live.items()}
         for name in self._handlers:
             lanes = [lane for (one, _), lane in self._lanes.items() if one == name]
-            backlog = await self._archive.backlog(name)
+            backlog = await self._archive.backlog(name, self._kinds(name))
             dead = await self._archive.dead_letters(name)
             found[name] = durable_now(live.get(name, {}), lanes, backlog, len(dead))
         return found

@@ -195,8 +195,9 @@ class DurableLane:
     async def _note(self) -> None:
         if self._at is not None and self._at > self._noted:
             at = self._at
-            await self._archive.set_cursor(self._name, self.board_id, at)
-            self._noted = max(self._noted, at)
+            with suppress(StoreError):  # later; the Recorder says what is amiss
+                await self._archive.set_cursor(self._name, self.board_id, at)
+                self._noted = max(self._noted, at)
         self._noted_at = time.monotonic()
 
     async def _give(self, entries: Sequence[Entry]) -> None:

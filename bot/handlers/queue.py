@@ -38,7 +38,7 @@ class Queue:
     Args:
         tally: counts what is condensed and dropped.
         limit: events; at it the queue is condensed.
-        max_bytes: of update bytes held; likewise.
+        max_bytes: of update bytes held; likewise, or at twice what was left then.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Queue:
         self._max_bytes = max_bytes
         self._events: deque[Event] = deque()
         self._bytes = 0
+        self._bound = max_bytes  # where it is condensed next: it may not become smaller by that
         self._tally = tally or Tally()
 
     def __len__(self) -> int:
@@ -62,7 +63,7 @@ class Queue:
         """Add an event; condense first when the queue is full."""
         self._events.append(event)
         self._bytes += _size(event)
-        if len(self._events) > self._limit or self._bytes > self._max_bytes:
+        if len(self._events) > self._limit or self._bytes > self._bound:
             self._condense()
 
     def take(self) -> Event:
@@ -73,6 +74,8 @@ class Queue:
         """
         event = self._events.popleft()
         self._bytes -= _size(event)
+        if self._bytes <= self._max_bytes:
+            self._bound = self._max_bytes
         return event
 
     def _condense(self) -> None:
@@ -92,7 +95,9 @@ class Queue:
             self._tally.dropped += 1
         self._events = kept
         # The merged update is what the board holds at the most: bounded by the document's size.
-        self._bytes = 0 if len(updates) == 1 else sum(map(_size, kept))
+        # Merging it again with every stroke would hold up who brings them.
+        self._bytes = sum(map(_size, kept))
+        self._bound = max(self._max_bytes, 2 * self._bytes)
 
 
 def _size(event: Event) -> int:

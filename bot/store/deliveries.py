@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bot.store.sqlite import SqliteFile
 from bot.whiteboard.board import BoardKey
+from bot.whiteboard.entry import Kind
 
 MAX_DEAD = 10_000
 """Dead letters kept per handler: beyond that the oldest are dropped."""
@@ -101,16 +103,19 @@ class Deliveries:
         )
         return BoardKey(*rows[0]) if rows else None
 
-    async def backlog(self, handler: str) -> list[Backlog]:
-        """List the boards of which a handler has not been given everything."""
+    async def backlog(self, handler: str, kinds: Collection[Kind] | None = None) -> list[Backlog]:
+        """List the boards of which a handler has not been given everything (of these kinds)."""
+        places = ", ".join(f"${at}" for at in range(2, len(kinds or ()) + 2))
+        wanted = "" if kinds is None else f" AND e.kind IN ({places})"
         rows = await self._file.read(
-            "SELECT b.id, b.room_id, b.whiteboard_id, b.document_id, COALESCE(c.seq, 0),"
+            "SELECT b.id, b.room_id, b.whiteboard_id, b.document_id, COALESCE(c.seq, 0),"  # noqa: S608 - placeholders only
             " COUNT(e.seq), MIN(e.ts) FROM boards b"
             " LEFT JOIN cursors c ON c.board_id = b.id AND c.handler = $1"
-            " JOIN entries e ON e.board_id = b.id AND e.seq > COALESCE(c.seq, 0)"
+            f" JOIN entries e ON e.board_id = b.id AND e.seq > COALESCE(c.seq, 0){wanted}"
             " WHERE b.room_id <> ''"  # one that is being imported has none yet
             " GROUP BY b.id ORDER BY b.id",
             handler,
+            *sorted(kind.value for kind in kinds or ()),
         )
         return [
             Backlog(row[0], BoardKey(row[1], row[2], row[3]), row[4], row[5], row[6])

@@ -61,6 +61,7 @@ class ProcessWorker(Worker):
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # a file of the current folder is no module of Python's
                 "-m",
                 "bot.handlers.isolated",
                 str(theirs.fileno()),
@@ -68,7 +69,7 @@ class ProcessWorker(Worker):
                 pass_fds=(theirs.fileno(),),
                 # Whoever ends the bot from its terminal lets the bot end this one.
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": _path()},
+                env={**_environment(), "PYTHONPATH": _path()},
             )
         except OSError as error:
             ours.close()
@@ -114,6 +115,11 @@ class ProcessWorker(Worker):
 
     async def _gone(self) -> None:
         await asyncio.wait([self._reading])
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without the bot's secrets: settings come with the first message."""
+    return {key: one for key, one in os.environ.items() if not key.startswith("BOARDKEEPER_")}
 
 
 def _path() -> str:

@@ -43,7 +43,7 @@ class Taking(Handler):
         super().__init__(settings)
         self.got: list[Event] = []
         self.calls = 0
-        self.errors: dict[bytes, list[Exception | SystemExit]] = {}
+        self.errors: dict[bytes, list[BaseException]] = {}
         self.held = asyncio.Event()
         self.held.set()
 
@@ -305,11 +305,50 @@ async def test_handlers_that_are_not_durable_have_no_such_lane(tmp_path: Path) -
         await until(lambda: live.updates == [b"live"])
 
 
-async def test_an_event_on_which_it_ends_the_program_becomes_a_dead_letter(tmp_path: Path) -> None:
-    """Else the program would end at each of its starts."""
+@pytest.mark.parametrize("kind", [SystemExit, asyncio.CancelledError])
+async def test_an_event_on_which_it_ends_more_than_its_call_becomes_a_dead_letter(
+    tmp_path: Path, kind: type[BaseException]
+) -> None:
+    """Else the program would end at each of its starts, or the lane stand still without a word."""
     taking = Taking()
-    taking.errors[b"bad"] = [SystemExit(5) for _ in range(99)]
+    taking.errors[b"bad"] = [kind() for _ in range(99)]
     async with running(tmp_path, taking=taking) as here:
         await here.drawn(b"bad", b"good")
         await until(lambda: taking.updates == [b"good"])
         assert len(await here.letters()) == 1
+
+
+async def test_what_is_committed_after_the_end_is_for_the_next_start(tmp_path: Path) -> None:
+    async with running(tmp_path, taking=Taking()) as here:
+        last = Entry(here.board, 1, Kind.UPDATE, "@a:b", "D", b"late", 1)
+    here.delivery.committed([last])  # no lane any more, and no error for who commits
+
+
+async def test_a_cursor_that_cannot_be_noted_has_nothing_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taking = Taking()
+
+    async def full(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    async with running(tmp_path, taking=taking) as here:
+        monkeypatch.setattr(here.archive, "set_cursor", full)
+        updates = [bytes([number]) for number in range(1, 50)]
+        await here.drawn(*updates)
+        await until(lambda: taking.updates == updates)
+        monkeypatch.undo()
+        await here.drawn(b"after")
+        await here.settled()
+        assert taking.updates == [*updates, b"after"]
+        assert not await here.archive.backlog("taking")
+
+
+async def test_behind_is_who_lacks_what_he_wants(tmp_path: Path) -> None:
+    async with running(tmp_path, taking=(taking := Taking())) as here:
+        await here.drawn(b"1")
+        await until(lambda: bool(taking.updates))
+        await here.drawn(json.dumps(CURSOR).encode(), kind=Kind.CURSOR)
+        await here.settled()
+        assert (await here.delivery.status())["taking"]["behind"] == 0
+        assert len(await here.archive.backlog("taking")) == 1  # of any kind

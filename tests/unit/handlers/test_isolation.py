@@ -24,7 +24,7 @@ from bot.handlers.base import (
     TryLater,
 )
 from bot.handlers.calling import Elsewhere
-from bot.handlers.isolated import messages, outside, proxy
+from bot.handlers.isolated import messages, outside, process, proxy
 from bot.handlers.isolated.messages import packed
 from bot.handlers.isolated.outside import Interrupted
 from bot.handlers.lanes import Lanes
@@ -342,3 +342,11 @@ async def test_it_ends_with_the_bot_however_that_ends(tmp_path: Path, doing: str
     bot.send_signal(signal.SIGKILL)
     bot.wait()
     await until(lambda: not lives(pid))
+
+
+def test_its_process_is_given_no_secrets_of_the_bot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOARDKEEPER_HOMESERVER_PASSWORD", "secret")
+    monkeypatch.setenv("ITS_OWN", "value")
+    environment = process._environment()
+    assert environment["ITS_OWN"] == "value"
+    assert not [key for key in environment if key.startswith("BOARDKEEPER_")]

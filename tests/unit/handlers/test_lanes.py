@@ -14,7 +14,7 @@ from pycrdt import Doc, Map
 from bot import metrics
 from bot.actions import read_time
 from bot.errors import UsageError
-from bot.handlers import calling, lanes
+from bot.handlers import calling, lanes, queue
 from bot.handlers.base import (
     METHODS,
     BoardFound,
@@ -267,7 +267,7 @@ def test_built_in_handlers_are_found_with_their_settings() -> None:
     [
         ("nope", "no handler “nope”"),
         ("no.such.module:Thing", "ModuleNotFoundError"),
-        ("bot.handlers.relay:Nope", "AttributeError"),
+        ("bot.handlers.relay:Nope", "it has: Relay"),
         ("bot.handlers.relay:RelaySettings", "is not a"),
     ],
 )
@@ -277,16 +277,23 @@ def test_what_cannot_be_found_is_named(use: str, why: str) -> None:
 
 
 class Ending(Handler):
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(None)
+        self.error = error
+
     async def on_document_update(self, event: DocumentUpdate) -> None:
-        raise SystemExit(3)
+        raise self.error
 
 
-async def test_who_ends_the_program_only_fails(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+async def test_who_ends_more_than_his_call_only_fails(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
     notes, one = Notes(), updates(1)[0]
-    async with Lanes({"ending": Ending(None), "notes": notes}) as offered:
+    async with Lanes({"ending": Ending(error), "notes": notes}) as offered:
         offered.offer(drawn(one))
     [failed] = [line for line in caplog.records if "failed on an event" in line.message]
-    assert (failed.error, failed.handler) == ("SystemExit", "ending")  # type: ignore[attr-defined]
+    assert (failed.error, failed.handler) == (type(error).__name__, "ending")  # type: ignore[attr-defined]
     assert len(notes.events) == 1
 
 
@@ -298,3 +305,21 @@ def test_the_place_of_a_failure_is_its_authors_not_ours() -> None:
         ask()
     assert calling.where(caught.value).startswith(__file__)
     assert calling.where(ValueError()) == ""
+
+
+def test_a_large_queue_is_not_merged_with_every_stroke(monkeypatch: pytest.MonkeyPatch) -> None:
+    merges = list[int]()
+
+    def merged(events: list[DocumentUpdate]) -> DocumentUpdate:
+        merges.append(len(events))
+        return DocumentUpdate(BOARD, 1, None, b"".join(one.update for one in events))
+
+    monkeypatch.setattr(queue, "merged", merged)
+    waiting = Queue(max_bytes=10_000)
+    for _ in range(400):
+        waiting.put(drawn(bytes(1000)))
+        assert waiting._bytes == sum(map(queue._size, waiting._events))
+    assert len(merges) < 12
+    while waiting:
+        waiting.take()
+    assert (waiting._bytes, waiting._bound) == (0, 10_000)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bot import history as module
-from bot.errors import UsageError
+from bot.errors import Transient, UsageError
 from bot.handlers.base import CursorMoved, DocumentUpdate, Event
 from bot.handlers.recorded import event_of
 from bot.history import History
@@ -173,3 +173,16 @@ async def test_a_recorded_event_as_a_handler_gets_it(tmp_path: Path) -> None:
                 _ = event.changes
             kinds.update(one.kind for one in (await here.history.changes(event)).elements)
         assert kinds == {"added": 2}
+
+
+async def test_who_waits_long_for_others_asks_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which a durable lane does not count against the event."""
+    monkeypatch.setattr(module, "LONGEST_TURN", 0.01)
+    async with past(tmp_path) as here:
+        await here.drawn(1)
+        async with here.history._turn():
+            with pytest.raises(Transient, match="for other boards"):
+                await here.history.changes(here.events[0])
+        assert await here.history.changes(here.events[0])
