@@ -22,6 +22,7 @@ from bot.errors import BoardkeeperError, ConfigError, Mistake, UsageError
 from bot.handlers.base import Handler
 from bot.handlers.load import file_of, fresh
 from bot.recording import Header
+from bot.stall import StallDetector
 from bot.testing import SAMPLE, SimulatedRoom
 
 POLL = 0.2
@@ -156,14 +157,17 @@ async def _replay(use: str, what: _Replay) -> bool:
     try:
         kind = fresh(use)
         say(f"── {datetime.now().astimezone():%H:%M:%S} {kind.__name__}, told {what.path.name}")
-        async with SimulatedRoom(
-            kind,
-            settings=what.settings,
-            raises=False,
-            key=header.board,
-            version=header.version or "0",
-            seen=screen.show,
-        ) as room:
+        async with (
+            SimulatedRoom(
+                kind,
+                settings=what.settings,
+                raises=False,
+                key=header.board,
+                version=header.version or "0",
+                seen=screen.show,
+            ) as room,
+            StallDetector({kind.__name__: room.handler}),
+        ):
             await room.replay(what.path, speed=what.speed)
             await _finish(room, screen)
     except BoardkeeperError as error:

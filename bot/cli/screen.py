@@ -6,6 +6,7 @@ import logging
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from bot.cli.output import count, fail, say
 from bot.handlers.base import (
@@ -18,6 +19,7 @@ from bot.handlers.base import (
     SnapshotSeen,
 )
 from bot.logs import clean
+from bot.stall import LONG
 from bot.testing import Failure, Post, Sent
 from bot.testing.watched import Happened
 
@@ -146,9 +148,15 @@ def logged() -> Iterator[None]:
 
 class _Log(logging.Handler):
     def filter(self, record: logging.LogRecord) -> bool:
-        return not record.name.startswith("bot.") and record.levelno >= logging.INFO
+        if record.name == "bot.stall":
+            return bool(vars(record).get("handler"))  # else it is not the author's
+        return record.name.partition(".")[0] not in _NOT_THEIRS and record.levelno >= logging.INFO
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "bot.stall":
+            place = clean(Path(vars(record)["where"]).name)
+            say(f"{'':9} ! blocks the bot for more than {LONG:g} s at {place}")
+            return
         extra = {key: one for key, one in vars(record).items() if key not in _STANDARD}
         keys = "".join(f" {clean(key)}={clean(str(one))}" for key, one in extra.items())
         say(f"{'':9} > logs {record.levelname}: {clean(record.getMessage())}{keys}")
@@ -156,4 +164,6 @@ class _Log(logging.Handler):
             fail("".join(traceback.format_exception(*record.exc_info)).rstrip())
 
 
+_NOT_THEIRS = frozenset({"bot", "mau", "mautrix"})
+"""Whose remarks are not about the handler: ours, the Matrix library's."""
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "taskName"}

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-import unittest
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -192,6 +192,33 @@ def test_dev_waits_for_what_is_spawned(
     assert "! 1 task of the handler was still running and was ended (context.spawn)" in said
 
 
+BLOCKS = """
+import logging
+import time
+from bot.handlers.base import DocumentUpdate, Handler
+
+class Mine(Handler):
+    blocked = False
+    async def on_document_update(self, event: DocumentUpdate) -> None:
+        logging.getLogger("mau.client").warning("of the library")
+        if not self.blocked:
+            self.blocked = True
+            time.sleep(5)
+"""
+
+
+def test_dev_says_who_blocks_the_bot(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(BLOCKS)
+    assert replay(file) == 0
+    said = capsys.readouterr().out
+    assert "! blocks the bot for more than 1 s at mine.py:12" in said
+    assert "of the library" not in said
+
+
+def test_handlers_are_checked_against_our_types() -> None:
+    assert files("bot").joinpath("py.typed").is_file()
+
+
 def test_dev_says_that_a_lane_waits(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(FAILING.replace("BODY", "1 / 0"))
     assert replay(file) == 1
@@ -311,73 +338,3 @@ async def test_who_saves_while_it_replays_sees_the_new_one(file: Path) -> None:
     finally:
         process.kill()
         await process.wait()
-
-
-def test_a_new_project_has_tests_that_pass(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "party-notes2")])
-    assert run("handlers", "new", "party-notes2") == 0
-    assert "boardkeeper dev party_notes2.py --replay sample" in capsys.readouterr().out
-    project = tmp_path / "party-notes2"
-    assert sorted(one.name for one in project.iterdir()) == [
-        "README.md",
-        "party_notes2.py",
-        "pyproject.toml",
-        "test_party_notes2.py",
-    ]
-    suite = unittest.TestLoader().discover(str(project))
-    result = unittest.TestResult()
-    suite.run(result)
-    assert (result.testsRun, result.errors, result.failures) == (2, [], [])
-    sys.modules.pop("party_notes2")
-    sys.modules.pop("test_party_notes2")
-
-    assert run("handlers", "new", "party-notes2") == 1
-    assert "is there already" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", ["", "-x", "Über", "a b", "../x", "asyncio", "log", "x" * 41])
-def test_names_that_will_not_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert run("handlers", "new", "--", name) == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("1abc", "begins with a letter; single - or _ in between"),
-        ("a--b", "begins with a letter; single - or _ in between"),
-        ("aiohttp", "is the name of something else already"),
-    ],
-)
-def test_what_is_wrong_with_a_name(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    name: str,
-    why: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert run("handlers", "new", name) == 1
-    assert why in capsys.readouterr().err
-
-
-def test_a_name_that_only_this_folder_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", ["", *sys.path])
-    (tmp_path / "mine_too.py").write_text("")
-    assert run("handlers", "new", "mine-too") == 0
-
-
-def test_a_folder_that_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(
-        Path, "mkdir", lambda self: (_ for _ in ()).throw(PermissionError(13, "no"))
-    )
-    monkeypatch.chdir(tmp_path)
-    assert run("handlers", "new", "mine") == 1
-    assert "cannot be made: no" in capsys.readouterr().err
