@@ -170,6 +170,7 @@ class Lanes:
         self._turns: WeakValueDictionary[tuple[str, BoardKey], asyncio.Lock] = WeakValueDictionary()
         self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
         self._tasks = asyncio.TaskGroup()
+        self._ended = False
         self._ending = asyncio.Event()
         self._drain = drain
 
@@ -184,9 +185,13 @@ class Lanes:
                 await self._tasks.__aexit__(None, None, None)
         except TimeoutError:
             _log.warning("handlers still had events when the time to end was over")
+        finally:
+            self._ended = True
 
     def offer(self, event: Event) -> None:
-        """Give an event to the lanes of its board."""
+        """Give an event to the lanes of its board; after the end nobody is told any more."""
+        if self._ended:
+            return
         for name, (handler, events) in self._handlers.items():
             if type(event) not in events:
                 continue

@@ -20,7 +20,7 @@ from tests.stack.processes import ROOT, Process, Program
 from tests.stack.programs import find_program
 
 DEPLOY = ROOT / "docs" / "deploy"
-DOMAIN = "chat.example.org"
+DOMAIN = "chat.example.com"  # not that of config.example.yaml, which check points at
 
 
 def setup(volumes: Path, *arguments: str, say: str = "", domain: str = DOMAIN) -> str:

@@ -323,3 +323,12 @@ def test_a_large_queue_is_not_merged_with_every_stroke(monkeypatch: pytest.Monke
     while waiting:
         waiting.take()
     assert (waiting._bytes, waiting._bound) == (0, 10_000)
+
+
+async def test_after_the_end_nobody_is_told_and_who_tells_is_not_hurt() -> None:
+    notes = Notes()
+    async with Lanes({"notes": notes}) as offered:
+        pass
+    offered.offer(drawn(updates(1)[0]))
+    await asyncio.sleep(0)
+    assert notes.events == []
