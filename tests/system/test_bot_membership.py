@@ -82,14 +82,18 @@ async def test_synapse_down_for_longer_than_the_delay(stack: Stack, tmp_path: Pa
         assert "created_ts" not in second["content"]
         await asyncio.sleep(5)
         assert len(await here.history()) == 3
+
         # In what is recorded: two stays of ours in one session, which PHONE has kept alive.
-        kept = query(
-            here.bot.data,
-            "SELECT state_key, content FROM memberships ORDER BY ts",
-        )
-        ours = [json.loads(str(text)) for key, text in kept if key == here.bot.state_key]
-        assert [bool(one) for one in ours] == [True, False, True]
-        assert {one["call_id"] for one in ours if one} == {here.board.whiteboard_id}
+        def recorded() -> list[tuple[object, ...]]:
+            return query(here.bot.data, "SELECT state_key, content FROM memberships ORDER BY ts")
+
+        def ours() -> list[dict[str, Any]]:
+            return [json.loads(str(text)) for key, text in recorded() if key == here.bot.state_key]
+
+        await until(lambda: len(ours()) == 3, 20, "sync has not brought all of it", here.bot)
+        kept, ours_now = recorded(), ours()
+        assert [bool(one) for one in ours_now] == [True, False, True]
+        assert {one["call_id"] for one in ours_now if one} == {here.board.whiteboard_id}
         phone = [text for key, text in kept if key == member_key(user.user_id, "PHONE")]
         assert len(phone) == 1
         assert [one for one in here.bot.events() if "probably cleared" in one["msg"]]
