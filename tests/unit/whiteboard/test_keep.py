@@ -273,3 +273,17 @@ def test_what_made_it_fail_may_be_over() -> None:
     assert one.due(110.0) == 710.0
     one.again()
     assert one.due(111.0) == 108.0
+
+
+def test_held_because_of_another_version_nothing_is_due_until_people_go_on() -> None:
+    keep = Keep(Pace(grace=8.0))
+    keep.unsaved(100.0)
+    assert (keep.due(100.0), keep.held) == (108.0, False)
+    keep.go_on(101.0)  # it was not held
+    assert keep.due(101.0) == 108.0
+    keep.hold()
+    assert (keep.due(500.0), keep.held) == (None, True)
+    keep.go_on(500.0)
+    assert (keep.due(500.0), keep.held) == (508.0, False)  # they get the time to save it
+    keep.alone(400.0)
+    assert keep.due(500.0) == 500.0

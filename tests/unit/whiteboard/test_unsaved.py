@@ -200,3 +200,13 @@ def ids(client: int, start: int, stop: int) -> set[tuple[int, int]]:
 def compare(one: Unsaved, document: Document, now: float) -> None:
     known = document.state_vector()
     one.compare(known, document.diff(known), now)
+
+
+def test_snapshots_have_a_place_in_the_rooms_order() -> None:
+    unsaved = Unsaved()
+    assert (unsaved.number("$a"), unsaved.newest) == (0, 0)
+    unsaved.show("$a")
+    unsaved.show("$b")
+    assert (unsaved.number("$a"), unsaved.number("$b"), unsaved.newest) == (1, 2, 0)
+    unsaved.saved(Person(1).state(), "$b")
+    assert unsaved.newest == 2
