@@ -123,6 +123,9 @@ class Rtc:
     stretch: bool = False
     foci: tuple[HttpUrl, ...] = ()
     allowed_foci: tuple[UrlGlob, ...] = ()
+    profile: Literal["auto", "legacy", "sticky"] = "auto"
+    bridge_profiles: bool = True
+    require_open_slot: bool = False
 
     def problems(self) -> Iterator[Problem]:
         """Check that a restart has the time to succeed before the leave fires."""
