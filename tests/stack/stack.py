@@ -48,6 +48,8 @@ class Options:
     Attributes:
         server_name: the part of user ids after the colon; by default `localhost:PORT`.
         default_limits: Synapse's own rate limits, except for registering and logging in.
+        sticky: the homeserver has sticky events and tells its transports; without, it is one on
+            which only the legacy profile works.
         synapse: merged into homeserver.yaml, one level deep.
         auto_create: LiveKit rooms come to be when somebody joins.
         full_access: servers whose users get their LiveKit room created; `["*"]` means all.
@@ -55,6 +57,7 @@ class Options:
 
     server_name: str | None = None
     default_limits: bool = False
+    sticky: bool = True
     synapse: Mapping[str, Any] = field(default_factory=dict)
     auto_create: bool = False
     full_access: tuple[str, ...] = ("*",)
@@ -93,6 +96,7 @@ class Stack:
             public_url=self.homeserver_url,
             jwt_url=self.jwt_url,
             default_limits=options.default_limits,
+            sticky=options.sticky,
             extra=options.synapse,
             port=synapse_port,
         )

@@ -42,6 +42,7 @@ class SynapseSettings:
         public_url: where clients reach it (the proxy).
         jwt_url: the JWT service announced in the well-known file and as a transport.
         default_limits: keep Synapse's own rate limits except for registering and logging in.
+        sticky: has what the sticky profile needs: sticky events and the list of transports.
         extra: merged into homeserver.yaml, one level deep.
     """
 
@@ -50,6 +51,7 @@ class SynapseSettings:
     public_url: str
     jwt_url: str
     default_limits: bool = False
+    sticky: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     registration_secret: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -117,7 +119,10 @@ def _config(settings: SynapseSettings) -> dict[str, Any]:
         "extra_well_known_client_content": {"org.matrix.msc4143.rtc_foci": [focus]},
         "matrix_rtc": {"transports": [focus]},
         "max_event_delay_duration": "24h",
-        "experimental_features": {"msc4143_enabled": True, "msc4354_enabled": True},
+        "experimental_features": {
+            "msc4143_enabled": settings.sticky,
+            "msc4354_enabled": settings.sticky,
+        },
         # Otherwise a repeated identical initial /sync is up to two minutes old.
         "caches": {"sync_response_cache_duration": "0s"},
         **_LIMITS_ALWAYS_LOOSE,

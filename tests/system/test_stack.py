@@ -19,12 +19,13 @@ import pytest
 from livekit import rtc
 
 from tests.stack.http import Answer, request
-from tests.stack.jwt_rules import FAULTS
+from tests.stack.jwt_rules import FAULTS, hash_name
 from tests.stack.ports import HOST
 from tests.stack.processes import ROOT, start_time
 from tests.stack.stack import Login, Options, Stack
 
 VERSIONS = "/_matrix/client/versions"
+TRANSPORTS = "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports"
 
 
 async def openid(stack: Stack, login: Login) -> dict[str, Any]:
@@ -64,9 +65,7 @@ async def test_a_user_registers_logs_in_and_finds_the_focus(stack: Stack) -> Non
     known = await stack.call(first, "GET", "/.well-known/matrix/client")
     focus = {"type": "livekit", "livekit_service_url": stack.jwt_url}
     assert known.body["org.matrix.msc4143.rtc_foci"] == [focus]
-    transports = await stack.call(
-        first, "GET", "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports"
-    )
+    transports = await stack.call(first, "GET", TRANSPORTS)
     assert transports.body == {"rtc_transports": [focus]}
 
 
@@ -118,14 +117,17 @@ async def test_both_endpoints_give_the_names_of_the_real_service(stack: Stack) -
     sticky = await request("POST", f"{stack.jwt_url}/get_token", body=body)
     claims = jwt.decode(sticky.body["jwt"], options={"verify_signature": False})
     assert claims["video"]["room"] == "O8437W3+jmzMVjoIP3tNwbm+XxHQk2iKpOA7aqw3qSc"
-    assert len(claims["sub"]) == 43
+    assert claims["sub"] == hash_name(login.user_id, "DEVICE123", "memberABC")
 
     stranger = {**body, "member": {**member, "claimed_user_id": "@eve:localhost"}}
     refused = await request("POST", f"{stack.jwt_url}/get_token", body=stranger)
     assert (refused.status, refused.body["errcode"]) == (401, "M_UNAUTHORIZED")
-    del body["slot_id"]
-    refused = await request("POST", f"{stack.jwt_url}/get_token", body=body)
-    assert (refused.status, refused.body["errcode"]) == (400, "M_BAD_JSON")
+    for lacking in ("slot_id", "room_id", "member", "openid_token"):
+        incomplete = {key: part for key, part in body.items() if key != lacking}
+        refused = await request("POST", f"{stack.jwt_url}/get_token", body=incomplete)
+        assert (refused.status, refused.body["errcode"]) == (400, "M_BAD_JSON"), lacking
+    refused = await request("POST", f"{stack.jwt_url}/get_token", body={**body, "extra": 1})
+    assert (refused.status, refused.body["errcode"]) == (400, "M_NOT_JSON")
 
 
 @pytest.mark.parametrize(
