@@ -65,7 +65,8 @@ ALLOWED: dict[str, set[str]] = {
     "bot.keeper": SHELL,
     "bot.admission": {*CORE, "bot.metrics"},
     "bot.limits": {*CORE, "bot.admission", "bot.backoff", "bot.matrix.probe"},
-    "bot.presence": {
+    "bot.presence": {*ROOM, "bot.legacy", "bot.setting"},
+    "bot.legacy": {
         *ROOM,
         "bot.admission",
         "bot.keeper",

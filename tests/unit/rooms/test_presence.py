@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bot import presence as module
+from bot import legacy as module
 from bot.errors import Forbidden, Transient
 from bot.hearing import Packet
 from bot.presence import Presence
