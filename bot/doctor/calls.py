@@ -6,18 +6,17 @@ board notices, and a running bot keeps its place.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from functools import partial
 
 from bot.doctor.finding import Finding, broken, ok, warning
+from bot.doctor.pair import tried
 from bot.doctor.patient import Patient, throw_away_device
 from bot.errors import NotFound, RateLimited, ServerError, Transient, Unsupported
-from bot.livekit import lean, native
+from bot.livekit import lean
 from bot.livekit.auth import Grant, api_key_grant, sfu_get
-from bot.livekit.inbox import Packet
 from bot.matrix.survey import transports
 from bot.rtc.focus import read_transports, read_well_known
 
@@ -29,9 +28,6 @@ AUDIBLE_WITHIN = 20.0
 """Seconds for all services; connecting takes a second or two, being heard up to 4 more."""
 MOST = 3
 """Services that are tried."""
-HEARD_WITHIN = 6.0
-CONNECT_WITHIN = 5.0
-_AGAIN = 0.25
 
 _WELL_KNOWN_ADVICE = (
     '"org.matrix.msc4143.rtc_foci": [{"type": "livekit", "livekit_service_url":'
@@ -69,7 +65,9 @@ async def foci(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def token(patient: Patient) -> AsyncIterator[Finding]:
-    """See whether the JWT services give us tokens."""
+    """See whether the JWT services give us tokens, as the legacy profile needs them."""
+    if patient.config.rtc.profile == "sticky":
+        return  # it asks for other ones (sticky.py)
     if patient.config.livekit.auth == "api_key":
         yield ok(TOKEN, "not used: livekit.auth is api_key")
         return
@@ -102,85 +100,16 @@ def _refused(service: str, error: ServerError) -> Finding:
 
 async def audible(patient: Patient) -> AsyncIterator[Finding]:
     """See whether a packet gets from one of us to the other."""
-    lean.apply()
     livekit = patient.config.livekit
+    if livekit.auth != "api_key" and patient.config.rtc.profile == "sticky":
+        return
+    lean.apply()
     services = patient.let_in if livekit.auth == "sfu_get" else [livekit.url or ""]
     if not services:
         yield warning(AUDIBLE, f"not checked: needs what is broken ({TOKEN})")
     for service in services:
-        yield await _tried(patient, service)
-
-
-async def _tried(patient: Patient, service: str) -> Finding:
-    try:
-        took = await _between_two(patient, service)
-    except TimeoutError:
-        text = f"{service}: no connection within {CONNECT_WITHIN:g} s"
-        return broken(AUDIBLE, text, "LiveKit's ports: 7881/tcp, 7882/udp (rtc: in livekit.yaml)")
-    except ServerError as error:
-        return _failed(patient, service, str(error))
-    if took is None:
-        text = f"{service}: connected, but no packet arrived within {HEARD_WITHIN:g} s"
-        return broken(AUDIBLE, text, "rtc.use_external_ip and the UDP ports in livekit.yaml")
-    return ok(AUDIBLE, f"{service}: connected and audible after {took:.1f} s")
-
-
-def _failed(patient: Patient, service: str, why: str) -> Finding:
-    text = f"{service}: {why}"
-    if "did not accept the token" in why:
-        own = patient.config.livekit.auth == "api_key"
-        advice = (
-            "livekit.api_key and livekit.api_secret: as under keys: in livekit.yaml"
-            if own
-            else "LIVEKIT_KEY and LIVEKIT_SECRET of the JWT service: as keys: in livekit.yaml"
-        )
-        return broken(AUDIBLE, text, advice)
-    if "does not exist" in why:
-        # So it is for guests of another organisation's LiveKit.
-        advice = "LIVEKIT_FULL_ACCESS_HOMESERVERS of the JWT service must name our homeserver"
-        return warning(AUDIBLE, text, advice)
-    return broken(AUDIBLE, text, "LIVEKIT_URL of the JWT service, or livekit.url; is LiveKit up?")
-
-
-async def _between_two(patient: Patient, service: str) -> float | None:
-    """Send a packet from one to the other; return how long it took to be heard, None if never."""
-    arrived = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    word = secrets.token_bytes(16)
-    room = _room(patient)
-    begun = loop.time()
-
-    def receive(packet: Packet) -> None:
-        if packet.data == word:
-            loop.call_soon_threadsafe(arrived.set)
-
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(_joined(await _any_grant(patient, service, room), receive))
-        speaker = await stack.enter_async_context(
-            _joined(await _any_grant(patient, service, room), lambda _packet: None)
-        )
-        connected = loop.time()
-        # The first ones may be lost while the other side gets ready.
-        while loop.time() - connected < HEARD_WITHIN:
-            await speaker.publish(word, reliable=True, to=())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(arrived.wait(), _AGAIN)
-                return loop.time() - begun
-    return None
-
-
-@asynccontextmanager
-async def _joined(
-    grant: Grant, receive: Callable[[Packet], None]
-) -> AsyncIterator[native.NativeRoom]:
-    async with asyncio.timeout(CONNECT_WITHIN):
-        room = await native.join(grant, receive, lambda _identity, _here: None)
-    try:
-        if grant.may_announce:
-            await room.announce({"boardkeeper": "doctor"})
-        yield room
-    finally:
-        await room.leave()
+        admit = partial(_any_grant, patient, service, _room(patient))
+        yield await tried(AUDIBLE, service, admit, own_key=livekit.auth == "api_key")
 
 
 async def _any_grant(patient: Patient, service: str, room_id: str) -> Grant:

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from bot.config import Config
-from bot.doctor import calls, machine, rooms, server, tls
+from bot.doctor import calls, machine, rooms, server, sticky, tls
 from bot.doctor.examination import Check, examine
 from bot.doctor.finding import Finding, Level
 from bot.doctor.patient import Patient
@@ -28,7 +28,10 @@ CHECKS = (
     Check(server.DELAYED, server.delayed, _IN),
     # Without delayed events their limits cannot be found out.
     Check(server.LIMITS, server.limits, (*_IN, server.DELAYED), within=12.0),
+    Check(sticky.EVENTS, sticky.events, _IN),
     Check(calls.FOCI, calls.foci, within=10.0),
+    # After those who name services: what they name goes into the advice.
+    Check(sticky.TRANSPORTS, sticky.transports, _IN),
     Check(calls.TOKEN, calls.token, (*_IN, calls.FOCI), within=15.0),
     Check(calls.AUDIBLE, calls.audible, (*_IN, calls.FOCI), within=calls.AUDIBLE_WITHIN),
     Check(rooms.ROOMS, rooms.rooms, _IN, within=rooms.WITHIN),

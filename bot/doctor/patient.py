@@ -46,6 +46,8 @@ class Patient:
         homeserver: our client of it, with a device of the doctor's own.
         http: for everything that is not the homeserver.
         foci: service URLs of JWT services, and who names each.
+        transports: those of them that the homeserver itself names, as the sticky profile has it.
+        sticky: whether the homeserver has sticky events.
         let_in: the services that gave us a token.
         sfu: addresses of LiveKit servers that a JWT service named.
         per_second: restarts of delayed events a second; None while not known.
@@ -56,6 +58,8 @@ class Patient:
     homeserver: Homeserver = field(init=False)
     http: aiohttp.ClientSession = field(init=False)
     foci: dict[str, str] = field(default_factory=dict)
+    transports: list[str] = field(default_factory=list)
+    sticky: bool = False
     let_in: list[str] = field(default_factory=list)
     sfu: set[str] = field(default_factory=set)
     per_second: float | None = None
