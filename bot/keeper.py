@@ -8,128 +8,51 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Generic, TypeVar
 
 from bot import metrics
 from bot.errors import ServerError, Unsupported
+from bot.forms import Form
 from bot.rtc import actions
-from bot.rtc.legacy import LEAVE, read_shown
-from bot.rtc.membership import MEMBER_TYPE
 from bot.rtc.own import OwnMembership, Status
 from bot.rtc.timing import Timing
 
 JOIN_LANDS_WITHIN = 0.4
 """Seconds for a membership on its way to be answered before the leave is sent after it."""
 
+F = TypeVar("F", bound=Form)
+
 _log = logging.getLogger(__name__)
 
 
-class DelayedEvent(Protocol):
-    """A delayed event as the homeserver lists it."""
-
-    @property
-    def delay_id(self) -> str:
-        """Its id, a secret."""
-
-    @property
-    def room_id(self) -> str:
-        """Its room."""
-
-    @property
-    def type(self) -> str:
-        """Its event type."""
-
-    @property
-    def state_key(self) -> str | None:
-        """Its state key."""
-
-
-class Homeserver(Protocol):
-    """The calls a membership needs."""
-
-    async def send_state(
-        self,
-        room_id: str,
-        event_type: str,
-        state_key: str,
-        content: Mapping[str, Any],
-        *,
-        timeout: float,
-        patience: float,
-    ) -> str:
-        """Set a state event; answers its id. Patience 0: try once."""
-
-    async def schedule_state(
-        self,
-        room_id: str,
-        event_type: str,
-        state_key: str,
-        content: Mapping[str, Any],
-        delay_ms: int,
-        *,
-        timeout: float,
-    ) -> str:
-        """Schedule a state event; answers the delay id."""
-
-    async def restart_delayed(self, delay_id: str, *, timeout: float) -> None:
-        """Start the delay anew."""
-
-    async def send_delayed(self, delay_id: str, *, timeout: float) -> None:
-        """Send it now."""
-
-    async def cancel_delayed(self, delay_id: str, *, timeout: float) -> None:
-        """Cancel it."""
-
-    async def delayed_events(self, *, timeout: float) -> Sequence[DelayedEvent]:
-        """List what is scheduled."""
-
-
-class Keeper:
+class Keeper(Generic[F]):
     """Keeps one membership of ours in a room for as long as it is wanted.
 
     Args:
-        homeserver: the calls it needs.
-        room_id: which room.
-        state_key: where the membership stands.
-        whose: our user id and device id.
-        call_id: the whiteboard id.
+        form: what the membership looks like there.
         machine: decides.
         supported: whether the homeserver has delayed events.
-        content: the membership's content, given `expires` (ms, absolute) and `created_ts`.
-        now_ts: ms by the homeserver's clock.
         changed: called whenever the status has changed.
     """
 
     def __init__(
         self,
-        homeserver: Homeserver,
-        room_id: str,
-        state_key: str,
-        whose: tuple[str, str],
-        call_id: str,
+        form: F,
         machine: OwnMembership,
         *,
         supported: Callable[[], bool],
-        content: Callable[[int, int | None], Mapping[str, Any]],
-        now_ts: Callable[[], int],
         changed: Callable[[Status], None],
     ) -> None:
-        self.state_key = state_key
+        self.form = form
         self.machine = machine
-        self._homeserver = homeserver
-        self._room_id = room_id
-        self._whose = whose
-        self._call_id = call_id
         self._supported = supported
-        self._content = content
-        self._now_ts = now_ts
         self._changed = changed
         self._status = machine.status
         self._announced = self._probably_left = False
         self._healthy = True
-        self._keys = {"room": room_id}
+        self._keys = {"room": form.room_id}
         self._wake = asyncio.Event()
         self._rested = asyncio.Event()
         self._asking: asyncio.Timeout | None = None
@@ -183,9 +106,11 @@ class Keeper:
         self._wake.set()
 
     def own_state(self, event: Mapping[str, Any]) -> None:
-        """Take what sync shows under our key."""
-        self.machine.own_state(read_shown(event, *self._whose, self._call_id), monotonic())
-        self._wake.set()
+        """Take what sync shows of our membership."""
+        shown = self.form.shown(event)
+        if shown is not None:
+            self.machine.own_state(shown, monotonic())
+            self._wake.set()
 
     async def left(self) -> None:
         """Wait until the membership is withdrawn."""
@@ -267,18 +192,11 @@ class Keeper:
             self._asking = None
 
     async def _ask(self, action: actions.Action) -> actions.Outcome:
-        server, timeout = self._homeserver, action.timeout
-        where = (self._room_id, MEMBER_TYPE, self.state_key)
+        form, server, timeout = self.form, self.form.homeserver, action.timeout
         match action:
             case actions.ListDelayed():
                 listed = await server.delayed_events(timeout=timeout)
-                return actions.Listed(
-                    tuple(
-                        one.delay_id
-                        for one in listed
-                        if (one.room_id, one.type, one.state_key) == where
-                    )
-                )
+                return actions.Listed(tuple(one.delay_id for one in listed if form.is_ours(one)))
             case actions.CancelDelayed():
                 await server.cancel_delayed(action.delay_id, timeout=timeout)
             case actions.ScheduleLeave():
@@ -286,19 +204,15 @@ class Keeper:
                     self._lacking = True
                     raise Unsupported("the homeserver has no delayed events")
                 delay_ms = round(action.delay * 1000)
-                return actions.Scheduled(
-                    await server.schedule_state(*where, LEAVE, delay_ms, timeout=timeout)
-                )
+                return actions.Scheduled(await form.schedule_leave(delay_ms, timeout=timeout))
             case actions.SendJoin():
-                expires_ts = self._now_ts() + round(action.expires * 1000)
-                content = self._content(expires_ts, action.created_ts)
                 return actions.Sent(
-                    await server.send_state(*where, content, timeout=timeout, patience=0)
+                    await form.send_join(action.expires, action.created_ts, timeout=timeout)
                 )
             case actions.Restart():
                 await server.restart_delayed(action.delay_id, timeout=timeout)
             case actions.SendDelayed():
                 await server.send_delayed(action.delay_id, timeout=timeout)
             case actions.ClearState():
-                await server.send_state(*where, LEAVE, timeout=timeout, patience=0)
+                await form.send_leave(timeout=timeout)
         return actions.Done()

@@ -16,6 +16,7 @@ from typing import Any
 
 from bot.admission import Claims
 from bot.errors import Transient
+from bot.forms import LegacyForm
 from bot.hearing import Hearing, Packet
 from bot.keeper import Keeper
 from bot.links import Connection, Links
@@ -52,9 +53,10 @@ class LegacyPresence:
         self._wanted: frozenset[str] = frozenset()
         self._placed: frozenset[str] = frozenset()
         self._claims = Claims(setting.admission, home.room_id)
-        self._keepers: dict[str, Keeper] = {}
-        self._former: list[Keeper] = []  # those that gave way, and cancel what they had armed
-        self._keeper_tasks: dict[Keeper, asyncio.Task[None]] = {}
+        self._keepers: dict[str, Keeper[LegacyForm]] = {}
+        # Those that gave way, and cancel what they had armed.
+        self._former: list[Keeper[LegacyForm]] = []
+        self._keeper_tasks: dict[Keeper[LegacyForm], asyncio.Task[None]] = {}
         self._unfocused = False  # whether it was said that there is none
         self._lost_at: float | None = None
         self._hearing = Hearing(self._names, home.deliver, setting.now_ts)
@@ -85,9 +87,9 @@ class LegacyPresence:
     def own_state(self, event: Mapping[str, Any]) -> None:
         """Take what sync shows under one of our keys."""
         for whiteboard_id, keeper in list(self._keepers.items()):
-            if keeper.state_key != event.get("state_key"):
+            if keeper.form.state_key != event.get("state_key"):
                 continue
-            if self._is_foreign(keeper.state_key):
+            if self._is_foreign(keeper.form.state_key):
                 self._give_way(whiteboard_id)
             else:
                 keeper.own_state(event)
@@ -270,7 +272,7 @@ class LegacyPresence:
         Only once sync has shown the leave too: a new Keeper would take it for somebody else's.
         """
         for whiteboard_id, keeper in list(self._keepers.items()):
-            shown = not self._home.state.under(keeper.state_key)
+            shown = not self._home.state.under(keeper.form.state_key)
             if whiteboard_id not in self._placed and self._has_left(whiteboard_id) and shown:
                 del self._keepers[whiteboard_id]
                 self._keeper_tasks.pop(keeper).cancel()
@@ -278,18 +280,21 @@ class LegacyPresence:
     def _announce(self, whiteboard_id: str) -> None:
         setting = self._setting
         key = self._state_key(whiteboard_id)
-        keeper = Keeper(
+        form = LegacyForm(
             setting.homeserver,
             self._home.room_id,
             key,
             (setting.own_user, setting.own_device),
             whiteboard_id,
-            own.OwnMembership(setting.timing()),
-            supported=setting.delayed,
             content=lambda expires_ts, created_ts: self._content(
                 whiteboard_id, expires_ts, created_ts
             ),
             now_ts=setting.now_ts,
+        )
+        keeper = Keeper(
+            form,
+            own.OwnMembership(setting.timing()),
+            supported=setting.delayed,
             changed=self._status_changed,
         )
         self._keepers[whiteboard_id] = keeper
@@ -299,7 +304,7 @@ class LegacyPresence:
         """The plain key for the first board, a suffixed one for more, or where it is not ours."""
         setting = self._setting
         plain = legacy.member_key(setting.own_user, setting.own_device)
-        taken = {keeper.state_key for keeper in (*self._keepers.values(), *self._former)}
+        taken = {keeper.form.state_key for keeper in (*self._keepers.values(), *self._former)}
         if plain in taken or self._is_foreign(plain):
             return legacy.member_key(setting.own_user, setting.own_device, whiteboard_id)
         return plain

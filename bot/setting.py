@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bot.admission import Places
-from bot.keeper import Homeserver
+from bot.forms import Homeserver
 from bot.links import Connection
 from bot.roomstate import RoomState
 from bot.rtc.membership import Focus

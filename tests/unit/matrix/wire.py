@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from bot.forms import LegacyForm
 from bot.keeper import Keeper
 from bot.matrix.client import Homeserver
 from bot.rtc.legacy import join_content, member_key
@@ -38,18 +39,21 @@ class Wire:
         fake.on("GET", "/delayed_events", self._plain(delayed_events=[]))
         for action in ("restart", "send", "cancel"):
             fake.on("POST", f"/{action}", self._plain())
-        self.keeper = Keeper(
+        form = LegacyForm(
             hs,
             ROOM,
             KEY,
             (ME, "DEV"),
             "board",
-            OwnMembership(timing),
-            supported=lambda: self.supported,
             content=lambda expires_ts, created_ts: join_content(
                 "board", "DEV", ROOM, [Focus("https://sfu")], expires_ts, created_ts
             ),
             now_ts=hs.server_ts,
+        )
+        self.keeper = Keeper(
+            form,
+            OwnMembership(timing),
+            supported=lambda: self.supported,
             changed=self.statuses.append,
         )
 

@@ -9,6 +9,7 @@ import pytest
 
 from bot import metrics
 from bot.errors import Forbidden
+from bot.forms import LegacyForm
 from bot.keeper import Keeper
 from bot.rtc.own import OwnMembership, Status
 from bot.rtc.timing import Timing
@@ -21,16 +22,19 @@ class Kept:
     def __init__(self, *, supported: bool = True) -> None:
         self.server = Server()
         self.seen: list[Status] = []
-        self.keeper = Keeper(
+        form = LegacyForm(
             self.server,
             ROOM,
             STATE_KEY,
             (BOT, DEVICE),
             "w1",
-            OwnMembership(Timing()),
-            supported=lambda: supported,
             content=lambda expires_ts, created_ts: {"expires": expires_ts},
             now_ts=lambda: NOW,
+        )
+        self.keeper = Keeper(
+            form,
+            OwnMembership(Timing()),
+            supported=lambda: supported,
             changed=self.seen.append,
         )
 

@@ -1,0 +1,159 @@
+"""Forms: what our own membership looks like in a room, and how it gets there.
+
+A Keeper knows when to join, renew and leave; its Form knows with which events. The legacy form is
+state under a key of ours (docs/matrixrtc.md, 1.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from bot.rtc.actions import Shown
+from bot.rtc.legacy import LEAVE, read_shown
+from bot.rtc.membership import MEMBER_TYPE
+
+
+class DelayedEvent(Protocol):
+    """A delayed event as the homeserver lists it."""
+
+    @property
+    def delay_id(self) -> str:
+        """Its id, a secret."""
+
+    @property
+    def room_id(self) -> str:
+        """Its room."""
+
+    @property
+    def type(self) -> str:
+        """Its event type."""
+
+    @property
+    def state_key(self) -> str | None:
+        """Its state key."""
+
+
+class Homeserver(Protocol):
+    """The calls a membership needs."""
+
+    async def send_state(
+        self,
+        room_id: str,
+        event_type: str,
+        state_key: str,
+        content: Mapping[str, Any],
+        *,
+        timeout: float,
+        patience: float,
+    ) -> str:
+        """Set a state event; answers its id. Patience 0: try once."""
+
+    async def schedule_state(
+        self,
+        room_id: str,
+        event_type: str,
+        state_key: str,
+        content: Mapping[str, Any],
+        delay_ms: int,
+        *,
+        timeout: float,
+    ) -> str:
+        """Schedule a state event; answers the delay id."""
+
+    async def restart_delayed(self, delay_id: str, *, timeout: float) -> None:
+        """Start the delay anew."""
+
+    async def send_delayed(self, delay_id: str, *, timeout: float) -> None:
+        """Send it now."""
+
+    async def cancel_delayed(self, delay_id: str, *, timeout: float) -> None:
+        """Cancel it."""
+
+    async def delayed_events(self, *, timeout: float) -> Sequence[DelayedEvent]:
+        """List what is scheduled."""
+
+
+class Form(Protocol):
+    """What a Keeper needs of a membership's form."""
+
+    @property
+    def homeserver(self) -> Homeserver:
+        """Carries it out."""
+
+    @property
+    def room_id(self) -> str:
+        """Which room."""
+
+    def is_ours(self, event: DelayedEvent) -> bool:
+        """Whether a delayed event would take out this very membership."""
+
+    async def schedule_leave(self, delay_ms: int, *, timeout: float) -> str:
+        """Have the homeserver take it out later; answers the delay id."""
+
+    async def send_join(self, expires: float, created_ts: int | None, *, timeout: float) -> str:
+        """Announce it for so many seconds; answers the event id."""
+
+    async def send_leave(self, *, timeout: float) -> None:
+        """Take it out."""
+
+    def shown(self, event: Mapping[str, Any]) -> Shown | None:
+        """Read what sync shows; None when that does not concern this membership."""
+
+
+class LegacyForm:
+    """A membership as state.
+
+    Args:
+        homeserver: carries it out.
+        room_id: which room.
+        state_key: where it stands.
+        whose: our user id and device id.
+        call_id: the whiteboard id.
+        content: given `expires` (ms, absolute) and `created_ts`.
+        now_ts: ms by the homeserver's clock.
+    """
+
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        room_id: str,
+        state_key: str,
+        whose: tuple[str, str],
+        call_id: str,
+        *,
+        content: Callable[[int, int | None], Mapping[str, Any]],
+        now_ts: Callable[[], int],
+    ) -> None:
+        self.homeserver = homeserver
+        self.room_id = room_id
+        self.state_key = state_key
+        self._where = (room_id, MEMBER_TYPE, state_key)
+        self._whose = whose
+        self._call_id = call_id
+        self._content = content
+        self._now_ts = now_ts
+
+    def is_ours(self, event: DelayedEvent) -> bool:
+        """Whether it would change our key."""
+        return (event.room_id, event.type, event.state_key) == self._where
+
+    async def schedule_leave(self, delay_ms: int, *, timeout: float) -> str:
+        """Schedule the clearing."""
+        return await self.homeserver.schedule_state(*self._where, LEAVE, delay_ms, timeout=timeout)
+
+    async def send_join(self, expires: float, created_ts: int | None, *, timeout: float) -> str:
+        """Set the state."""
+        content = self._content(self._now_ts() + round(expires * 1000), created_ts)
+        return await self._send(content, timeout)
+
+    async def send_leave(self, *, timeout: float) -> None:
+        """Clear the state."""
+        await self._send(LEAVE, timeout)
+
+    def shown(self, event: Mapping[str, Any]) -> Shown:
+        """Read what sync shows under our key."""
+        return read_shown(event, *self._whose, self._call_id)
+
+    async def _send(self, content: Mapping[str, Any], timeout: float) -> str:
+        return await self.homeserver.send_state(*self._where, content, timeout=timeout, patience=0)
