@@ -154,9 +154,26 @@ async def test_it_says_where_the_livekit_service_is_and_knows_delayed_events(
     versions = (await request("GET", f"{synapse.url}/_matrix/client/versions")).body
     assert isinstance(versions, dict)
     assert versions["unstable_features"]["org.matrix.msc4140"] is True
+    assert versions["unstable_features"]["org.matrix.msc4354"] is True
     # The JWT service asks here who a user is.
     path = "/_matrix/federation/v1/openid/userinfo?access_token=none"
     assert (await request("GET", f"{synapse.url}{path}")).status == 401
+
+
+async def test_it_says_the_same_to_newer_neoboards(synapse: Synapse) -> None:
+    synapse.users()
+    password = (synapse.volumes / "bot" / "password").read_text()
+    body = {
+        "type": "m.login.password",
+        "identifier": {"type": "m.id.user", "user": "boardkeeper"},
+        "password": password,
+    }
+    login = (await request("POST", f"{synapse.url}/_matrix/client/v3/login", body=body)).body
+    assert isinstance(login, dict)
+    url = f"{synapse.url}/_matrix/client/unstable/org.matrix.msc4143/rtc/transports"
+    answer = await request("GET", url, token=str(login["access_token"]))
+    service = f"https://{DOMAIN}/livekit/jwt"
+    assert answer.body == {"rtc_transports": [{"type": "livekit", "livekit_service_url": service}]}
 
 
 async def test_livekit_runs_with_it(volumes: Path) -> None:
