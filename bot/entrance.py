@@ -10,10 +10,11 @@ import aiohttp
 
 from bot import __version__
 from bot.config import Config
-from bot.livekit.auth import Grant, api_key_grant, sfu_get
+from bot.livekit.auth import Grant, api_key_grant, get_token, sfu_get
 from bot.livekit.connection import Connection, State
 from bot.matrix.client import Homeserver
 from bot.rtc.membership import Focus
+from bot.rtc.sticky import Seat
 
 _log = logging.getLogger(__name__)
 
@@ -55,21 +56,25 @@ class Entrance:
         service_url: str,
         changed: Callable[[], None],
         participant: Callable[[str, bool], None],
+        seat: Seat | None = None,
     ) -> Connection:
-        """Return a connection to a room on a focus (`setting.Setting.connect`)."""
+        """Return a connection to a room on a focus (`setting.Setting.connect`).
+
+        With a seat it is to the LiveKit room of that slot, where we are pseudonymous.
+        """
 
         def entered(state: State, why: str) -> None:
             _log.info("livekit", extra={"room": room_id, "state": state.value, "why": why})
             changed()
 
         return Connection(
-            lambda: self._grant(room_id, service_url),
+            lambda: self._grant(room_id, service_url, seat),
             on_state=entered,
             on_participant=participant,
             attributes={"boardkeeper": __version__},
         )
 
-    async def _grant(self, room_id: str, service_url: str) -> Grant:
+    async def _grant(self, room_id: str, service_url: str, seat: Seat | None) -> Grant:
         """Get leave to join the LiveKit room; a fresh token at every (re)connection."""
         livekit, homeserver = self._config.livekit, self._homeserver
         if livekit.auth == "api_key":
@@ -83,6 +88,10 @@ class Entrance:
                 room_id,
                 homeserver.user_id,
                 homeserver.device_id,
+                seat,
             )
         openid = await homeserver.openid_token()
-        return await sfu_get(self._http, service_url, room_id, openid, homeserver.device_id)
+        user_id, device_id = homeserver.user_id, homeserver.device_id
+        if seat is None:
+            return await sfu_get(self._http, service_url, room_id, openid, device_id)
+        return await get_token(self._http, service_url, room_id, seat, openid, user_id, device_id)

@@ -1,4 +1,4 @@
-"""Whether the homeserver has delayed events, and within which limits."""
+"""Whether the homeserver has delayed events, within which limits, and sticky ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Protocol
 from bot.errors import ServerError
 
 EVERY = 60.0
-"""Seconds between two looks while it has none."""
+"""Seconds between two looks while it has no delayed events."""
+
+RARELY = 600.0
+"""Seconds between two looks while it has no sticky ones, which few homeservers have."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +33,10 @@ class Found(Protocol):
     def max_scheduled(self) -> int | None:
         """How many an account may have; None likewise."""
 
+    @property
+    def sticky(self) -> bool:
+        """Whether events may be sticky."""
+
 
 class Homeserver(Protocol):
     """The call needed here."""
@@ -45,19 +52,21 @@ class Support:
         delayed: whether it has them; without them we cannot promise that nothing stays behind.
         max_delay: seconds.
         max_scheduled: of one account; None when it does not say.
+        sticky: whether it has sticky events; without them there is no sticky profile.
     """
 
     def __init__(self, homeserver: Homeserver) -> None:
         self.delayed = False
         self.max_delay = inf
         self.max_scheduled: int | None = None
+        self.sticky = False
         self._homeserver = homeserver
 
     async def poll(self) -> None:
-        """Look again every minute while it has none, until cancelled."""
+        """Look again now and then while it lacks something, until cancelled."""
         while True:
-            await asyncio.sleep(EVERY)
-            if not self.delayed:
+            await asyncio.sleep(RARELY if self.delayed else EVERY)
+            if not (self.delayed and self.sticky):
                 await self.read()
 
     async def read(self) -> None:
@@ -69,6 +78,7 @@ class Support:
             return
         self.delayed = found.supported
         self.max_scheduled = found.max_scheduled
+        self.sticky = found.sticky
         self.max_delay = (found.max_delay_ms or 0) / 1000 or inf
         if not self.delayed:
             _log.error(

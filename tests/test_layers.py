@@ -46,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
         "bot.commands.bucket",
     },
     "bot.matrix": {*CORE, "bot.matrix", "bot.backoff"},
-    "bot.livekit": {*CORE, "bot.livekit", "bot.backoff", "bot.metrics"},
+    "bot.livekit": {*CORE, "bot.livekit", "bot.rtc.sticky", "bot.backoff", "bot.metrics"},
     "bot.store": {*WHITEBOARD, "bot.store"},
     "bot.control": CORE,
     "bot.web": {*CORE, "bot.web", "bot.metrics"},

@@ -1,8 +1,9 @@
 """How we get into a LiveKit room: a token from the JWT service, or made with an API key.
 
-The JWT service (`/sfu/get`, MSC4195 in the form that Element Call and NeoBoard use today) asks our
-homeserver who we are by the OpenID token, names the LiveKit room and says where the SFU is. Its
-token is read here, not verified: the SFU does that.
+The JWT service (MSC4195 in the form that Element Call and NeoBoard use today) asks our homeserver
+who we are by the OpenID token, names the LiveKit room and says where the SFU is: `/sfu/get` for the
+legacy profile, `/get_token` for the sticky one. Its token is read here, not verified: the SFU does
+that.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import aiohttp
 from livekit import api
 
 from bot.errors import Forbidden, NotFound, RateLimited, ServerError, Transient
+from bot.rtc.sticky import Seat, pseudonym
 
 LEGACY_SLOT = "m.call#ROOM"
 """The slot all sessions of a room share with the JWT service's legacy endpoint."""
@@ -80,13 +82,62 @@ async def sfu_get(
         Forbidden: it does not want us.
         ServerError: it does not understand the request, or its answer is no use.
     """
+    body = {"room": room_id, "openid_token": _known(openid), "device_id": device_id}
+    return await _ask(http, service_url, "/sfu/get", body, seconds)
+
+
+async def get_token(
+    http: aiohttp.ClientSession,
+    service_url: str,
+    room_id: str,
+    seat: Seat,
+    openid: Mapping[str, Any],
+    user_id: str,
+    device_id: str,
+    *,
+    seconds: float = 10.0,
+) -> Grant:
+    """Ask a JWT service for a token by which we are pseudonymous: the sticky profile's.
+
+    Args:
+        http: makes the request.
+        service_url: the focus' `livekit_service_url`.
+        room_id: of the Matrix room.
+        seat: the slot, which has a LiveKit room of its own, and our member id.
+        openid: a fresh OpenID token of ours, as the homeserver gave it.
+        user_id: ours; part of the identity.
+        device_id: ours; likewise.
+        seconds: that the service has to answer.
+
+    Raises:
+        ServerError: as `sfu_get`.
+    """
     body = {
-        "room": room_id,
-        # It refuses fields it does not know.
-        "openid_token": {key: openid[key] for key in _OPENID_KEYS if key in openid},
-        "device_id": device_id,
+        "room_id": room_id,
+        "slot_id": seat.slot_id,
+        "openid_token": _known(openid),
+        "member": {
+            "id": seat.member_id,
+            "claimed_user_id": user_id,
+            "claimed_device_id": device_id,
+        },
     }
-    url = service_url.rstrip("/") + "/sfu/get"
+    return await _ask(http, service_url, "/get_token", body, seconds)
+
+
+def _known(openid: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that the service knows; it refuses others."""
+    return {key: openid[key] for key in _OPENID_KEYS if key in openid}
+
+
+async def _ask(
+    http: aiohttp.ClientSession,
+    service_url: str,
+    path: str,
+    body: Mapping[str, Any],
+    seconds: float,
+) -> Grant:
+    url = service_url.rstrip("/") + path
     limit = aiohttp.ClientTimeout(total=seconds)
     try:
         # A redirect would be followed with a GET.
@@ -106,7 +157,13 @@ async def sfu_get(
 
 
 def api_key_grant(
-    api_key: str, api_secret: str, ws_url: str, room_id: str, user_id: str, device_id: str
+    api_key: str,
+    api_secret: str,
+    ws_url: str,
+    room_id: str,
+    user_id: str,
+    device_id: str,
+    seat: Seat | None = None,
 ) -> Grant:
     """Make a token ourselves, with the names the JWT service would give.
 
@@ -119,8 +176,13 @@ def api_key_grant(
         room_id: of the Matrix room.
         user_id: ours.
         device_id: ours.
+        seat: ours in the sticky profile; None for the legacy one.
     """
-    room, identity = room_name(room_id), f"{user_id}:{device_id}"
+    if seat is None:
+        room, identity = room_name(room_id), f"{user_id}:{device_id}"
+    else:
+        room = room_name(room_id, seat.slot_id)
+        identity = pseudonym(user_id, device_id, seat.member_id)
     grants = api.VideoGrants(
         room_join=True,
         room_create=True,

@@ -1,4 +1,4 @@
-"""Delayed events (MSC4140): state the homeserver sends by itself unless told to wait on.
+"""Delayed events (MSC4140): events the homeserver sends by itself unless told to wait on.
 
 Paths are Synapse's unstable ones (docs/matrixrtc.md, 2.4). A delay id is as good as a password for
 its event: whoever knows it may send or cancel it; it never stands in a log or an error's text.
@@ -7,6 +7,7 @@ its event: whoever knows it may send or cancel it; it never stands in a log or a
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,9 @@ from bot.matrix.transport import ONE_TRY, PATIENCE, Transport
 ONE_CALL = 2.0
 """Seconds; short, since several tries must fit between a restart and the event's firing."""
 
+STICKY_DURATION = "org.matrix.msc4354.sticky_duration_ms"
+"""The query parameter that makes an event sticky (MSC4354)."""
+
 _MSC = "org.matrix.msc4140"
 _EVENTS = Path.unstable[_MSC].delayed_events
 
@@ -40,21 +44,36 @@ class DelayedSupport:
             them would send the event at once.
         max_delay_ms: the longest delay; None when it does not say.
         max_scheduled: how many may wait per account; None when it does not say.
+        sticky: whether events may be sticky (MSC4354).
     """
 
     supported: bool
     max_delay_ms: int | None = None
     max_scheduled: int | None = None
+    sticky: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DelayedEvent:
-    """A state event of ours that waits to be sent."""
+    """An event of ours that waits to be sent.
+
+    Attributes:
+        delay_id: names it, a secret.
+        room_id: where it goes.
+        type: its type.
+        state_key: None when it is no state.
+        sticky_key: which sticky event it would replace; None for none.
+        slot_id: of the membership that it ends, in the sticky profile.
+        device_id: likewise.
+    """
 
     delay_id: str = field(repr=False)
     room_id: str
     type: str
     state_key: str | None
+    sticky_key: str | None = None
+    slot_id: str | None = None
+    device_id: str | None = None
 
 
 class Delayed:
@@ -79,13 +98,15 @@ class Delayed:
             "versions", Method.GET, Path.versions, patience=patience
         )
         features = _mapping(versions, "unstable_features")
+        sticky = features.get("org.matrix.msc4354") is True
         if features.get(_MSC) is not True and features.get(f"{_MSC}.stable") is not True:
-            return DelayedSupport(supported=False)
+            return DelayedSupport(supported=False, sticky=sticky)
         limits = await self._limits(ONE_TRY, patience)
         return DelayedSupport(
             supported=True,
             max_delay_ms=_natural(limits.get("max_delay_ms")),
             max_scheduled=_natural(limits.get("max_scheduled")),
+            sticky=sticky,
         )
 
     async def _limits(self, seconds: float, patience: float) -> Mapping[str, Any]:
@@ -115,26 +136,65 @@ class Delayed:
             DelayTooLarge, TooManyDelayed, RateLimited: as they say.
         """
         path = Path.v3.rooms[room_id].state[event_type][state_key]
+        return await self._schedule("schedule state", path, content, {}, delay_ms, timeout)
+
+    async def schedule_sticky(
+        self,
+        room_id: str,
+        event_type: str,
+        content: Mapping[str, Any],
+        duration_ms: int,
+        delay_ms: int,
+        *,
+        timeout: float = ONE_CALL,
+    ) -> str:
+        """Have the homeserver send a sticky event later; as `schedule_state`.
+
+        Every call is another event: after one whose outcome is unknown, `delayed_events` tells.
+
+        Args:
+            room_id: where.
+            event_type: its type.
+            content: its content, which holds the sticky key.
+            duration_ms: how long it sticks, counted from when it is sent.
+            delay_ms: when that is.
+            timeout: of the call.
+        """
+        path = Path.v3.rooms[room_id].send[event_type][uuid.uuid4().hex]
+        query = {STICKY_DURATION: str(duration_ms)}
+        return await self._schedule(
+            "schedule sticky event", path, content, query, delay_ms, timeout
+        )
+
+    async def _schedule(
+        self,
+        what: str,
+        path: PathBuilder,
+        content: Mapping[str, Any],
+        query: Mapping[str, str],
+        delay_ms: int,
+        seconds: float,
+    ) -> str:
         try:
             reply = await self.transport.ask(
-                "schedule state",
+                what,
                 Method.PUT,
                 path,
                 body=content,
-                query={f"{_MSC}.delay": str(delay_ms)},
-                seconds=timeout,
+                query={**query, f"{_MSC}.delay": str(delay_ms)},
+                seconds=seconds,
             )
         except TooManyDelayed:
             if self.schedule_refused is not None:
                 self.schedule_refused()
             raise
         except (DelayTooLarge, Forbidden) as error:
-            raise await self._explained(error, delay_ms, timeout) from None
+            raise await self._explained(error, delay_ms, seconds) from None
         if "event_id" in reply:
-            raise Unsupported("schedule state: the homeserver set the state at once")
+            raise Unsupported(f"{what}: the homeserver sent it at once")
         delay_id = reply.get("delay_id")
         if not isinstance(delay_id, str) or not delay_id:
-            raise Transient("schedule state: the answer holds no delay id")
+            raise Transient(f"{what}: the answer holds no delay id")
         return delay_id
 
     async def _explained(
@@ -208,13 +268,27 @@ def _read(raw: Any) -> DelayedEvent | None:
     delay_id, room_id, kind = raw.get("delay_id"), raw.get("room_id"), raw.get("type")
     if not (isinstance(delay_id, str) and isinstance(room_id, str) and isinstance(kind, str)):
         return None
-    state_key = raw.get("state_key")
-    return DelayedEvent(delay_id, room_id, kind, state_key if isinstance(state_key, str) else None)
+    content = _mapping(raw, "content")
+    sticky_key = _text(content, "msc4354_sticky_key") or _text(content, "sticky_key")
+    return DelayedEvent(
+        delay_id,
+        room_id,
+        kind,
+        _text(raw, "state_key"),
+        sticky_key,
+        _text(content, "slot_id"),
+        _text(_mapping(content, "member"), "device_id"),
+    )
 
 
 def _mapping(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = parent.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def _text(parent: Mapping[str, Any], key: str) -> str | None:
+    value = parent.get(key)
+    return value if isinstance(value, str) else None
 
 
 def _natural(value: Any) -> int | None:

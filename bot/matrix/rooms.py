@@ -10,6 +10,7 @@ from mautrix.api import Method, Path
 from multidict import MultiDict
 
 from bot.errors import NotFound, Transient
+from bot.matrix.delayed import STICKY_DURATION
 from bot.matrix.relations import Page, messages, relations
 from bot.matrix.transport import ONE_TRY, PATIENCE, Transport
 
@@ -86,6 +87,42 @@ class Rooms:
         return _event_id(
             await self.transport.ask(
                 "send event", Method.PUT, path, body=content, seconds=timeout, patience=patience
+            )
+        )
+
+    async def send_sticky(
+        self,
+        room_id: str,
+        event_type: str,
+        content: Mapping[str, Any],
+        duration_ms: int,
+        *,
+        timeout: float = ONE_TRY,
+        patience: float = PATIENCE,
+    ) -> str:
+        """Send an event that sticks to the room for a while (MSC4354) and return its id.
+
+        A homeserver that does not know sticky events sends an ordinary one.
+
+        Args:
+            room_id: where.
+            event_type: its type.
+            content: its content, which holds the sticky key.
+            duration_ms: how long it sticks.
+            timeout: see Homeserver.
+            patience: see Homeserver.
+        """
+        # One transaction per call: repeated tries cannot double it, another call sends another.
+        path = Path.v3.rooms[room_id].send[event_type][uuid.uuid4().hex]
+        return _event_id(
+            await self.transport.ask(
+                "send sticky event",
+                Method.PUT,
+                path,
+                body=content,
+                query={STICKY_DURATION: str(duration_ms)},
+                seconds=timeout,
+                patience=patience,
             )
         )
 

@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import Forbidden, NotFound, RateLimited, ServerError, Transient
-from bot.livekit.auth import Grant, _read, api_key_grant, room_name, sfu_get
+from bot.livekit.auth import Grant, _read, api_key_grant, get_token, room_name, sfu_get
+from bot.rtc.sticky import Seat
 
 OPENID = {
     "access_token": "syt_secret",
@@ -46,6 +47,7 @@ async def service(
 ) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_post("/livekit/sfu/get", answer)
+    app.router.add_post("/livekit/get_token", answer)
     async with TestServer(app) as server:
         yield str(server.make_url("/livekit"))
 
@@ -98,6 +100,42 @@ async def test_only_what_the_service_knows_is_sent_on() -> None:
     async with service(answer) as url, aiohttp.ClientSession() as http:
         await sfu_get(http, url, "!r", {**OPENID, "org.example.extra": True}, "DEV")
     assert asked[0]["openid_token"] == OPENID
+
+
+@pytest.mark.scenario("J01", "J02", "F22")
+async def test_a_seat_is_asked_for_by_slot_and_member() -> None:
+    asked: list[Any] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append((request.path, await request.json()))
+        return web.json_response({"url": "wss://sfu", "jwt": token(sub="pseudonym")})
+
+    seat = Seat("net.nordeck.whiteboard#w1", "m1")
+    more = {**OPENID, "org.example.extra": True}
+    async with service(answer) as url, aiohttp.ClientSession() as http:
+        grant = await get_token(http, url + "/", "!r", seat, more, "@bot:example.com", "DEV")
+    body = {
+        "room_id": "!r",
+        "slot_id": "net.nordeck.whiteboard#w1",
+        "openid_token": OPENID,
+        "member": {
+            "id": "m1",
+            "claimed_user_id": "@bot:example.com",
+            "claimed_device_id": "DEV",
+        },
+    }
+    assert asked == [("/livekit/get_token", body)]
+    assert (grant.identity, grant.room, grant.service_url) == ("pseudonym", "abc", url + "/")
+
+
+@pytest.mark.scenario("J03")
+async def test_errors_about_a_seat_are_sorted_likewise() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"errcode": "M_UNAUTHORIZED"}, status=401)
+
+    async with service(answer) as url, aiohttp.ClientSession() as http:
+        with pytest.raises(Transient, match="OpenID"):
+            await get_token(http, url, "!r", Seat("a#1", "m1"), OPENID, "@bot:example.com", "DEV")
 
 
 @pytest.mark.scenario("J03", "J04", "J05", "J06")
@@ -283,3 +321,19 @@ def test_an_own_token_has_the_services_names_and_more_rights() -> None:
     }
     assert (grant.identity, grant.service_url) == ("@bot:example.com:DEV", "")
     assert grant.may_announce
+
+
+@pytest.mark.scenario("J09")
+def test_an_own_token_for_a_seat_has_the_services_names() -> None:
+    seat = Seat("slot1234", "memberABC")
+    grant = api_key_grant(
+        "key",
+        "s" * 32,
+        "ws://sfu",
+        "!roomid:example.com",
+        "@alice:example.com",
+        "DEVICE123",
+        seat,
+    )
+    assert grant.room == "O8437W3+jmzMVjoIP3tNwbm+XxHQk2iKpOA7aqw3qSc"
+    assert grant.identity == "J+T45tGruxc+HrUOqJJlyQSV33m728Cme4+vt8/SWrU"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -159,6 +160,16 @@ async def test_a_login_without_a_token(
             {"org.matrix.msc4140.delayed_events": {"max_delay_ms": "5", "max_scheduled": -1}},
             DelayedSupport(supported=True),
         ),
+        (
+            {"unstable_features": {"org.matrix.msc4354": True}},
+            {},
+            DelayedSupport(supported=False, sticky=True),
+        ),
+        (
+            {"unstable_features": {"org.matrix.msc4140": True, "org.matrix.msc4354": True}},
+            {},
+            DelayedSupport(supported=True, sticky=True),
+        ),
     ],
 )
 async def test_what_the_server_can_do(
@@ -181,6 +192,24 @@ async def test_a_server_that_sends_the_leave_at_once(fake: FakeHomeserver, hs: H
     fake.on("PUT", "", Answer(body={"delay_id": 7}))
     with pytest.raises(Transient):
         await hs.schedule_state(ROOM, "t", "k", {}, 18_000)
+
+
+@pytest.mark.scenario("M01", "M16")
+async def test_m01_sticky_events_now_and_later(fake: FakeHomeserver, hs: Homeserver) -> None:
+    content = {"msc4354_sticky_key": "m1"}
+    fake.on("PUT", "", Answer(body={"event_id": "$1", "delay_id": "d1"}))
+    assert await hs.send_sticky(ROOM, "t", content, 3_600_000) == "$1"
+    with pytest.raises(Unsupported, match="at once"):
+        await hs.schedule_sticky(ROOM, "t", content, 3_600_000, 18_000)
+    fake.on("PUT", "", Answer(body={"delay_id": "d1"}))
+    assert await hs.schedule_sticky(ROOM, "t", content, 3_600_000, 18_000) == "d1"
+    stick = {"org.matrix.msc4354.sticky_duration_ms": "3600000"}
+    later = {**stick, "org.matrix.msc4140.delay": "18000"}
+    assert [seen.query for seen in fake.seen] == [stick, later, later]
+    assert [seen.body for seen in fake.seen] == [content] * 3
+    paths = [seen.path.rpartition("/send/t/") for seen in fake.seen]
+    assert len({txn for _, _, txn in paths}) == 3, "one call would be taken for another"
+    assert all(path.endswith("/rooms/" + quote(ROOM)) for path, _, _ in paths)
 
 
 async def test_delayed_calls_try_once(fake: FakeHomeserver, hs: Homeserver) -> None:
@@ -223,9 +252,21 @@ async def test_a_fired_event_is_not_taken_for_an_old_server(
 async def test_the_list_of_delayed_events(fake: FakeHomeserver, hs: Homeserver) -> None:
     good = {"delay_id": "d1", "room_id": ROOM, "type": "t", "state_key": "k", "content": {}}
     message = {"delay_id": "d2", "room_id": ROOM, "type": "t"}
-    fake.on("GET", "", Answer(body={"delayed_events": [good, message, 7, {}, {"delay_id": 1}]}))
+    leave = {"sticky_key": "m1", "slot_id": "a#1", "member": {"device_id": "DEV"}}
+    sticky = {"delay_id": "d3", "room_id": ROOM, "type": "t", "content": leave}
+    odd = {"delay_id": "d4", "room_id": ROOM, "type": "t", "content": {"member": 1, "slot_id": 2}}
+    fake.on(
+        "GET",
+        "",
+        Answer(body={"delayed_events": [good, message, sticky, odd, 7, {}, {"delay_id": 1}]}),
+    )
     events = await hs.delayed_events()
-    assert events == [DelayedEvent("d1", ROOM, "t", "k"), DelayedEvent("d2", ROOM, "t", None)]
+    assert events == [
+        DelayedEvent("d1", ROOM, "t", "k"),
+        DelayedEvent("d2", ROOM, "t", None),
+        DelayedEvent("d3", ROOM, "t", None, "m1", "a#1", "DEV"),
+        DelayedEvent("d4", ROOM, "t", None),
+    ]
     assert "d1" not in repr(events)
     fake.on("GET", "", Answer())
     with pytest.raises(Transient):
