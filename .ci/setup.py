@@ -17,6 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,6 +124,13 @@ def steps() -> list[Step]:
             remedy="sudo apt-get install chromium",
         ),
         Step(
+            "C compiler and Python's headers",
+            "test",
+            done=lambda: not _missing_to_compile(),
+            install=lambda progress: _apt(progress, *_missing_to_compile()),
+            remedy=f"sudo apt-get install {' '.join(_missing_to_compile())}",
+        ),
+        Step(
             "openssl",
             "test",
             done=lambda: shutil.which("openssl") is not None,
@@ -206,13 +214,14 @@ def _make_environment(progress: Progress, folder: Path) -> None:
     progress.run([sys.executable, "-m", "venv", "--clear", str(folder)])
 
 
-def _apt(progress: Progress, package: str) -> None:
-    """Installs a Debian package, where we may."""
+def _apt(progress: Progress, *packages: str) -> None:
+    """Installs Debian packages, where we may."""
+    names = " ".join(packages)
     if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise CommandFailed(f"{package} is missing. Install it: sudo apt-get install {package}")
+        raise CommandFailed(f"Missing: {names}. Install it: sudo apt-get install {names}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     progress.run(["apt-get", "update"], quiet)
-    progress.run(["apt-get", "install", "--yes", "--no-install-recommends", package], quiet)
+    progress.run(["apt-get", "install", "--yes", "--no-install-recommends", *packages], quiet)
 
 
 def _pip(progress: Progress, folder: Path, *arguments: str) -> None:
@@ -228,6 +237,16 @@ def _node() -> tuple[Path, Path]:
 
 def _find_browser() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def _missing_to_compile() -> list[str]:
+    """The Debian packages without which the compiled form (setup.py) cannot be built."""
+    # Extensions are built with what this Python was built with.
+    known = shutil.which(str(sysconfig.get_config_var("CC")).split()[0])
+    compiler = [] if known else ["gcc", "libc6-dev"]
+    if (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        return compiler
+    return [*compiler, f"python{sys.version_info[0]}.{sys.version_info[1]}-dev"]
 
 
 def _write_programs() -> None:

@@ -8,16 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from json import JSONDecoder
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.lib0 import number, pass_value, stretch, text, write_number, write_text
 
-GC, DELETED, JSON, BINARY, STRING, EMBED, FORMAT, TYPE, ANY, DOC, SKIP = range(11)
-GONE = frozenset({GC, DELETED})
+GC: Final = 0
+DELETED: Final = 1
+JSON: Final = 2
+BINARY: Final = 3
+STRING: Final = 4
+EMBED: Final = 5
+FORMAT: Final = 6
+TYPE: Final = 7
+ANY: Final = 8
+DOC: Final = 9
+SKIP: Final = 10
+GONE: Final = frozenset({GC, DELETED})
 """Kinds that have no content any more."""
-ARRAY, MAP, TEXT, XML_ELEMENT, XML_FRAGMENT, XML_HOOK, XML_TEXT = range(7)
-ITEM_BYTES = 24
+ARRAY: Final = 0
+MAP: Final = 1
+TEXT: Final = 2
+XML_ELEMENT: Final = 3
+XML_FRAGMENT: Final = 4
+XML_HOOK: Final = 5
+XML_TEXT: Final = 6
+ITEM_BYTES: Final = 24
 """What an item counts towards a document's size besides its content."""
 
 Id = tuple[int, int]
@@ -173,7 +189,7 @@ def _measure_doc(data: bytes, position: int) -> Id:
     return 1, pass_value(data, text(data, position)[1])
 
 
-MEASURES: dict[int, Callable[[bytes, int], Id]] = {
+MEASURES: Final[dict[int, Callable[[bytes, int], Id]]] = {
     GC: _measure_length,
     DELETED: _measure_length,
     JSON: _measure_json,

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from bot.errors import InvalidUpdate
 
-MAX_NUMBER = 2**53 - 1
-MAX_DEPTH = 64
+MAX_NUMBER: Final = 2**53 - 1
+MAX_DEPTH: Final = 64
 """Levels of objects and lists within one value; NeoBoard uses two."""
 
 
@@ -29,10 +29,20 @@ class _Undefined:
 
 UNDEFINED: Final = _Undefined()
 
-_BYTES, _LIST, _OBJECT, _TEXT, _TRUE, _FALSE = 116, 117, 118, 119, 120, 121
-_BIGINT, _DOUBLE, _FLOAT, _INTEGER, _NULL, _UNDEFINED = 122, 123, 124, 125, 126, 127
-_HOLDERS = frozenset({_OBJECT, _LIST})
-_SIZES = {_TRUE: 1, _FALSE: 1, _BIGINT: 9, _DOUBLE: 9, _FLOAT: 5, _NULL: 1, _UNDEFINED: 1}
+_BYTES: Final = 116
+_LIST: Final = 117
+_OBJECT: Final = 118
+_TEXT: Final = 119
+_TRUE: Final = 120
+_FALSE: Final = 121
+_BIGINT: Final = 122
+_DOUBLE: Final = 123
+_FLOAT: Final = 124
+_INTEGER: Final = 125
+_NULL: Final = 126
+_UNDEFINED: Final = 127
+_HOLDERS: Final = frozenset({_OBJECT, _LIST})
+_SIZES: Final = {_TRUE: 1, _FALSE: 1, _BIGINT: 9, _DOUBLE: 9, _FLOAT: 5, _NULL: 1, _UNDEFINED: 1}
 
 
 def number(data: bytes, position: int) -> tuple[int, int]:
@@ -169,8 +179,8 @@ def value(data: bytes, position: int) -> tuple[Any, int]:  # noqa: PLR0911 - one
     return _CONSTANTS[tag], position
 
 
-_NUMBERS = {_BIGINT: (">q", 8), _DOUBLE: (">d", 8), _FLOAT: (">f", 4)}
-_CONSTANTS = {_TRUE: True, _FALSE: False, _NULL: None, _UNDEFINED: UNDEFINED}
+_NUMBERS: Final = {_BIGINT: (">q", 8), _DOUBLE: (">d", 8), _FLOAT: (">f", 4)}
+_CONSTANTS: Final = {_TRUE: True, _FALSE: False, _NULL: None, _UNDEFINED: UNDEFINED}
 
 
 def _integer(data: bytes, position: int) -> tuple[float, int]:
@@ -213,7 +223,7 @@ def write_number(value: int) -> bytes:
     return bytes(written)
 
 
-_SMALL = [bytes([value]) for value in range(0x80)]
+_SMALL: Final = [bytes([value]) for value in range(0x80)]
 
 
 def write_text(value: str) -> bytes:

@@ -15,9 +15,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-MAX_NUMBER = float(2**53 - 1)
+MAX_NUMBER: Final = float(2**53 - 1)
 
 _BANNED_IDS = frozenset({"__proto__", "constructor"})  # they break JavaScript objects
 _MXC = re.compile(r"mxc://[^\n\r\u2028\u2029]*/")  # not anchored, as NeoBoard's is not
@@ -104,7 +104,7 @@ def _type(required: Mapping[str, _Rule], optional: Mapping[str, _Rule]) -> _Type
 
 
 _MARKER = _one_of("arrow-head-line")
-_TYPES: dict[Any, _Type] = {
+_TYPES: Final[dict[Any, _Type]] = {
     "shape": _type(
         {
             "kind": _one_of("rectangle", "circle", "ellipse", "triangle", "block-arrow"),
@@ -174,7 +174,7 @@ def check_element(element: Any) -> str | None:
     if kind is None:
         return "an element has an unknown type"
     if not kind.required <= element.keys():
-        return f"{name}: {min(kind.required - element.keys())} is missing"
+        return f"{name}: {min(kind.required.difference(element))} is missing"
     rules = kind.rules
     for field, value in element.items():
         rule = rules.get(field)

@@ -15,22 +15,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.item import GC, MEASURES, SKIP, Id, Item, Shared, cut_content
 from bot.whiteboard.lib0 import number, text, write_number, write_text
 
-MAX_CLOCK = 2**31 - 1
-MAX_STRUCTS = 500_000
+MAX_CLOCK: Final = 2**31 - 1
+MAX_STRUCTS: Final = 500_000
 """Per update: boards have a struct per 30 bytes; one takes about 300 in memory."""
-MAX_RANGES = 200_000
+MAX_RANGES: Final = 200_000
 """Deleted ranges per update: two bytes say one, which takes 500 in memory until it is merged."""
-MAX_CONTENT = 4 * 1024 * 1024
+MAX_CONTENT: Final = 4 * 1024 * 1024
 """Bytes of one struct's content."""
 
-_ORIGIN, _RIGHT_ORIGIN, _SUB = 0x80, 0x40, 0x20
+_ORIGIN: Final = 0x80
+_RIGHT_ORIGIN: Final = 0x40
+_SUB: Final = 0x20
 
-_BARE = frozenset({GC, SKIP})  # have no references
+_BARE: Final = frozenset({GC, SKIP})  # have no references
 
 Range = tuple[int, int, int]
 """Client, first clock, clock after the last."""

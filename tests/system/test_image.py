@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import dockerfile
+from tests import compiled, dockerfile
 from tests.stack.ports import HOST, free_port
 from tests.stack.processes import ROOT
 
@@ -35,7 +35,16 @@ def test_it_holds_the_bot_and_no_tools(image: dockerfile.Image) -> None:
     assert "boardkeeper" in image.run_as_user(["boardkeeper", "--help"])
     packages = list(Path(image.here("/opt/boardkeeper/lib")).glob("python*/site-packages/*"))
     assert {"bot", "livekit", "mautrix"} <= {path.name for path in packages}
-    assert not {"pip", "setuptools"} & {path.name for path in packages}
+    assert not {"mypy", "pip", "setuptools"} & {path.name for path in packages}
+
+
+def test_what_merges_updates_is_compiled_in_it(image: dockerfile.Image) -> None:
+    modules = compiled.hot()
+    ask = f"import {', '.join(modules)}; print(*({'.__file__, '.join(modules)}.__file__,))"
+    found = image.run_as_user([image.here("/opt/boardkeeper/bin/python"), "-c", ask]).split()
+    assert len(found) == len(modules)
+    assert all(one.startswith(image.here("/opt/boardkeeper/lib")) for one in found)
+    assert all(one.endswith(".so") for one in found)
 
 
 def test_its_first_configuration_is_right(image: dockerfile.Image) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, merge_updates
 
 from bot.whiteboard.document import Document
+from bot.whiteboard.trial import Trial
+from bot.whiteboard.update import Structure
 from bot.whiteboard.verdict import Verdict
 from bot.whiteboard.versions import initial
 from tests.unit.whiteboard.craft import seventh
@@ -280,17 +284,18 @@ def test_what_is_only_tried_is_in_no_copy(monkeypatch: pytest.MonkeyPatch) -> No
     alice = Person(7)
     alice.add("a")
     document = Document(alice.state())
-    before, read, copies = document.content(), Document.content, list[Document]()
+    before, tried, copies = document.content(), Trial.tried, list[Document]()
     thread = Thread(target=lambda: copies.append(document.copy()))
 
-    def content(self: Document) -> dict[str, Any]:
-        if self is document:
+    @contextmanager
+    def slowly(self: Trial, update: Structure) -> Iterator[str | None]:
+        with tried(self, update) as reason:
             thread.start()
             thread.join(0.3)
             assert thread.is_alive()
-        return read(self)
+            yield reason
 
-    monkeypatch.setattr(Document, "content", content)
+    monkeypatch.setattr(Trial, "tried", slowly)
     assert document.preview(alice.remove("a")) != before
     thread.join()
     monkeypatch.undo()
