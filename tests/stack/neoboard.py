@@ -29,9 +29,10 @@ from tests.stack.client.keeping import Keeping
 from tests.stack.client.link import Link
 from tests.stack.client.matrix import Device, Event, MatrixUser
 from tests.stack.client.meeting import Meeting
-from tests.stack.client.members import Member
+from tests.stack.client.members import Member, read_identity
 from tests.stack.client.outbox import Outbox
 from tests.stack.client.room import RoomView, create_board
+from tests.stack.client.sticky_meeting import StickyMeeting
 
 WIDGET_URL = "http://127.0.0.1/neoboard/"
 _PRESENTED_AGAIN_AFTER = 0.4
@@ -99,14 +100,18 @@ class NeoBoard:
 
     @property
     def identity(self) -> str:
-        """The name of this device on LiveKit."""
+        """Our name on LiveKit; in the sticky profile another one with each joining."""
+        if isinstance(self.meeting, StickyMeeting):
+            return self.meeting.attendance.identity
         return f"{self.user_id}:{self.device_id}"
 
     @property
     def members(self) -> list[Member]:
         """Who is shown as being on this board, oneself included."""
         here = self.board.whiteboard_id
-        return [member for member in self.room.members() if member.call_id == here]
+        room = self.room
+        members = room.sticky_members() if self.habits.sticky else room.members()
+        return [member for member in members if member.call_id == here]
 
     async def create_board(
         self, name: str = "Untitled", invite: Iterable[str] = (), *, calls_allowed: bool = True
@@ -119,7 +124,9 @@ class NeoBoard:
             calls_allowed: whether people without power may join the session; without it, the room
                 has the power levels of an ordinary room.
         """
-        board = await create_board(self.user, WIDGET_URL, name, calls_allowed=calls_allowed)
+        board = await create_board(
+            self.user, WIDGET_URL, name, calls_allowed=calls_allowed, slot=self.habits.sticky
+        )
         for user_id in invite:
             await self.user.membership(board.room_id, "invite", user_id)
         return board
@@ -144,13 +151,14 @@ class NeoBoard:
         self.board = board
         self.document = BoardDocument(self.habits.version)
         self.room = RoomView(board.room_id)
-        self.ears = Ears(board, self.document, self._hears_through)
+        sender = self.room.sender if self.habits.sticky else read_identity
+        self.ears = Ears(board, self.document, self._hears_through, sender)
         self.keeping = Keeping(self.user, board, self.document, saves=self.habits.saves)
-        self.meeting = Meeting(
-            self.user, board, self.habits, members=self.room.members, on_packet=self.ears.hear
-        )
-        token = await self.user.sync_token(board.room_id)
+        self.meeting = self._meeting()
+        token, before = await self.user.begin_sync(board.room_id)
         await self.room.load(self.user)
+        for event in before:
+            self.room.remember(event)
         copy = self._local_copies.get(board.document_id) if local_copy else None
         await self.keeping.load(copy)
         self._jobs.start(self.user.follow(board.room_id, token, self._notice))
@@ -197,14 +205,14 @@ class NeoBoard:
 
     async def focus_on(self, slide_id: str) -> None:
         """Brings all to a slide."""
-        await self.send(events.focus_packet(slide_id))
+        await self.send(events.focus_packet(slide_id), reliable=self.habits.sticky)
 
     async def present(self, target: str, *, edit: bool = False) -> None:
         """Presents a slide (a frame on an infinite canvas), or goes on to another one."""
         fresh = self._presented is None
         kind = "frame" if self.habits.version == "1" else "slide"
         self._presented = events.present_packet(kind, target, edit=edit)
-        await self.send(self._presented)
+        await self.send(self._presented, reliable=self.habits.sticky)
         if fresh:
             self._jobs.start(self._present_again(_PRESENTED_AGAIN_AFTER))
 
@@ -212,7 +220,7 @@ class NeoBoard:
         """Ends the presentation."""
         self._presented = None
         kind = "frame" if self.habits.version == "1" else "slide"
-        await self.send(events.present_packet(kind, None))
+        await self.send(events.present_packet(kind, None), reliable=self.habits.sticky)
 
     async def say(self, text: str) -> str:
         """Writes a text message into the room; returns its event id."""
@@ -243,9 +251,7 @@ class NeoBoard:
     async def hears(self, *others: NeoBoard, within: float = 10) -> None:
         """Waits until these have been announced to us: what they send before is not heard."""
         wanted = {other.identity for other in others}
-        channel = self.meeting.channel
-        assert channel is not None
-        await self.until(lambda: wanted <= channel.others, within, f"hearing {wanted}")
+        await self.until(lambda: wanted <= self.meeting.others, within, f"hearing {wanted}")
 
     async def _close(self, go: Callable[[], Awaitable[None]]) -> None:
         self._open = False
@@ -258,6 +264,16 @@ class NeoBoard:
         finally:
             await go()
 
+    def _meeting(self) -> Meeting:
+        user, board, habits, hear = self.user, self.board, self.habits, self.ears.hear
+        if not habits.sticky:
+            return Meeting(user, board, habits, members=self.room.members, on_packet=hear)
+        gone = self.ears.gone
+        return StickyMeeting(user, board, habits, self.room, hear, came=self._met, gone=gone)
+
+    def _met(self) -> None:
+        self._jobs.start(self._present_again())
+
     def _channel(self) -> Channel | None:
         return self.meeting.channel if self._open else None
 
@@ -265,19 +281,21 @@ class NeoBoard:
         """Real clients repeat the start, and tell whoever comes later."""
         await asyncio.sleep(after)
         if self._presented is not None:
-            await self.send(self._presented)
+            await self.send(self._presented, reliable=self.habits.sticky)
 
     def _notice(self, event: Event) -> None:
         before = self.room.state(event["type"], event.get("state_key", ""))
         if not self.room.apply(event):
             return
         self.keeping.notice(event)
-        if event["type"] != MEMBER:
-            return
         self.meeting.attendance.notice(event)
+        if self.habits.sticky:
+            self.meeting.look_again()
+        if self.habits.sticky or event["type"] != MEMBER:
+            return
         if event["content"]:
             if event["sender"] != self.user_id and not before:
-                self._jobs.start(self._present_again())
+                self._met()
         else:
             self.ears.gone(event["sender"], str(before.get("device_id")))
             self.meeting.look_again()

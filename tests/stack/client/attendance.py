@@ -53,10 +53,7 @@ class Attendance:
         await self._write()
         self.joined = True
         self.joins += 1
-        user, board = self._user, self._board
-        self._delay_id = await user.put_state_later(
-            board.room_id, MEMBER, self._key, LEAVE_AFTER_MS
-        )
+        self._delay_id = await self._schedule()
         self._jobs.start(self._restart())
         self._jobs.start(self._renew())
 
@@ -65,7 +62,7 @@ class Attendance:
         if not self.joined:
             return
         await self.vanish()
-        await self._user.put_state(self._board.room_id, MEMBER, {}, self._key)
+        await self._clear()
         await self._user.manage_delayed(self._delay_id, "cancel")
 
     async def vanish(self) -> None:
@@ -90,14 +87,24 @@ class Attendance:
         self._seen = False
         self._event_id = await self._user.put_state(board.room_id, MEMBER, content, self._key)
 
+    async def _schedule(self) -> str:
+        """Lets the homeserver clear us later; returns the delay id."""
+        room_id = self._board.room_id
+        return await self._user.put_state_later(room_id, MEMBER, self._key, LEAVE_AFTER_MS)
+
+    async def _clear(self) -> None:
+        await self._user.put_state(self._board.room_id, MEMBER, {}, self._key)
+
     async def _restart(self) -> None:
-        delay_id = self._delay_id
         while True:
             await asyncio.sleep(_RESTART_EVERY)
+            delay_id = self._delay_id
             try:
                 await self._user.manage_delayed(delay_id, "restart")
             except UNREACHABLE:
-                return
+                # Unless it has been armed anew meanwhile.
+                if delay_id == self._delay_id:
+                    return
 
     async def _renew(self) -> None:
         while True:

@@ -43,19 +43,39 @@ class Channel:
         """Identities that have been announced to us: we hear only these."""
         return set(self._room.remote_participants)
 
-    async def connect(self, user: MatrixUser, service_url: str, room_id: str) -> None:
+    async def connect(
+        self, user: MatrixUser, service_url: str, room_id: str, seat: tuple[str, str] | None = None
+    ) -> None:
         """Proves to the JWT service who we are and joins the LiveKit room it names.
+
+        Args:
+            user: we.
+            service_url: the JWT service.
+            room_id: the Matrix room.
+            seat: in the sticky profile, slot id and our member id.
 
         Raises:
             MatrixError, OSError: no token.
             ConnectionError: LiveKit does not let us in.
         """
-        body = {
-            "room": room_id,
-            "openid_token": await user.openid_token(),
-            "device_id": user.device_id,
-        }
-        answer = await user.fetch("POST", f"{service_url.rstrip('/')}/sfu/get", body)
+        token = await user.openid_token()
+        if seat is None:
+            endpoint = "sfu/get"
+            body = {"room": room_id, "openid_token": token, "device_id": user.device_id}
+        else:
+            endpoint = "get_token"
+            member = {
+                "id": seat[1],
+                "claimed_user_id": user.user_id,
+                "claimed_device_id": user.device_id,
+            }
+            body = {
+                "room_id": room_id,
+                "slot_id": seat[0],
+                "openid_token": token,
+                "member": member,
+            }
+        answer = await user.fetch("POST", f"{service_url.rstrip('/')}/{endpoint}", body)
         if not {"url", "jwt"} <= answer.keys():
             raise ConnectionError("The JWT service gave no token.")
         # A cancelled connect() leaves the SDK with a room that nobody owns.

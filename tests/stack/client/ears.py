@@ -7,7 +7,7 @@ import binascii
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from tests.stack.client.link import Link
 from tests.stack.client.members import read_identity
 
 _CURSOR_STAYS = 5.0
+
+Sender = Callable[[str], tuple[str, str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Ears:
 
     Args:
         link: what happens to packets before they are heard.
+        sender: finds user and device by a LiveKit identity; None: it is nobody's.
 
     Attributes:
         heard: (user id, type without prefix) → packets that counted.
@@ -52,10 +55,13 @@ class Ears:
         slide: where somebody brought all to.
     """
 
-    def __init__(self, board: Board, document: BoardDocument, link: Link) -> None:
+    def __init__(
+        self, board: Board, document: BoardDocument, link: Link, sender: Sender = read_identity
+    ) -> None:
         self._board = board
         self._document = document
         self._link = link
+        self._sender = sender
         self._cursors: dict[str, Cursor] = {}
         self.heard: Counter[tuple[str, str]] = Counter()
         self.dropped: Counter[str] = Counter()
@@ -86,7 +92,7 @@ class Ears:
         if identity is None:
             self.dropped["sender not announced"] += 1
             return
-        sender, message = read_identity(identity), _message(payload)
+        sender, message = self._sender(identity), _message(payload)
         if sender is None or message is None:
             self.dropped["no sender" if sender is None else "no message"] += 1
             return

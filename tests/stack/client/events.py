@@ -18,6 +18,7 @@ WIDGET = "im.vector.modular.widgets"
 LAYOUT = "io.element.widgets.layout"
 
 DELAY = "org.matrix.msc4140.delay"
+STICKY_FOR = "org.matrix.msc4354.sticky_duration_ms"
 LEAVE_AFTER_MS = 8000
 EXPIRES_AFTER_MS = 14_400_000
 CHUNK_BYTES = 34_000

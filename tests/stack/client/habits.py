@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from tests.stack.client.sticky import STICKY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +26,12 @@ class Habits:
     saves: bool = True
     announces: bool = False
     reloads: bool = True
+    profile: Literal["legacy", "sticky"] = "legacy"
+    sticky_ms: int = STICKY_MS
+    spelling: str = "livekit"
+    needs_slot: bool = False
+
+    @property
+    def sticky(self) -> bool:
+        """Whether this is the sticky profile."""
+        return self.profile == "sticky"

@@ -13,11 +13,12 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from tests.stack.client.events import DELAY, stringify
+from tests.stack.client.events import DELAY, STICKY_FOR, stringify
 
 V3 = "/_matrix/client/v3"
 _RELATIONS = "/_matrix/client/v1"
 _DELAYED = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
+_STICKY = "msc4354_sticky"
 _PAGE = 50
 _LONG_POLL_MS = 30_000
 _TIMEOUT = 60.0
@@ -119,9 +120,26 @@ class MatrixUser:
 
     async def send_event(self, room_id: str, event_type: str, content: Mapping[str, Any]) -> str:
         """Sends a timeline event; returns its id."""
-        txn = f"m{int(time.time() * 1000)}.{next(self._numbers)}"
-        path = f"{_room(room_id)}/send/{_part(event_type)}/{txn}"
-        return str((await self.request("PUT", path, content))["event_id"])
+        return str((await self._send(room_id, event_type, content))["event_id"])
+
+    async def send_sticky(
+        self, room_id: str, event_type: str, content: Mapping[str, Any], sticky_ms: int
+    ) -> str:
+        """Sends a sticky event; returns its id."""
+        query = {STICKY_FOR: str(sticky_ms)}
+        return str((await self._send(room_id, event_type, content, query))["event_id"])
+
+    async def send_sticky_later(
+        self,
+        room_id: str,
+        event_type: str,
+        content: Mapping[str, Any],
+        sticky_ms: int,
+        delay_ms: int,
+    ) -> str:
+        """Lets the homeserver send a sticky event later; returns the delay id."""
+        query = {STICKY_FOR: str(sticky_ms), DELAY: str(delay_ms)}
+        return str((await self._send(room_id, event_type, content, query))["delay_id"])
 
     async def put_state(
         self, room_id: str, event_type: str, content: Mapping[str, Any], state_key: str = ""
@@ -185,9 +203,14 @@ class MatrixUser:
             raise MatrixError(status, {})
         return data
 
-    async def sync_token(self, room_id: str) -> str:
-        """Where the sync stands; the server may answer with where it stood two minutes ago."""
-        return str((await self._sync(room_id))["next_batch"])
+    async def begin_sync(self, room_id: str) -> tuple[str, list[Event]]:
+        """Where the sync stands, and what the room's first answer held of its timeline.
+
+        The server may answer with where it stood two minutes ago. Sticky events are among these,
+        however long ago they were sent.
+        """
+        answer = await self._sync(room_id)
+        return str(answer["next_batch"]), _events(answer, room_id, "timeline", _STICKY)
 
     async def follow(self, room_id: str, token: str, seen: Callable[[Event], None]) -> None:
         """Hands over the events of a room as they come, state and timeline, without end."""
@@ -197,10 +220,8 @@ class MatrixUser:
             except UNREACHABLE:
                 await asyncio.sleep(1)
                 continue
-            joined = answer.get("rooms", {}).get("join", {}).get(room_id, {})
-            for section in ("state", "timeline"):
-                for event in joined.get(section, {}).get("events", []):
-                    seen(event)
+            for event in _events(answer, room_id, "state", "timeline", _STICKY):
+                seen(event)
             token = answer["next_batch"]
 
     async def _sync(self, room_id: str, **query: str) -> dict[str, Any]:
@@ -212,6 +233,17 @@ class MatrixUser:
         query["filter"] = json.dumps(filters)
         answer: dict[str, Any] = await self.request("GET", f"{V3}/sync", query=query)
         return answer
+
+    async def _send(
+        self,
+        room_id: str,
+        event_type: str,
+        content: Mapping[str, Any],
+        query: Mapping[str, str] | None = None,
+    ) -> Any:
+        txn = f"m{int(time.time() * 1000)}.{next(self._numbers)}"
+        path = f"{_room(room_id)}/send/{_part(event_type)}/{txn}"
+        return await self.request("PUT", path, content, query)
 
     async def _once(
         self, method: str, url: URL, data: bytes | None, headers: Mapping[str, str]
@@ -235,6 +267,11 @@ class MatrixUser:
                 return response.status, await response.read()
         except aiohttp.ClientError as error:
             raise ConnectionError(str(error)) from error
+
+
+def _events(answer: Mapping[str, Any], room_id: str, *sections: str) -> list[Event]:
+    joined = answer.get("rooms", {}).get("join", {}).get(room_id, {})
+    return [event for name in sections for event in joined.get(name, {}).get("events", [])]
 
 
 def _room(room_id: str) -> str:

@@ -53,7 +53,7 @@ class Meeting:
         self._own_urls: list[str] = []
         self._changed = asyncio.Event()
         self._wanted: str | None = None
-        self.attendance = Attendance(user, board)
+        self.attendance = self._attendance()
         self.channel: Channel | None = None
         self.focus: str | None = None
         self.connects = 0
@@ -62,6 +62,11 @@ class Meeting:
     def met(self) -> bool:
         """Whether we are connected and others can see that."""
         return self.attendance.joined and self.channel is not None and self.channel.connected
+
+    @property
+    def others(self) -> set[str]:
+        """Identities that have been announced to us: we hear only these."""
+        return self.channel.others if self.channel is not None else set()
 
     def start(self) -> None:
         """Begins to look for the focus, to connect and to join."""
@@ -122,7 +127,7 @@ class Meeting:
 
     async def _connect(self, focus: str) -> None:
         channel = Channel(on_lost=self._lost)
-        await channel.connect(self._user, focus, self._board.room_id)
+        await channel.connect(self._user, focus, self._board.room_id, self._seat())
         self.channel, self.focus = channel, focus
         self.connects += 1
         self._jobs.start(self._listen(channel))
@@ -130,6 +135,13 @@ class Meeting:
             await channel.announce()
         others = [url for url in self._own_urls if url != focus]
         await self.attendance.join([focus, *others])
+
+    def _attendance(self) -> Attendance:
+        return Attendance(self._user, self._board)
+
+    def _seat(self) -> tuple[str, str] | None:
+        """What the JWT service is told beside the room: nothing in the legacy profile."""
+        return None
 
     async def _listen(self, channel: Channel) -> None:
         while (heard := await channel.inbox.get()) is not None:

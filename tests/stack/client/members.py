@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.stack.client.events import BOARD
+from tests.stack.client.events import BOARD, stringify
+
+LIVEKIT_TYPES = ("livekit", "m.livekit")
+"""How a transport's type is spelled: newer texts have the prefix."""
 
 _FOCI_KEY = "org.matrix.msc4143.rtc_foci"
 
@@ -16,8 +21,10 @@ class Member:
     """A membership that NeoBoard takes seriously.
 
     Attributes:
-        focus_urls: the preferred foci, as addresses of their JWT services.
+        focus_urls: the preferred foci, as addresses of their JWT services; in the sticky profile
+            those on which the member publishes.
         expires: absolute, ms.
+        member_id: of a sticky membership, which has no state key.
     """
 
     user_id: str
@@ -26,6 +33,14 @@ class Member:
     call_id: str
     expires: int
     focus_urls: tuple[str, ...]
+    member_id: str = ""
+
+    @property
+    def identity(self) -> str:
+        """The name on LiveKit."""
+        if self.member_id:
+            return pseudonym(self.user_id, self.device_id, self.member_id)
+        return f"{self.user_id}:{self.device_id}"
 
 
 def read_member(event: Mapping[str, Any]) -> Member | None:
@@ -85,13 +100,28 @@ def read_identity(identity: str) -> tuple[str, str] | None:
     return user_id, device_id
 
 
+def pseudonym(user_id: str, device_id: str, member_id: str) -> str:
+    """The LiveKit identity of a sticky member: unpadded base64 of a SHA-256 of its three names."""
+    text = stringify([user_id, device_id, member_id])
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+
+
+def service_urls(transports: object) -> list[str]:
+    """The LiveKit transports of a list, by the addresses of their JWT services."""
+    return _addresses(transports, LIVEKIT_TYPES)
+
+
 def _focus_urls(foci: object) -> list[str]:
+    return _addresses(foci, LIVEKIT_TYPES[:1])
+
+
+def _addresses(foci: object, types: Sequence[str]) -> list[str]:
     if not isinstance(foci, list):
         return []
     return [
         focus["livekit_service_url"]
         for focus in foci
         if isinstance(focus, dict)
-        and focus.get("type") == "livekit"
+        and focus.get("type") in types
         and isinstance(focus.get("livekit_service_url"), str)
     ]

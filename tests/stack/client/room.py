@@ -10,6 +10,7 @@ from tests.stack.client.events import BOARD, CREATE, MEMBER, WIDGET, Board
 from tests.stack.client.matrix import Event, MatrixUser
 from tests.stack.client.meeting import now_ts
 from tests.stack.client.members import Member, present
+from tests.stack.client.sticky import SLOT, STICKY, Stickies, slot_content, slot_id
 
 
 class RoomView:
@@ -25,11 +26,19 @@ class RoomView:
         self.timeline: list[Event] = []
         self._state: dict[tuple[str, str], Event] = {}
         self._ids: set[str] = set()
+        self._stickies = Stickies()
 
     async def load(self, user: MatrixUser) -> None:
         """Reads the state of the room."""
         for event in await user.state(self.room_id):
             self._state[event["type"], event["state_key"]] = event
+
+    def remember(self, event: Event) -> None:
+        """Takes an event from before the board was opened that still counts if it is sticky."""
+        if event["type"] == STICKY:
+            self._stickies.take(event, now_ts())
+        elif event["type"] == "m.room.redaction":
+            self._stickies.redact(str(event.get("redacts") or event["content"].get("redacts")))
 
     def apply(self, event: Event) -> bool:
         """Takes an event of the sync; returns whether it is new."""
@@ -37,6 +46,7 @@ class RoomView:
             return False
         self._ids.add(event["event_id"])
         self.timeline.append(event)
+        self.remember(event)
         if "state_key" in event:
             key = (event["type"], event["state_key"])
             known = self._state.get(key)
@@ -74,6 +84,31 @@ class RoomView:
         events = [event for (kind, _), event in self._state.items() if kind == MEMBER]
         return present(events, now_ts())
 
+    def sticky_members(self) -> list[Member]:
+        """The same in the sticky profile: of boards with no closed slot, if still in the room."""
+        return [
+            member
+            for member in self._stickies.members(now_ts())
+            if self.slot(member.call_id) is not False
+            and self.state("m.room.member", member.user_id).get("membership") == "join"
+        ]
+
+    def sender(self, identity: str) -> tuple[str, str] | None:
+        """User and device of a sticky member by the identity that his membership gives him."""
+        for member in self.sticky_members():
+            if member.identity == identity:
+                return member.user_id, member.device_id
+        return None
+
+    def slot(self, whiteboard_id: str) -> bool | None:
+        """Whether a board's slot is open; None when it has none."""
+        event = self._state.get((SLOT, f"{BOARD}#{whiteboard_id}"))
+        if event is None:
+            return None
+        application = event["content"].get("application")
+        type_ = application.get("type") if isinstance(application, dict) else None
+        return event["content"].get("status") == "open" and type_ == BOARD
+
     def said(self, user_id: str) -> list[str]:
         """The texts that somebody has written since the board was opened."""
         return [
@@ -84,7 +119,7 @@ class RoomView:
 
 
 async def create_board(
-    user: MatrixUser, widget_url: str, name: str, *, calls_allowed: bool
+    user: MatrixUser, widget_url: str, name: str, *, calls_allowed: bool, slot: bool = False
 ) -> Board:
     """Makes a room with a board as the standalone client does.
 
@@ -94,12 +129,15 @@ async def create_board(
         name: of the room.
         calls_allowed: whether people without power may join the session; without it the room has
             the power levels that any client's rooms have.
+        slot: whether it opens a slot for the board, as clients of the sticky profile do.
     """
     body = events.room_request(name) if calls_allowed else {"name": name}
     room_id = await user.create_room(body)
     document_id = await user.send_event(room_id, CREATE, {})
     board = Board(room_id, events.whiteboard_id(room_id), document_id)
     await user.put_state(room_id, BOARD, {"documentId": document_id}, board.whiteboard_id)
+    if slot:
+        await user.put_state(room_id, SLOT, slot_content(), slot_id(board))
     await user.put_state(room_id, WIDGET, events.widget_content(widget_url), "neoboard")
     await user.put_state(room_id, events.LAYOUT, events.LAYOUT_CONTENT)
     return board
