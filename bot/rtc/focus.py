@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bot.rtc import membership
 from bot.rtc.membership import (
     ABSOLUTE,
     MAX_FOCI,
@@ -82,6 +83,13 @@ def read_transports(document: Any) -> list[Focus]:
     if not isinstance(document, dict):
         return []
     return list(read_foci(document.get("rtc_transports")))
+
+
+def read_spelling(document: Any) -> str:
+    """Return how that answer spells the type of its first LiveKit transport; "" without one."""
+    if not isinstance(document, dict):
+        return ""
+    return membership.read_spelling(document.get("rtc_transports"))
 
 
 def _counts(member: Membership) -> bool:

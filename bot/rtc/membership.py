@@ -6,8 +6,8 @@
     R8   `memberships[]` under the plain user id                       MSC3401 of 2023
     R11  `m.`-prefixed names, read as aliases in all of these          MSC4143's first text
 
-State events of the sticky profile (R1 to R4), of full-mesh calls (R9) and slots (R10) hold none of
-these: they are recognised by that, and give no membership.
+State events of full-mesh calls (R9) hold none of these: they are recognised by that, and give no
+membership. The sticky profile's (R1 to R4) are no state events: `sticky.py` reads them.
 
 Pure and total: whatever JSON an event holds gives memberships, none, or InvalidMembership. Every
 text is bounded and can be encoded, so nothing behind this module has to check again.
@@ -16,13 +16,15 @@ text is bounded and can be encoded, so nothing behind this module has to check a
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
+from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
 from bot.errors import InvalidMembership
+from bot.rtc.fields import milliseconds, object_of, text
 
 WHITEBOARD = "net.nordeck.whiteboard"
 MEMBER_TYPE = "org.matrix.msc3401.call.member"
@@ -31,6 +33,8 @@ MEMBER_TYPES = frozenset({MEMBER_TYPE, "m.rtc.member", "m.call.member"})
 OLDEST_MEMBERSHIP = "oldest_membership"
 
 LEGACY = "legacy"
+STICKY = "sticky"
+"""Profile of R1 to R4: sticky events (docs/matrixrtc.md, 1.4)."""
 ARRAY = "array"
 """Profile of R8: read for history, never part of a live session (JS ignores this form)."""
 
@@ -39,11 +43,10 @@ MAX_FOCI = 16
 ABSOLUTE = 10**12
 """`expires` from here on is an instant in ms, below it a span: covers R6 and R7 alike."""
 
-_MAX_ID = 255  # bytes; Matrix bounds user ids, event ids and state keys so
+_SPELLINGS = ("livekit", "m.livekit")  # a tuple: the type may be an object
 _MAX_URL = 2048
 _MAX_ENTRIES = 32  # of one R8 array
 _MAX_EXTRA = 2048  # characters of JSON of what else a membership says
-_MAX_MS = 2**53  # canonical JSON has no larger integers
 _DEFAULT_EXPIRES = 14_400_000
 _READ = frozenset(
     {
@@ -72,20 +75,25 @@ class Membership:
     """One device's claim to take part in a slot, as the room says it.
 
     Attributes:
-        state_key: what a later event of the same key replaces; nothing else is read from it.
+        state_key: what a later event of the same key replaces, or the sticky key, which does the
+            same; nothing else is read from it.
         user_id: the event's sender.
         device_id: from the content.
         application: such as `net.nordeck.whiteboard`.
         call_id: the slot's id; for NeoBoard the whiteboard id.
-        foci: preferred foci in order, LiveKit only.
+        foci: preferred foci in order, or published transports; LiveKit only.
         focus_selection: `oldest_membership` or another strategy.
-        created_ts: ms; `created_ts` of the content, else the event's origin_server_ts.
+        created_ts: ms; `created_ts` of the content, else the event's origin_server_ts. Of a sticky
+            one: that of its first join, as far as we saw.
         expires_ts: ms, absolute, whatever form the content had.
-        expires: the number the content held (NeoBoard's "oldest" rule compares it raw).
-        event_id: of the state event.
+        expires: the number the content held (NeoBoard's "oldest" rule compares it raw); of a
+            sticky one how long it is sticky, which that rule leaves out as it does all spans.
+        event_id: of the event.
         profile: `legacy`, `array` or `sticky`.
         foreign_focus: its first preferred focus is none we can use: not LiveKit, or a bad URL.
         extra: fields of the application's own (QS5), if they are not too long.
+        member_id: of a sticky one; fresh with each join.
+        spelling: of a sticky one, the type of the transport that is its first focus.
     """
 
     state_key: str
@@ -102,11 +110,23 @@ class Membership:
     profile: str = LEGACY
     foreign_focus: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    member_id: str = ""
+    spelling: str = ""
 
 
 def identity(membership: Membership) -> str:
-    """Return the LiveKit identity that `/sfu/get` gives this member: `user:device`."""
-    return f"{membership.user_id}:{membership.device_id}"
+    """Return this member's LiveKit identity: `user:device`, of a sticky one its pseudonym."""
+    user_id, device_id = membership.user_id, membership.device_id
+    if membership.profile == STICKY:
+        return pseudonym(user_id, device_id, membership.member_id)
+    return f"{user_id}:{device_id}"
+
+
+def pseudonym(user_id: str, device_id: str, member_id: str) -> str:
+    """Return the LiveKit identity that `/get_token` gives (docs/matrixrtc.md, 4.3)."""
+    parts = [user_id, device_id, member_id]
+    canonical = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    return b64encode(sha256(canonical.encode()).digest()).decode().rstrip("=")
 
 
 def read_memberships(event: Mapping[str, Any]) -> list[Membership]:
@@ -145,11 +165,22 @@ def read_foci(value: Any) -> tuple[Focus, ...]:
     return tuple(dict.fromkeys(focus for focus in read if focus is not None))
 
 
+def read_spelling(value: Any) -> str:
+    """Return the type of the first LiveKit focus in a list as read_foci reads it; "" of none."""
+    entries = value[:MAX_FOCI] if isinstance(value, list) else []
+    return next((entry["type"] for entry in entries if _read_focus(entry) is not None), "")
+
+
+def is_foreign(value: list[Any] | None) -> bool:
+    """Whether the first focus of a list is none we can use."""
+    return _read_focus(value[0]) is None if value else False
+
+
 def _read(
     event: Mapping[str, Any], content: Mapping[str, Any], application: Any, call_id: Any
 ) -> Membership:
     """Read a join of R5, R6, R7 or R11."""
-    sender, state_key = _text(event.get("sender")), _text(event.get("state_key"))
+    sender, state_key = text(event.get("sender")), text(event.get("state_key"))
     if not _is_key_of(sender, state_key):
         raise InvalidMembership("the state key belongs to another user")
     member = _field(content, "member")
@@ -157,26 +188,28 @@ def _read(
         member = {}
     if _field(member, "user_id", sender) != sender:
         raise InvalidMembership("the member is not the sender")
-    focus_active = _object(_field(content, "focus_active"))
+    focus_active = object_of(_field(content, "focus_active"))
     preferred = _field(content, "foci_preferred")
     if not isinstance(preferred, list | None):
         raise InvalidMembership("foci_preferred is no list")
     created_ts = _created_ts(event, content)
-    expires = _milliseconds(_field(content, "expires", _DEFAULT_EXPIRES))
+    expires = milliseconds(_field(content, "expires", _DEFAULT_EXPIRES))
     return Membership(
         state_key=state_key,
         user_id=sender,
-        device_id=_text(_field(content, "device_id", _field(member, "device_id"))),
-        application=_text(application),
-        call_id=_text(call_id, empty=True),  # Element Call writes ""
+        device_id=text(_field(content, "device_id", _field(member, "device_id"))),
+        application=text(application),
+        call_id=text(call_id, empty=True),  # Element Call writes ""
         foci=read_foci(preferred),
-        focus_selection=_text(focus_active.get("focus_selection", ""), empty=True),
+        focus_selection=text(focus_active.get("focus_selection", ""), empty=True),
         created_ts=created_ts,
         expires_ts=expires if expires >= ABSOLUTE else created_ts + expires,
         expires=expires,
-        event_id=_text(event.get("event_id")),
-        foreign_focus=_read_focus(preferred[0]) is None if preferred else False,
-        extra=_extra(content),
+        event_id=text(event.get("event_id")),
+        foreign_focus=is_foreign(preferred),
+        extra=bounded(
+            {name: one for name, one in content.items() if name.removeprefix("m.") not in _READ}
+        ),
     )
 
 
@@ -186,8 +219,8 @@ def _is_key_of(sender: str, state_key: str) -> bool:
     return state_key in own or state_key.startswith((*(f"{one}_" for one in own), f'["{sender}"'))
 
 
-def _extra(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    extra = {name: value for name, value in content.items() if name.removeprefix("m.") not in _READ}
+def bounded(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what else a membership says, or nothing if that is too long."""
     try:
         return extra if len(json.dumps(extra)) <= _MAX_EXTRA else {}
     except RecursionError:  # nobody means to nest like that
@@ -199,34 +232,34 @@ def _read_array(event: Mapping[str, Any], entries: list[Any]) -> list[Membership
     memberships = []
     for entry in entries[:_MAX_ENTRIES]:
         try:
-            memberships.append(_read_entry(event, _object(entry)))
+            memberships.append(_read_entry(event, object_of(entry)))
         except InvalidMembership:
             continue
     return memberships
 
 
 def _read_entry(event: Mapping[str, Any], entry: Mapping[str, Any]) -> Membership:
-    sender, state_key = _text(event.get("sender")), _text(event.get("state_key"))
+    sender, state_key = text(event.get("sender")), text(event.get("state_key"))
     if state_key != sender:
         raise InvalidMembership("the state key belongs to another user")
     created_ts = _created_ts(event, entry)
     if "expires_ts" in entry:
-        expires = expires_ts = _milliseconds(entry["expires_ts"])
+        expires = expires_ts = milliseconds(entry["expires_ts"])
     else:
-        expires = _milliseconds(entry.get("expires"))
+        expires = milliseconds(entry.get("expires"))
         expires_ts = created_ts + expires
     return Membership(
         state_key=state_key,
         user_id=sender,
-        device_id=_text(entry.get("device_id")),
-        application=_text(entry.get("application")),
-        call_id=_text(entry.get("call_id"), empty=True),
+        device_id=text(entry.get("device_id")),
+        application=text(entry.get("application")),
+        call_id=text(entry.get("call_id"), empty=True),
         foci=read_foci(entry.get("foci_active")),
         focus_selection="",
         created_ts=created_ts,
         expires_ts=expires_ts,
         expires=expires,
-        event_id=_text(event.get("event_id")),
+        event_id=text(event.get("event_id")),
         profile=ARRAY,
     )
 
@@ -235,42 +268,13 @@ def _field(content: Mapping[str, Any], name: str, default: Any = None) -> Any:
     return content.get(name, content.get(f"m.{name}", default))
 
 
-def _object(value: Any) -> Mapping[str, Any]:
-    """Return an object; a missing one is empty."""
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise InvalidMembership("an object was expected")
-    return value
-
-
-def _text(value: Any, *, empty: bool = False) -> str:
-    if not isinstance(value, str) or len(value) > _MAX_ID or not (value or empty):
-        raise InvalidMembership("a text is missing or too long")
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair
-        raise InvalidMembership("a text is not Unicode") from error
-    if size > _MAX_ID:
-        raise InvalidMembership("a text is missing or too long")
-    return value
-
-
 def _created_ts(event: Mapping[str, Any], content: Mapping[str, Any]) -> int:
     """`created_ts ?? origin_server_ts`: the first event of a membership has none of its own."""
-    return _milliseconds(_field(content, "created_ts", event.get("origin_server_ts")))
-
-
-def _milliseconds(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidMembership("a number was expected")
-    if not isfinite(value) or not 0 <= value <= _MAX_MS:
-        raise InvalidMembership("a number is out of range")
-    return int(value)
+    return milliseconds(_field(content, "created_ts", event.get("origin_server_ts")))
 
 
 def _read_focus(entry: Any) -> Focus | None:
-    if not isinstance(entry, Mapping) or entry.get("type") != "livekit":
+    if not isinstance(entry, Mapping) or entry.get("type") not in _SPELLINGS:
         return None
     url = entry.get("livekit_service_url")
     return Focus(url.rstrip("/")) if isinstance(url, str) and _is_service_url(url) else None

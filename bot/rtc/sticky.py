@@ -1,16 +1,39 @@
-"""The sticky profile's names (docs/matrixrtc.md, 1.4 and 4.3)."""
+"""The sticky profile: who we are in it, and what we write (docs/matrixrtc.md, 1.4)."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from bot.errors import InvalidMembership
+from bot.rtc.actions import Shown
+from bot.rtc.membership import WHITEBOARD, Focus, Membership, pseudonym
+from bot.rtc.slots import SLOT_TYPE, SLOT_TYPES
+from bot.rtc.stickyevent import STICKY_MS, STICKY_TYPE, STICKY_TYPES, is_sticky, read_sticky
+
+__all__ = [
+    "SLOT_TYPE",
+    "SLOT_TYPES",
+    "STICKY_MS",
+    "STICKY_TYPE",
+    "STICKY_TYPES",
+    "Seat",
+    "is_sticky",
+    "join_content",
+    "leave_content",
+    "pseudonym",
+    "read_shown",
+    "read_sticky",
+    "slot_id",
+    "spelling",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """What names a membership of ours in a slot.
+    """What names a membership of ours in a slot; `/get_token` is asked for it.
 
     Attributes:
         slot_id: the slot, `application#id`.
@@ -21,7 +44,87 @@ class Seat:
     member_id: str
 
 
-def pseudonym(user_id: str, device_id: str, member_id: str) -> str:
-    """Return the LiveKit identity of a member, as `/get_token` gives it."""
-    text = json.dumps([user_id, device_id, member_id], separators=(",", ":"), ensure_ascii=False)
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+def read_shown(event: Mapping[str, Any], user_id: str, member_id: str) -> Shown | None:
+    """Read what sync shows of our own member id; None of whatever is not about it."""
+    if not is_sticky(event):
+        return None
+    try:
+        read = read_sticky(event)
+    except InvalidMembership:
+        return None
+    if (read.user_id, read.key) != (user_id, member_id):
+        return None
+    unsigned = event.get("unsigned")
+    delay_id = (
+        unsigned.get("org.matrix.msc4140.delay_id") if isinstance(unsigned, Mapping) else None
+    )
+    return Shown(
+        event_id=read.event_id,
+        by_us=True,  # whoever else sends one of this key has a place of their own
+        created_ts=None if read.member is None else read.sent_ts,
+        delay_id=delay_id if isinstance(delay_id, str) else None,
+    )
+
+
+# -- written ---------------------------------------------------------------------------------
+
+
+def slot_id(call_id: str) -> str:
+    """Return the id of a whiteboard's slot."""
+    return f"{WHITEBOARD}#{call_id}"
+
+
+def join_content(
+    *, call_id: str, device_id: str, member_id: str, foci: Sequence[Focus], spelling: str
+) -> dict[str, Any]:
+    """Return the content of a join, or of its renewal, as NeoBoard checks it.
+
+    Args:
+        call_id: the whiteboard id.
+        device_id: ours.
+        member_id: fresh with each join.
+        foci: where we publish.
+        spelling: how the type of a LiveKit transport is written.
+    """
+    return {
+        "slot_id": slot_id(call_id),
+        "member": {"id": member_id, "membership": "join", "device_id": device_id},
+        "application": {"type": WHITEBOARD, "whiteboard_id": call_id},
+        "transports": {
+            "published": [
+                {"type": spelling, "livekit_service_url": focus.service_url} for focus in foci
+            ],
+            "can_subscribe": [spelling],
+        },
+        "msc4354_sticky_key": member_id,
+    }
+
+
+def leave_content(*, call_id: str, device_id: str, member_id: str, code: str) -> dict[str, Any]:
+    """Return the content of a leave, sent now or delayed.
+
+    Args:
+        call_id: as in the join, and the others too.
+        device_id: ours.
+        member_id: which no join can bring back then.
+        code: `leave`, `delayed_leave` or `slot_closed`.
+    """
+    return {
+        "slot_id": slot_id(call_id),
+        "member": {"id": member_id, "membership": "leave", "device_id": device_id},
+        "leave_reason": {"code": code},
+        "msc4354_sticky_key": member_id,
+    }
+
+
+def spelling(others: Iterable[Membership], own: str) -> str:
+    """Return how we write the type of our transport, so that the others know it.
+
+    Args:
+        others: the room's other members.
+        own: how our homeserver's list spells it; "" without one.
+    """
+    used = Counter(one.spelling for one in others if one.spelling)
+    if used:
+        return min(used, key=lambda one: (-used[one], one))
+    return own or "livekit"
