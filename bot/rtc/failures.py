@@ -71,6 +71,9 @@ def _retry(known: Known, step: Step, wait: float, now: float, *, counts: bool = 
 
 def _cannot_arm(known: Known, failed: Failed, now: float) -> None:
     leave, timing = known.leave, known.timing
+    if leave.armed is not None:
+        known.rearm = False  # the one there is does it too
+        return
     again_at = now + timing.refused
     match failed.kind:
         case Kind.DELAY_TOO_LARGE:
@@ -87,8 +90,14 @@ def _cannot_arm(known: Known, failed: Failed, now: float) -> None:
                 # A server that does not know delays sends the leave at once (synapse#20254).
                 known.start_over(in_room=True)
     if known.joined and not leave.degraded:
-        known.renew_at = now  # what is in the room is long-lived
+        _shorten(known, now)
     leave.degrade(again_at)
+
+
+def _shorten(known: Known, now: float) -> None:
+    """Have what is in the room replaced by something short-lived, if that is possible."""
+    if not known.once:
+        known.renew_at = now
 
 
 def _cannot_join(known: Known, failed: Failed, now: float) -> None:
@@ -106,11 +115,13 @@ def _cannot_restart(known: Known, failed: Failed, now: float) -> None:
     if failed.kind is Kind.NOT_FOUND:
         leave.armed = None
         if now >= armed.fires_at:  # it fired; before that it was cancelled or lost
-            known.start_over(in_room=False)
+            # Or was lost as it fell due (0.5): nothing would ever replace what is there once.
+            known.ended = known.once
+            known.start_over(in_room=known.once and (known.joined or known.dirty))
     elif failed.kind is Kind.UNSUPPORTED:
         leave.armed = None
         leave.degrade(inf)
-        known.renew_at = now
+        _shorten(known, now)
     else:
         _retry(known, Step.RESTART, known.timing.retry, now)
 
@@ -125,7 +136,8 @@ def _cannot_send(known: Known, failed: Failed) -> None:
 
 def _cannot_clear(known: Known, failed: Failed) -> None:
     known.start_over(in_room=False)
-    if failed.kind is not Kind.FORBIDDEN:
+    if known.once or failed.kind is not Kind.FORBIDDEN:
         # Let the delayed leave do it. Should we come back before, LIST will find it.
+        known.leave.armed = None
         known.leave.strays.clear()
         known.leave.listed = False

@@ -51,10 +51,12 @@ class Known:
 
     Attributes:
         timing: the durations.
+        once: the membership's name is good for one stay: whoever has left cannot come back by it.
         leave: the delayed leave.
         flight: what is being done.
         wanted: whether there is to be a membership.
         stopped: nothing may be done any more.
+        ended: its name is spent, or may be; only of one that is there once.
         forbidden: the room does not let us.
         paused_until: we stay away until then.
         joined: the membership is in the room, as far as we know.
@@ -63,15 +65,18 @@ class Known:
         created_ts: of the membership, for renewals; None until sync has shown the join.
         renew_at: when to renew it.
         expires_at: when it ends unless renewed.
+        rearm: another leave is to be armed in place of the armed one.
         waits: no step before its time here.
         failures: of each step, in a row.
     """
 
     timing: Timing
+    once: bool = False
     leave: DelayedLeave = field(default_factory=DelayedLeave)
     flight: Flight | None = None
     wanted: bool = False
     stopped: bool = False
+    ended: bool = False
     forbidden: bool = False
     paused_until: float | None = None
     joined: bool = False
@@ -80,6 +85,7 @@ class Known:
     created_ts: int | None = None
     renew_at: float = inf
     expires_at: float = inf
+    rearm: bool = False
     waits: dict[Step, float] = field(default_factory=dict)
     failures: Counter[Step] = field(default_factory=Counter)
 
@@ -89,11 +95,13 @@ class Known:
         return self.forbidden or self.paused_until is not None
 
     def start_over(self, *, in_room: bool) -> None:
-        """Forget the membership; the next one is a join, not a renewal.
+        """Forget the membership; the next one is a join, not a renewal, if there may be one.
 
         Args:
             in_room: whether content of ours may still be there.
         """
+        if self.once and (self.joined or self.dirty):
+            self.ended = True
         self.joined = False
         self.dirty = in_room
         self.event_id = self.created_ts = None

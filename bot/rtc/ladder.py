@@ -34,7 +34,9 @@ def deadline(known: Known, now: float) -> float | None:
 def leaving_step(known: Known) -> Step | None:
     """Return what remains to be done to have left."""
     if known.joined or known.dirty:
-        return Step.SEND if known.leave.armed is not None else Step.CLEAR
+        # Of one that is there once the armed leave stays armed until another is in the room.
+        sends = known.leave.armed is not None and not known.once
+        return Step.SEND if sends else Step.CLEAR
     return Step.CANCEL if known.leave.strays else None
 
 
@@ -53,8 +55,7 @@ def action_for(step: Step, known: Known, now: float) -> Action:
         case Step.ARM:
             action = ScheduleLeave(known.leave.delay(timing), bound)
         case Step.JOIN:
-            expires = timing.degraded_expires if armed is None else timing.expires
-            action = SendJoin(expires, known.created_ts, bound)
+            action = SendJoin(_expires(known, now), known.created_ts, bound)
         case Step.RESTART:
             assert armed is not None
             # Clipped to the firing, to learn of it in time; once it is past there is no hurry.
@@ -68,10 +69,20 @@ def action_for(step: Step, known: Known, now: float) -> Action:
     return action
 
 
+def _expires(known: Known, now: float) -> float:
+    timing = known.timing
+    if known.leave.armed is not None:
+        return timing.expires
+    if known.once and known.joined:
+        # Of two sticky events the last to expire stands: a shorter one would not be seen.
+        return max(timing.degraded_expires, known.expires_at - now + timing.request)
+    return timing.degraded_expires
+
+
 def _ladder(known: Known, now: float) -> list[tuple[float, Step]]:
     if known.stopped:
         return []
-    if not known.wanted:
+    if known.ended or not known.wanted:
         step = leaving_step(known)
         return [] if step is None else [(now, step)]
     if known.away:
@@ -97,6 +108,8 @@ def _joining(known: Known, now: float) -> list[tuple[float, Step]]:
     steps = []
     if leave.armed is None:
         steps.append((leave.arm_at if leave.degraded else now, Step.ARM))
+    elif known.rearm:
+        steps.append((now, Step.ARM))
     if _may_send(known, now):
         steps.append((known.renew_at if known.joined else now, Step.JOIN))
     return steps
@@ -113,7 +126,7 @@ def _may_send(known: Known, now: float) -> bool:
 
 def _instants(known: Known, now: float) -> list[float]:
     """List when something changes that is no step: a pause ends, an expiry, a firing."""
-    if known.stopped or not known.wanted:
+    if known.stopped or known.ended or not known.wanted:
         return []
     instants = [] if known.paused_until is None else [known.paused_until]
     if known.joined:

@@ -1,4 +1,4 @@
-"""Our own legacy membership as a state machine (docs/matrixrtc.md, 2.2 to 2.6).
+"""Our own membership as a state machine (docs/matrixrtc.md, 2.2 to 2.6, and 2.9).
 
 Nothing is queued. What to do is computed from what is known, so a wish or news from the room may
 come at any moment, also while an action is in flight, and no timer goes stale. What is wanted
@@ -39,6 +39,18 @@ short-lived and often renewed; ARM is tried again at times, unless the server ca
 
 Cleared by our delayed leave: join again at once. By somebody else: likewise, the fourth time in a
 minute PAUSED for one. By our own account without that: another process has our device; PAUSED.
+
+A sticky membership is there once: a leave in the room ends its member id for good, and nobody but
+us can write one. So there is nothing to list at first, nobody to fight with, and one end:
+
+    join wanted         ARM ─► JOIN ─► RESTART, … ─► JOIN (renewal) ─► ARM another ─► CANCEL the old
+    leave wanted        CLEAR ──done─────► CANCEL ─► ended
+                          └────refused───► ended: the leave stays armed, and does it
+    our leave seen      CANCEL ─► ended
+    404 too late, expired, redacted, 403 for a renewal:  as leave wanted
+
+Its leave stays armed until another one is in the room; only when arming fails is there none. What
+is in the room cannot be made short-lived afterwards: of two the last to expire stands.
 """
 
 from __future__ import annotations
@@ -81,6 +93,8 @@ class Status(Enum):
     """The room does not let us; waits for `permission_changed`."""
     PAUSED = "paused"
     """Somebody, or another process of our account, keeps clearing us."""
+    ENDED = "ended"
+    """It was there once and cannot come back: the next one needs another name."""
     STOPPED = "stopped"
     """The access token is gone."""
 
@@ -92,14 +106,19 @@ class OwnMembership:
     calls `join`, `leave`, `own_state` and `permission_changed` whenever they happen. An action may
     be abandoned at any time with `Failed(Kind.TIMEOUT)`. `now` is monotonic, in seconds.
 
+    Args:
+        timing: the durations.
+        once: whether it is a sticky one, good for one stay.
+
     Attributes:
         deadline: when to call `take`; None while an action is in flight, and when nothing falls
             due without another call.
     """
 
-    def __init__(self, timing: Timing) -> None:
+    def __init__(self, timing: Timing, *, once: bool = False) -> None:
         self.deadline: float | None = None
-        self._known = Known(timing)
+        self._known = Known(timing, once)
+        self._known.leave.listed = once  # a fresh name has no former life
         self._fights: list[float] = []
         self._twin = False
         self._shown: Shown | None = None
@@ -113,13 +132,12 @@ class OwnMembership:
         known = self._known
         if known.stopped:
             return Status.STOPPED
-        if not known.wanted:
-            idle = known.flight is None and leaving_step(known) is None
-            return Status.LEFT if idle else Status.LEAVING
-        if known.forbidden:
-            return Status.FORBIDDEN
-        if known.paused_until is not None:
-            return Status.PAUSED
+        if known.ended or not known.wanted:
+            if not (known.wanted or self._idle):
+                return Status.LEAVING
+            return Status.ENDED if known.ended else Status.LEFT
+        if known.away:
+            return Status.FORBIDDEN if known.forbidden else Status.PAUSED
         if not known.joined:
             return Status.JOINING
         return Status.DEGRADED if known.leave.degraded else Status.JOINED
@@ -132,7 +150,17 @@ class OwnMembership:
     @property
     def left(self) -> bool:
         """Whether there is nothing to do any more: we have left, or the token is gone."""
-        return self.status in {Status.LEFT, Status.STOPPED}
+        known = self._known
+        return known.stopped or (self._idle and (known.ended or not known.wanted))
+
+    @property
+    def ended(self) -> bool:
+        """Whether its name is spent: another membership is needed to be there again."""
+        return self._known.ended
+
+    @property
+    def _idle(self) -> bool:
+        return self._known.flight is None and leaving_step(self._known) is None
 
     @property
     def twin(self) -> bool:
@@ -168,6 +196,7 @@ class OwnMembership:
         """Want no membership where another application now stands: only CANCEL is left to do.
 
         The state is neither sent nor cleared, unless a join under way may still have replaced it.
+        (Nobody can stand where a sticky one is.)
         """
         self._known.wanted = False
         self._known.start_over(in_room=False)
@@ -197,14 +226,21 @@ class OwnMembership:
         self._settle(now)
 
     def own_state(self, shown: Shown, now: float) -> None:
-        """Take what sync shows under our key, in the order of the room.
+        """Take what sync shows of our membership, in the order of the room.
 
         A clearing counts only when it replaces the very event we know of: an older leave of ours,
         or whatever comes while our join is under way, means nothing. One that comes after that
         event all the same was sent beside it (an overdue leave, as Synapse starts again): the
         room's state is ours, but who reads events in their order takes us for gone. So we say
         again that we are there.
+
+        For one that is there once a leave is a leave, whatever it replaces; a redaction of the
+        event that we know of (which it `replaces`) takes it out too.
         """
+        if self._known.once and shown.created_ts is None:
+            self._taken_out(shown)
+            self._settle(now)
+            return
         self._shown = replace(shown, replaces=shown.replaces or self._shown_id)
         if shown.created_ts is not None:
             self._shown_id = shown.event_id
@@ -224,6 +260,7 @@ class OwnMembership:
         if step is not None:
             known.flight = Flight(step, action_for(step, known, now), now, known.dirty)
             known.dirty = known.dirty or step is Step.JOIN
+            known.ended = known.ended or (known.once and step is Step.CLEAR)
         self._settle(now)
         return known.flight.action if known.flight is not None else None
 
@@ -247,7 +284,9 @@ class OwnMembership:
             case _, Listed(delay_ids):
                 leave.found(delay_ids)
             case ScheduleLeave(delay), Scheduled(delay_id):
-                promoted = known.joined and leave.degraded
+                promoted = known.joined and leave.degraded and not known.once
+                leave.disarm()  # another in its place: this one is cancelled after it
+                known.rearm = False
                 leave.scheduled(delay_id, delay, flight.at, known.timing)
                 if promoted:
                     known.renew_at = leave.proved_at  # what is in the room is short-lived
@@ -258,13 +297,15 @@ class OwnMembership:
             case Restart(delay_id), _:
                 leave.restarted(delay_id, flight.at, known.timing)
             case _:  # SendDelayed, ClearState
-                leave.armed = None
+                if not known.once:
+                    leave.armed = None
                 known.start_over(in_room=False)
 
     def _sent(self, flight: Flight, join: SendJoin, event_id: str, now: float) -> None:
         known = self._known
         if flight.stale:
             return  # it is in the room but does not count: `dirty` says so
+        known.rearm = known.once and known.leave.armed is not None and known.joined
         known.joined, known.dirty = True, False
         known.event_id = event_id
         known.expires_at = flight.at + join.expires
@@ -307,9 +348,22 @@ class OwnMembership:
             # The server has cancelled it with the state (measured); CANCEL makes sure.
             known.leave.disarm()
 
+    def _taken_out(self, shown: Shown) -> None:
+        """What is there once was taken out of the room, by a leave of ours or a redaction."""
+        known = self._known
+        redacted = shown.replaces is not None
+        if redacted and shown.replaces != known.event_id:
+            return  # the event that stands is another
+        known.ended = True
+        known.start_over(in_room=redacted)  # by then: who does not look at redactions
+        if shown.delay_id is not None:
+            known.leave.fired(shown.delay_id)
+
     def _settle(self, now: float) -> None:
         """Restore what holds between calls: no leave armed for nothing, and the deadline."""
         known = self._known
-        if known.away or not (known.wanted or known.joined or known.dirty):
+        gone = not (known.joined or known.dirty)
+        useless = known.away or (gone and not known.wanted)
+        if gone if known.ended else useless:
             known.leave.disarm()
         self.deadline = None if known.flight is not None else deadline(known, now)

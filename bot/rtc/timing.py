@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import isfinite
+
+STICKY_SECONDS = 3600.0
+"""The longest that an event is sticky (MSC4354)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +58,18 @@ class Timing:
             raise ValueError("delay must be at least refresh + attempt + 1")
         if self.renew >= self.expires or self.degraded_renew >= self.degraded_expires:
             raise ValueError("a membership must be renewed before it expires")
+
+
+def sticky(timing: Timing, luck: float) -> Timing:
+    """Return the durations of a sticky membership.
+
+    It is renewed a little before 90 % of the hour that an event may be sticky: as NeoBoard does,
+    but not all at once.
+
+    Args:
+        timing: of a legacy one.
+        luck: random, from 0 to 1.
+    """
+    expires = STICKY_SECONDS
+    renew = expires * (0.9 - 0.05 * luck)
+    return replace(timing, expires=expires, renew=renew)

@@ -7,7 +7,7 @@ of other users cancel them, a delayed event fires at its instant. The test moves
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, TypeVar
 
@@ -30,7 +30,7 @@ from bot.rtc.actions import (
     Shown,
 )
 from bot.rtc.own import OwnMembership, Status
-from bot.rtc.timing import Timing
+from bot.rtc.timing import Timing, sticky
 
 A = TypeVar("A")
 
@@ -39,9 +39,14 @@ FAIL = {kind: Failed(kind) for kind in Kind}
 
 @dataclass
 class Server:
-    """Holds one state key of one room and the delayed events of it."""
+    """Holds one membership in one room and the delayed events of it: a state key or, for one that
+    is there `once`, a sticky key, which a leave spends.
+    """
 
     now: float = 0.0
+    once: bool = False
+    spent: bool = False
+    expires_at: float = 0.0
     join: SendJoin | None = None
     delayed: dict[str, tuple[float, float]] = field(default_factory=dict)  # delay, fires at
     sync: deque[Shown] = field(default_factory=deque)
@@ -57,8 +62,11 @@ class Server:
     def advance(self, now: float) -> None:
         for delay_id, (_, fires_at) in sorted(self.delayed.items(), key=lambda item: item[1][1]):
             if fires_at <= now:
+                self.now = max(self.now, fires_at) if self.once else self.now
                 self.fire(delay_id)
         self.now = now
+        if self.once and now >= self.expires_at:
+            self.join = None
 
     def fire(self, delay_id: str) -> None:
         del self.delayed[delay_id]
@@ -71,6 +79,13 @@ class Server:
     def clear_by_twin(self) -> None:
         """Another process of our account takes us out."""
         self._set(None)
+
+    def redact(self) -> None:
+        """A moderator redacts the membership."""
+        if self.join is not None:
+            self.join = None
+            self._count += 1
+            self.sync.append(Shown(f"$event{self._count}", False, None, None, self._event_id))
 
     def carry_out(self, action: Action) -> Outcome:
         match action:
@@ -101,6 +116,8 @@ class Server:
     def _set(
         self, join: SendJoin | None, *, by_us: bool = True, delay_id: str | None = None
     ) -> str:
+        if self.once:
+            return self._stick(join, delay_id)
         if join is None and self.join is None:
             return self._event_id or ""  # the same content again is no new event
         self.join = join
@@ -110,6 +127,19 @@ class Server:
         if join is not None:
             created_ts = join.created_ts or self.ts
         self.sync.append(Shown(self._event_id, by_us, created_ts, delay_id, replaces))
+        return self._event_id
+
+    def _stick(self, join: SendJoin | None, delay_id: str | None) -> str:
+        self.spent = self.spent or join is None
+        if self.spent:
+            self.join = None  # a leave beats any join
+        elif join is not None:
+            self.join = join
+            self.expires_at = max(self.expires_at, self.now + join.expires)
+        self._count += 1
+        self._event_id = f"$event{self._count}"
+        created_ts = None if join is None else self.ts
+        self.sync.append(Shown(self._event_id, True, created_ts, delay_id))
         return self._event_id
 
     @property
@@ -124,9 +154,11 @@ class Run:
     instead of carrying it out, or `LATE` to have it carried out and time out.
     """
 
-    def __init__(self, timing: Timing | None = None, server: Server | None = None) -> None:
-        self.server = server or Server()
-        self.own = OwnMembership(timing or Timing())
+    def __init__(
+        self, timing: Timing | None = None, server: Server | None = None, *, once: bool = False
+    ) -> None:
+        self.server = server or Server(once=once)
+        self.own = OwnMembership(timing or Timing(), once=once)
         self.done: list[tuple[float, Action]] = []
         self._says: dict[type, deque[Outcome | None]] = {}
         self.synced = True
@@ -218,6 +250,13 @@ LATE: Any = None
 def joined(**timing: Any) -> Run:
     """A machine that has just joined, with its history forgotten."""
     run = Run(Timing(**timing)).join().rest()
+    assert run.own.joined
+    return run.forget()
+
+
+def seated(**timing: Any) -> Run:
+    """A machine with a sticky membership that has just joined, with its history forgotten."""
+    run = Run(replace(sticky(Timing(), 0.0), **timing), once=True).join().rest()
     assert run.own.joined
     return run.forget()
 

@@ -176,7 +176,7 @@ class Membership(RuleBasedStateMachine):
     def _finish(self, outcome: Outcome) -> None:
         action, self.flight = self.flight, None
         if isinstance(outcome, Failed):
-            self._told_until = max(self._told_until, self.server.now + _wait(outcome))
+            self._told_until = max(self._told_until, self.server.now + longest_wait(outcome))
         match action, outcome:
             case ScheduleLeave(), Scheduled(delay_id):
                 self.held, self.may_degrade = delay_id, False
@@ -265,7 +265,7 @@ class Membership(RuleBasedStateMachine):
         self.server.advance(end)
 
 
-def _wait(failed: Failed) -> float:
+def longest_wait(failed: Failed) -> float:
     """How long a failure makes the machine wait at the most."""
     timing = Timing()
     longest = {

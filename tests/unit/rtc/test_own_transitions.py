@@ -6,16 +6,34 @@ from collections.abc import Callable
 
 import pytest
 
-from bot.rtc.actions import CancelDelayed, Failed, Kind, Restart, ScheduleLeave, SendDelayed
+from bot.rtc.actions import (
+    CancelDelayed,
+    ClearState,
+    Failed,
+    Kind,
+    Restart,
+    ScheduleLeave,
+    SendDelayed,
+)
 from bot.rtc.actions import SendJoin as Join
 from bot.rtc.own import Status
-from tests.unit.rtc.server import FAIL, Run, joined
+from tests.unit.rtc.server import FAIL, Run, joined, seated
 from tests.unit.rtc.test_own_failures import NAMES
 
 
 def restart_late() -> Run:
-    run = joined().says(Restart, Failed(Kind.RATE_LIMITED, retry_after=30.0))
+    return fired_unseen(joined())
+
+
+def fired_unseen(run: Run) -> Run:
+    run.says(Restart, Failed(Kind.RATE_LIMITED, retry_after=30.0))
     run.synced = False  # only the 404 tells
+    return run
+
+
+def redacted() -> Run:
+    run = seated()
+    run.server.redact()
     return run
 
 
@@ -36,8 +54,7 @@ def leftover() -> Run:
     return run
 
 
-def fired() -> Run:
-    run = joined()
+def fired(run: Run) -> Run:
     run.server.fire(next(iter(run.server.delayed)))
     return run
 
@@ -72,7 +89,7 @@ LADDERS: dict[str, tuple[Callable[[], Run], float, str]] = {
     "renewal": (lambda: joined(renew=7.0), 7, "RESTART RESTART JOIN RESTART"),
     "404 in time": (lambda: forgotten(joined(), Restart), 6, "RESTART ARM"),
     "404 too late": (restart_late, 35, "RESTART RESTART ARM JOIN RESTART"),
-    "cleared by our delayed leave": (fired, 0, "ARM JOIN RESTART"),
+    "cleared by our delayed leave": (lambda: fired(joined()), 0, "ARM JOIN RESTART"),
     "cleared by somebody": (cleared, 0, "CANCEL ARM JOIN RESTART"),
     "cleared four times": (lambda: cleared(4), 50, "CANCEL"),
     "cleared by a twin": (lambda: cleared(twin=True), 50, "CANCEL"),
@@ -92,6 +109,27 @@ LADDERS: dict[str, tuple[Callable[[], Run], float, str]] = {
         lambda: Run().says(Join, FAIL[Kind.FORBIDDEN]).join(),
         50,
         "LIST ARM JOIN CANCEL",
+    ),
+    "once: join": (lambda: Run(once=True).join(), 5, "ARM JOIN RESTART RESTART"),
+    "once: renewal": (
+        lambda: seated(renew=7.0),
+        7,
+        "RESTART RESTART JOIN RESTART ARM CANCEL",
+    ),
+    "once: leave": (lambda: seated().leave(), 50, "CLEAR CANCEL"),
+    "once: leave refused": (
+        lambda: seated().says(ClearState, FAIL[Kind.REFUSED]).leave(),
+        50,
+        "CLEAR",
+    ),
+    "once: 404 in time": (lambda: forgotten(seated(), Restart), 6, "RESTART ARM"),
+    "once: 404 too late": (lambda: fired_unseen(seated()), 35, "RESTART RESTART CLEAR"),
+    "once: our delayed leave seen": (lambda: fired(seated()), 50, ""),
+    "once: redacted": (redacted, 50, "CLEAR CANCEL"),
+    "once: 403 for a renewal": (
+        lambda: seated(renew=7.0).says(Join, FAIL[Kind.FORBIDDEN]),
+        50,
+        "RESTART RESTART JOIN CLEAR CANCEL",
     ),
     "token lost": (lambda: Run().says(Join, FAIL[Kind.AUTH_LOST]).join(), 50, "LIST ARM JOIN"),
 }
@@ -113,6 +151,7 @@ STARTS: dict[str, Callable[[], Run]] = {
     "paused": lambda: cleared(twin=True).rest(),
     "stopped": lambda: Run().says(Join, FAIL[Kind.AUTH_LOST]).join().rest(),
     "leaving": leaving,
+    "ended": lambda: seated().leave().rest(),
 }
 
 
@@ -135,6 +174,7 @@ STATES = """
     paused    paused    left     left      paused     paused     paused
     stopped   stopped   stopped  stopped   stopped    stopped    stopped
     leaving   joining   leaving  leaving   leaving    leaving    leaving
+    ended     ended     ended    ended     ended      ended      ended
 """
 HEAD, *ROWS = [line.split() for line in STATES.strip().splitlines()]
 CASES = [
