@@ -66,16 +66,14 @@ async def foci(patient: Patient) -> AsyncIterator[Finding]:
 
 async def token(patient: Patient) -> AsyncIterator[Finding]:
     """See whether the JWT services give us tokens, as the legacy profile needs them."""
-    if patient.config.rtc.profile == "sticky":
-        return  # it asks for other ones (sticky.py)
     if patient.config.livekit.auth == "api_key":
         yield ok(TOKEN, "not used: livekit.auth is api_key")
         return
     for service in list(patient.foci)[:MOST]:
         try:
-            grant = await _grant(patient, service, _room(patient))
+            grant = await _grant(patient, service, nobodys_room(patient))
         except ServerError as error:
-            yield _refused(service, error)
+            yield refused(TOKEN, service, error)
             continue
         patient.sfu.add(grant.url)
         patient.let_in.append(service)
@@ -86,29 +84,28 @@ async def token(patient: Patient) -> AsyncIterator[Finding]:
             yield warning(TOKEN, text, "LIVEKIT_CAN_UPDATE_OWN_METADATA=true of lk-jwt-service")
 
 
-def _refused(service: str, error: ServerError) -> Finding:
+def refused(subject: str, service: str, error: ServerError) -> Finding:
+    """Say why a JWT service gives us no token."""
     text = f"{service}: {error}"
     if isinstance(error, RateLimited):
-        return warning(TOKEN, text, "try again later")
+        return warning(subject, text, "try again later")
     if isinstance(error, NotFound):
-        return broken(TOKEN, text, "livekit_service_url in the well-known file")
+        return broken(subject, text, "livekit_service_url in the well-known file")
     if "OpenID" in text:
         advice = "the JWT service has to reach the homeserver's federation API (openid/userinfo)"
-        return broken(TOKEN, text, advice)
-    return broken(TOKEN, text, "the log of the JWT service says why")
+        return broken(subject, text, advice)
+    return broken(subject, text, "the log of the JWT service says why")
 
 
 async def audible(patient: Patient) -> AsyncIterator[Finding]:
     """See whether a packet gets from one of us to the other."""
-    livekit = patient.config.livekit
-    if livekit.auth != "api_key" and patient.config.rtc.profile == "sticky":
-        return
     lean.apply()
+    livekit = patient.config.livekit
     services = patient.let_in if livekit.auth == "sfu_get" else [livekit.url or ""]
     if not services:
         yield warning(AUDIBLE, f"not checked: needs what is broken ({TOKEN})")
     for service in services:
-        admit = partial(_any_grant, patient, service, _room(patient))
+        admit = partial(_any_grant, patient, service, nobodys_room(patient))
         yield await tried(AUDIBLE, service, admit, own_key=livekit.auth == "api_key")
 
 
@@ -128,7 +125,7 @@ async def _grant(patient: Patient, service: str, room_id: str) -> Grant:
     return await sfu_get(patient.http, service, room_id, openid, throw_away_device(), seconds=3.0)
 
 
-def _room(patient: Patient) -> str:
+def nobodys_room(patient: Patient) -> str:
     """Return a room that nobody is in."""
     server = patient.config.homeserver.server_name
     return f"!boardkeeper-doctor-{secrets.token_hex(8)}:{server}"

@@ -29,15 +29,31 @@ CHECKS = (
     # Without delayed events their limits cannot be found out.
     Check(server.LIMITS, server.limits, (*_IN, server.DELAYED), within=12.0),
     Check(sticky.EVENTS, sticky.events, _IN),
+    Check(sticky.LEAVING, sticky.leaving, (*_IN, server.DELAYED)),
     Check(calls.FOCI, calls.foci, within=10.0),
     # After those who name services: what they name goes into the advice.
     Check(sticky.TRANSPORTS, sticky.transports, _IN),
     Check(calls.TOKEN, calls.token, (*_IN, calls.FOCI), within=15.0),
     Check(calls.AUDIBLE, calls.audible, (*_IN, calls.FOCI), within=calls.AUDIBLE_WITHIN),
+    Check(sticky.TOKENS, sticky.tokens, (*_IN, calls.FOCI, calls.TOKEN), within=15.0),
+    Check(sticky.AUDIBLE, sticky.audible, (*_IN, sticky.TOKENS), within=calls.AUDIBLE_WITHIN),
     Check(rooms.ROOMS, rooms.rooms, _IN, within=rooms.WITHIN),
     Check(tls.TLS, tls.tls, within=tls.WITHIN),
 )
-"""In the order in which people look for a fault; TLS last, when all addresses are known."""
+"""All, in the order in which people look for a fault; TLS last, when all addresses are known."""
+
+
+def checks(config: Config) -> tuple[Check, ...]:
+    """Return those that this configuration has a use for."""
+    if config.rtc.profile == "legacy":
+        needless = sticky.ALL
+    elif config.livekit.auth == "api_key":
+        needless = {sticky.TOKENS, sticky.AUDIBLE}  # the same key opens both profiles' rooms
+    elif config.rtc.profile == "sticky":
+        needless = {calls.TOKEN, calls.AUDIBLE}
+    else:
+        needless = set()
+    return tuple(check for check in CHECKS if check.subject not in needless)
 
 
 def add(commands: Any, config: argparse.ArgumentParser) -> None:
@@ -68,4 +84,4 @@ def run(config: Config, *, machine_readable: bool) -> int:
 
 async def _examine(config: Config, tell: Callable[[Finding], None]) -> Level:
     async with Patient(config) as patient:
-        return await examine(patient, CHECKS, tell)
+        return await examine(patient, checks(config), tell)

@@ -48,9 +48,11 @@ class Patient:
         foci: service URLs of JWT services, and who names each.
         transports: those of them that the homeserver itself names, as the sticky profile has it.
         sticky: whether the homeserver has sticky events.
-        let_in: the services that gave us a token.
+        let_in: the services that gave us a token of the legacy profile.
+        let_in_sticky: those that gave us one of the sticky profile.
         sfu: addresses of LiveKit servers that a JWT service named.
         per_second: restarts of delayed events a second; None while not known.
+        max_delay_ms: of delayed events; None while not known.
         scheduled: delayed events at a time; None while not known.
     """
 
@@ -61,8 +63,10 @@ class Patient:
     transports: list[str] = field(default_factory=list)
     sticky: bool = False
     let_in: list[str] = field(default_factory=list)
+    let_in_sticky: list[str] = field(default_factory=list)
     sfu: set[str] = field(default_factory=set)
     per_second: float | None = None
+    max_delay_ms: int | None = None
     scheduled: int | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _logged_in: bool = False

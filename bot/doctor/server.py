@@ -72,6 +72,7 @@ async def delayed(patient: Patient) -> AsyncIterator[Finding]:
         yield broken(DELAYED, text, "max_event_delay_duration: 24h in homeserver.yaml")
         return
     patient.scheduled = support.max_scheduled
+    patient.max_delay_ms = support.max_delay_ms
     delay_ms = patient.config.rtc.delay * 1000
     if support.max_delay_ms is not None and support.max_delay_ms < delay_ms:
         text = f"may be {support.max_delay_ms / 1000:g} s at the most, rtc.delay is longer"
