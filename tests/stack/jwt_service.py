@@ -72,6 +72,7 @@ class ServiceSettings:
         key, secret: the SFU's API key.
         homeservers: server name to address, in place of the discovery over TLS.
         full_access: users of these servers get their room created; `["*"]` means all.
+        authority: the file of the certificate authority that homeservers with TLS have; or nothing.
     """
 
     port: int
@@ -81,6 +82,7 @@ class ServiceSettings:
     secret: str
     homeservers: dict[str, str] = field(default_factory=dict)
     full_access: list[str] = field(default_factory=lambda: ["*"])
+    authority: str = ""
 
 
 class Service:
@@ -190,6 +192,7 @@ class Service:
                 f"{address}/_matrix/federation/v1/openid/userinfo",
                 query={"access_token": token["access_token"]},
                 timeout=10.0,
+                authority=self._settings.authority,
             )
         except OSError as error:
             raise _unauthorized() from error

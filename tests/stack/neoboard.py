@@ -101,16 +101,16 @@ class NeoBoard:
     @property
     def identity(self) -> str:
         """Our name on LiveKit; in the sticky profile another one with each joining."""
-        if isinstance(self.meeting, StickyMeeting):
-            return self.meeting.attendance.identity
-        return f"{self.user_id}:{self.device_id}"
+        if not self.habits.sticky:
+            return f"{self.user_id}:{self.device_id}"
+        assert isinstance(self.meeting, StickyMeeting)
+        return self.meeting.attendance.identity
 
     @property
     def members(self) -> list[Member]:
         """Who is shown as being on this board, oneself included."""
         here = self.board.whiteboard_id
-        room = self.room
-        members = room.sticky_members() if self.habits.sticky else room.members()
+        members = self.room.sticky_members() if self.habits.sticky else self.room.members()
         return [member for member in members if member.call_id == here]
 
     async def create_board(
@@ -265,11 +265,10 @@ class NeoBoard:
             await go()
 
     def _meeting(self) -> Meeting:
-        user, board, habits, hear = self.user, self.board, self.habits, self.ears.hear
+        user, board, habits, room, ears = self.user, self.board, self.habits, self.room, self.ears
         if not habits.sticky:
-            return Meeting(user, board, habits, members=self.room.members, on_packet=hear)
-        gone = self.ears.gone
-        return StickyMeeting(user, board, habits, self.room, hear, came=self._met, gone=gone)
+            return Meeting(user, board, habits, members=room.members, on_packet=ears.hear)
+        return StickyMeeting(user, board, habits, room, ears.hear, came=self._met, gone=ears.gone)
 
     def _met(self) -> None:
         self._jobs.start(self._present_again())

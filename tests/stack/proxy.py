@@ -109,12 +109,17 @@ class Proxy:
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError), _closing(writer):
             await self._open.wait()
-            far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
+            far_reader, far_writer = await self._reach(reader, writer)
             with _closing(far_writer):
                 await _first_error(
                     self._pump(reader, far_writer),
                     self._pump(far_reader, writer),
                 )
+
+    async def _reach(
+        self, _reader: asyncio.StreamReader, _writer: asyncio.StreamWriter
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(HOST, self._target)
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(_CHUNK):
@@ -123,6 +128,22 @@ class Proxy:
             await target.drain()
         await self._open.wait()
         target.write_eof()
+
+
+class ConnectProxy(Proxy):
+    """An HTTP proxy (CONNECT) to any port of loopback: the way out of a server to all others."""
+
+    def __init__(self, thread: ProxyThread) -> None:
+        super().__init__(thread, target=0)
+
+    async def _reach(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked = head.split()[1].decode()
+        far = await asyncio.open_connection(HOST, int(asked.rpartition(":")[2]))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        return far
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from tests.stack.livekit import LiveKitSettings, livekit_program
 from tests.stack.ports import HOST, free_port
 from tests.stack.processes import Process, StackError, end_left_over
 from tests.stack.proxy import Proxy, ProxyThread
-from tests.stack.synapse import SynapseSettings, synapse_program
+from tests.stack.synapse import Federating, SynapseSettings, synapse_program
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class Options:
         synapse: merged into homeserver.yaml, one level deep.
         auto_create: LiveKit rooms come to be when somebody joins.
         full_access: servers whose users get their LiveKit room created; `["*"]` means all.
+        federating: talks to other homeservers (tests/stack/federation.py).
+        homeservers: server name → address of other homeservers whose users the JWT service admits.
     """
 
     server_name: str | None = None
@@ -61,6 +63,8 @@ class Options:
     synapse: Mapping[str, Any] = field(default_factory=dict)
     auto_create: bool = False
     full_access: tuple[str, ...] = ("*",)
+    federating: Federating | None = None
+    homeservers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Stack:
@@ -97,6 +101,7 @@ class Stack:
             jwt_url=self.jwt_url,
             default_limits=options.default_limits,
             sticky=options.sticky,
+            federating=options.federating,
             extra=options.synapse,
             port=synapse_port,
         )
@@ -106,8 +111,9 @@ class Stack:
             sfu_api=livekit.url,
             key=livekit.key,
             secret=livekit.secret,
-            homeservers={self.server_name: synapse.url},
+            homeservers={self.server_name: synapse.url, **options.homeservers},
             full_access=list(options.full_access),
+            authority=str(options.federating.certificate.authority) if options.federating else "",
         )
         self.synapse = Process(synapse_program(synapse))
         self.livekit = Process(livekit_program(livekit))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.stack.certificate import Certificate
 from tests.stack.http import answers
 from tests.stack.ports import HOST, free_port
 from tests.stack.processes import Program
@@ -32,6 +33,36 @@ _LIMITS_LOOSE: dict[str, Any] = {
 }
 
 
+# With Synapse's own times a cut of 20 s heals after more than a minute.
+_QUICK_FEDERATION: dict[str, Any] = {
+    "client_timeout": "5s",
+    "max_short_retries": 1,
+    "max_short_retry_delay": 500,
+    "max_long_retries": 300,
+    "max_long_retry_delay": "1s",
+    "destination_min_retry_interval": "1s",
+    "destination_retry_multiplier": 1,
+    "destination_max_retry_interval": "2s",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Federating:
+    """What a homeserver needs to talk to others on loopback.
+
+    Attributes:
+        port: where others reach it, with TLS; its server name is `localhost:PORT`.
+        certificate: of it and of the authority that all of them trust.
+        proxy_port: the HTTP proxy through which it reaches others.
+        quick: tries again soon after a cut.
+    """
+
+    port: int
+    certificate: Certificate
+    proxy_port: int
+    quick: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class SynapseSettings:
     """What a stack may want of its Synapse.
@@ -43,6 +74,7 @@ class SynapseSettings:
         jwt_url: the JWT service announced in the well-known file and as a transport.
         default_limits: keep Synapse's own rate limits except for registering and logging in.
         sticky: has what the sticky profile needs: sticky events and the list of transports.
+        federating: talks to other homeservers; by default to none.
         extra: merged into homeserver.yaml, one level deep.
     """
 
@@ -52,6 +84,7 @@ class SynapseSettings:
     jwt_url: str
     default_limits: bool = False
     sticky: bool = True
+    federating: Federating | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     registration_secret: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -114,7 +147,6 @@ def _config(settings: SynapseSettings) -> dict[str, Any]:
         "report_stats": False,
         "trusted_key_servers": [],
         "suppress_key_server_warning": True,
-        "federation_domain_whitelist": [],
         "serve_server_wellknown": True,
         "extra_well_known_client_content": {"org.matrix.msc4143.rtc_foci": [focus]},
         "matrix_rtc": {"transports": [focus]},
@@ -126,12 +158,40 @@ def _config(settings: SynapseSettings) -> dict[str, Any]:
         # Otherwise a repeated identical initial /sync is up to two minutes old.
         "caches": {"sync_response_cache_duration": "0s"},
         **_LIMITS_ALWAYS_LOOSE,
+        **_federation(settings.federating),
         **({} if settings.default_limits else _LIMITS_LOOSE),
     }
+    if settings.federating is not None:
+        config["listeners"].append(_federation_listener(settings.federating))
     for key, value in settings.extra.items():
         merge = isinstance(value, Mapping) and isinstance(config.get(key), dict)
         config[key] = {**config[key], **value} if merge else value
     return config
+
+
+def _federation(federating: Federating | None) -> dict[str, Any]:
+    if federating is None:
+        return {"federation_domain_whitelist": []}
+    certificate = federating.certificate
+    return {
+        "tls_certificate_path": str(certificate.file),
+        "tls_private_key_path": str(certificate.key),
+        "federation_custom_ca_list": [str(certificate.authority)],
+        "ip_range_blacklist": [],
+        "https_proxy": f"http://{HOST}:{federating.proxy_port}",
+        "no_proxy_hosts": [],
+        "federation": _QUICK_FEDERATION if federating.quick else {},
+    }
+
+
+def _federation_listener(federating: Federating) -> dict[str, Any]:
+    return {
+        "port": federating.port,
+        "bind_addresses": [HOST],
+        "type": "http",
+        "tls": True,
+        "resources": [{"names": ["federation"]}],
+    }
 
 
 def _log_config(folder: Path) -> dict[str, Any]:

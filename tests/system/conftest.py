@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.stack.federation import Federation
 from tests.stack.processes import tail
 from tests.stack.stack import Stack
 
@@ -33,13 +34,21 @@ async def private_stack(tmp_path: Path) -> AsyncIterator[Stack]:
         yield running
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def federation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Federation]:
+    """Two whole stacks whose homeservers federate, started once; healed after each test."""
+    async with Federation.start(tmp_path_factory.mktemp("federation")) as running:
+        yield running
+
+
 @pytest_asyncio.fixture(autouse=True)
 async def _healed(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """Leaves the shared servers whole to the next test."""
-    shared = request.getfixturevalue("stack") if "stack" in request.fixturenames else None
+    names = {"stack", "federation"}.intersection(request.fixturenames)
+    shared = [request.getfixturevalue(name) for name in names]
     yield
-    if shared is not None:
-        await shared.heal()
+    for running in shared:
+        await running.heal()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,9 +67,9 @@ def pytest_runtest_makereport(
     """Shows with a failed test what the servers said."""
     report = yield
     if report.failed and isinstance(item, pytest.Function):
-        for name in ("stack", "private_stack"):
+        for name in ("stack", "private_stack", "federation"):
             running = item.funcargs.get(name)
-            if isinstance(running, Stack):
+            if isinstance(running, Stack | Federation):
                 for process in running.processes:
                     log = process.program.log_file
                     report.sections.append((f"{log.name} of {name}", tail(log)))

@@ -168,7 +168,22 @@ class MatrixUser:
     async def relations(
         self, room_id: str, event_id: str, event_type: str, page: int = _PAGE
     ) -> list[Event]:
-        """All events of a type that refer to an event, newest first."""
+        """All events of a type that refer to an event, newest first.
+
+        A homeserver that has joined the room lately may not know the event yet.
+        """
+        try:
+            return await self._relations(room_id, event_id, event_type, page)
+        except MatrixError as error:
+            if error.status != 404:
+                raise
+        # To read back makes it ask the others for what was before; any client shows the past.
+        await self.request("GET", f"{_room(room_id)}/messages", query={"dir": "b", "limit": "100"})
+        return await self._relations(room_id, event_id, event_type, page)
+
+    async def _relations(
+        self, room_id: str, event_id: str, event_type: str, page: int
+    ) -> list[Event]:
         path = f"{_RELATIONS}/rooms/{_part(room_id)}/relations/{_part(event_id)}/m.reference"
         found: list[Event] = []
         query = {"limit": str(page)}
