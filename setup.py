@@ -10,7 +10,8 @@ import os
 
 from setuptools import setup  # type: ignore[import-untyped]
 
-# What an update passes through. Their neighbours call these and may stay as they are.
+# What an update passes through. Not `touched` and `verdict`: their frozen data classes go to the
+# processes of handlers, and compiled ones cannot be unpickled.
 HOT = (
     "causality",
     "content",
@@ -22,9 +23,7 @@ HOT = (
     "replica",
     "schema",
     "store",
-    "touched",
     "update",
-    "verdict",
     "waiting",
 )
 

@@ -32,6 +32,12 @@ def hot() -> list[str]:
     return [f"bot.whiteboard.{name}" for name in names]
 
 
+def places() -> str:
+    """A program that prints the file of each of them."""
+    modules = hot()
+    return f"import {', '.join(modules)}\nprint(*(m.__file__ for m in ({', '.join(modules)})))"
+
+
 def built() -> Path:
     """The folder that holds it, built where it has to be: 20 seconds.
 
