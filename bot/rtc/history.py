@@ -1,8 +1,9 @@
 """What is kept of a room's past for the history of its sessions: only what an archive can hold.
 
-Three kinds of rows, each in the room's order:
+Four kinds of rows, each in the room's order:
 
     a membership event     its state key, and of the content what `membership` reads but foci
+    a sticky one           the "state key" is its sticky key; the content says also how long it is
     `m.room.member`        only that somebody has left or was banned; the state key is who
     `m.room.redaction`     the "state key" is the event that was redacted
 """
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from bot.rtc.membership import MEMBER_TYPES
+from bot.rtc.stickyevent import STICKY_TYPE, is_sticky
 
 MAX_TS = 2**53 - 1
 """The largest time that all parsers of JSON read alike; SQLite fails beyond 2^63."""
@@ -32,13 +34,23 @@ _KEPT = frozenset(
         "session",
     }
 )
+_KEPT_STICKY = frozenset(
+    {
+        "application",
+        "disconnect_reason",
+        "member",
+        "msc4354_sticky_key",
+        "slot_id",
+        "sticky_key",
+    }
+)
 
 
 class Row(NamedTuple):
     """Something that happened.
 
     Attributes:
-        type: the event's type.
+        type: the event's type; of sticky events always the same, whatever name it was sent under.
         state_key: see above.
         event_id: the event's.
         sender: Matrix user id.
@@ -86,12 +98,13 @@ def read_rows(event: Mapping[str, Any]) -> list[Row]:
 def _read(event: Mapping[str, Any]) -> Row | None:
     match event:
         case {
-            "type": str(kind),
+            "type": str(named),
             "event_id": str(event_id),
             "sender": str(sender),
             "origin_server_ts": int(ts),
             "content": content,
         } if 0 <= ts <= MAX_TS:
+            kind = STICKY_TYPE if is_sticky(event) else named
             kept = _kept(kind, event, content)
         case _:
             return None
@@ -107,6 +120,8 @@ def _kept(kind: str, event: Mapping[str, Any], content: Any) -> tuple[str, Any] 
     if kind == REDACTION_TYPE:
         target = event.get("redacts", held.get("redacts"))  # at the top before room version 11
         return (target, {}) if isinstance(target, str) else None
+    if is_sticky(event):
+        return _kept_sticky(event, held)
     if not isinstance(key, str):
         return None
     if kind == PERSON_TYPE:
@@ -116,6 +131,20 @@ def _kept(kind: str, event: Mapping[str, Any], content: Any) -> tuple[str, Any] 
         return key, {
             name: value for name, value in held.items() if name.removeprefix("m.") in _KEPT
         }
+    return None
+
+
+def _kept_sticky(event: Mapping[str, Any], held: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """Return a sticky event's key and what is kept of it; of a redacted one nothing is left."""
+    if not held:
+        return "", {}
+    sticky = event.get("sticky", event.get("msc4354_sticky"))
+    duration_ms = sticky.get("duration_ms") if isinstance(sticky, Mapping) else None
+    key = held.get("sticky_key", held.get("msc4354_sticky_key"))
+    match duration_ms, key:
+        case int(), str():
+            kept = {name: value for name, value in held.items() if name in _KEPT_STICKY}
+            return key, {**kept, "msc4354_sticky": {"duration_ms": duration_ms}}
     return None
 
 

@@ -10,18 +10,29 @@ The rules (docs/matrixrtc.md, "Past sessions"), for each state key in the room's
     left, kicked, banned           leave of everything that person had open
     recording paused               ends there; goes on at the end of the pause if it is seen again
 
+Of sticky members (MSC4354) the key is the sender and the sticky key, and these differ:
+
+    a leave                        ends it for good: no join of that member id counts behind it
+    the same again                 of two, the one that is sticky for longer says how long it lasts
+    redacted before it was seen    is nothing: nobody knows any more which member it was
+    slot closed                    ends nothing: they were there, and their leave is what counts
+
+A device that is in a slot in several ways at once (both profiles, two keys) is there once.
+
 Pure: the same rows give the same spans, in whatever order somebody came by them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from bot.errors import InvalidMembership
 from bot.rtc.history import PERSON_TYPE, REDACTION_TYPE, Pause, Row
 from bot.rtc.membership import Membership, read_memberships
 from bot.rtc.session import Slot, slot_of
+from bot.rtc.stickyevent import STICKY_TYPE, read_sticky
 
 MAX_CLAIMED = 24 * 3_600_000
 """ms that a `created_ts` may lie before the event, where no earlier event vouches for it: one that
@@ -57,11 +68,13 @@ class _Open:
     Attributes:
         until_ts: when it ends unless something comes before that.
         seen_ts: when it was seen last.
+        said_ts: how long it would last by what it says itself.
     """
 
     start_ts: int
     until_ts: int
     seen_ts: int
+    said_ts: int = 0
 
 
 def spans(rows: Iterable[Row], pauses: Iterable[Pause], now_ts: int) -> list[Span]:
@@ -83,7 +96,24 @@ def spans(rows: Iterable[Row], pauses: Iterable[Pause], now_ts: int) -> list[Spa
             pass_.person_left(row)
         elif row.type != REDACTION_TYPE:
             pass_.take(row)
-    return sorted(pass_.finish(now_ts), key=_order)
+    return _united(sorted(pass_.finish(now_ts), key=_order))
+
+
+def _united(found: Iterable[Span]) -> list[Span]:
+    """Return each device once where it was in a slot in several ways at the same time."""
+    last: dict[_Claim, int] = {}
+    united: list[Span] = []
+    for span in found:
+        claim = span.user_id, span.device_id, span.slot
+        before = united[last[claim]] if claim in last else None
+        if before is not None and (before.end_ts is None or span.start_ts < before.end_ts):
+            ends = (before.end_ts, span.end_ts)
+            end_ts = None if None in ends else max(one for one in ends if one is not None)
+            united[last[claim]] = replace(before, end_ts=end_ts)
+        else:
+            last[claim] = len(united)
+            united.append(span)
+    return united
 
 
 def _order(span: Span) -> tuple[int, str, str, Slot, int]:
@@ -99,10 +129,14 @@ class _Pass:
         self._redacted = redacted
         self._open: dict[_Where, dict[_Claim, _Open]] = {}
         self._ended: dict[tuple[_Where, _Claim], int] = {}
+        self._left: dict[_Where, int] = {}  # of those that were left: how long a leave is sticky
         self._done: list[Span] = []
 
     def take(self, row: Row) -> None:
         """Take a membership event."""
+        if row.type == STICKY_TYPE:
+            self._take_sticky(row)
+            return
         where = row.type, row.state_key
         now = {_claim(one): one for one in _read(row)}
         until_ts = self._redacted.get(row.event_id)
@@ -111,15 +145,38 @@ class _Pass:
             # that nobody knows any more.
             self._shorten(where, row, until_ts)
             return
+        self._replace(where, row, now)
+
+    def _take_sticky(self, row: Row) -> None:
+        try:
+            read = read_sticky(_event(row))
+        except InvalidMembership:
+            return
+        where, ends_ts = (row.type, f"{read.user_id} {read.key}"), read.order[0]
+        left_ts = self._left.get(where)
+        if read.is_leave:
+            self._left[where] = ends_ts if left_ts is None else max(left_ts, ends_ts)
+            self._replace(where, row, {})
+        elif read.member is not None:
+            if left_ts is None or (left_ts < ends_ts and not read.once):
+                self._replace(where, row, {_claim(read.member): read.member})
+        elif all(stay.said_ts <= ends_ts for stay in self._open.get(where, {}).values()):
+            self._replace(where, row, {})
+
+    def _replace(self, where: _Where, row: Row, now: Mapping[_Claim, Membership]) -> None:
+        """Have what an event says stand where something else stood."""
         for claim in list(self._open.get(where, ())):
             self._leave_or_go_on(where, claim, row, now.get(claim))
+        until_ts = self._redacted.get(row.event_id)
         for claim, membership in now.items():
             held = self._open.setdefault(where, {})
             if claim not in held:
                 held[claim] = _Open(self._start(where, claim, membership, row.ts), 0, row.ts)
-            end_ts = membership.expires_ts
-            held[claim].until_ts = end_ts if until_ts is None else min(end_ts, until_ts)
-            held[claim].seen_ts = row.ts
+            stay, end_ts = held[claim], membership.expires_ts
+            stay.seen_ts = row.ts
+            if row.type != STICKY_TYPE or end_ts >= stay.said_ts:
+                stay.said_ts = end_ts
+                stay.until_ts = end_ts if until_ts is None else min(end_ts, until_ts)
 
     def _shorten(self, where: _Where, row: Row, until_ts: int) -> None:
         for claim, stay in self._open.get(where, {}).items():
@@ -175,7 +232,7 @@ class _Pass:
         if paused_ts is None:
             return stay
         self._end(where, claim, paused_ts)
-        again = _Open(self._resumed(ts), stay.until_ts, ts)
+        again = _Open(self._resumed(ts), stay.until_ts, ts, stay.said_ts)
         if not paused_ts < again.start_ts < again.until_ts:
             return None  # still paused, or it had expired by then
         self._open.setdefault(where, {})[claim] = again
@@ -204,15 +261,19 @@ def _claim(membership: Membership) -> _Claim:
     return membership.user_id, membership.device_id, slot_of(membership)
 
 
-def _read(row: Row) -> list[Membership]:
-    event = {
-        "state_key": row.state_key,
+def _event(row: Row) -> dict[str, Any]:
+    return {
+        "type": row.type,
         "event_id": row.event_id,
         "sender": row.sender,
         "origin_server_ts": row.ts,
         "content": row.content,
+        "msc4354_sticky": row.content.get("msc4354_sticky"),  # only with the content it is kept
     }
+
+
+def _read(row: Row) -> list[Membership]:
     try:
-        return read_memberships(event)
+        return read_memberships({**_event(row), "state_key": row.state_key})
     except InvalidMembership:
         return []

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bot.rtc.history import PERSON_TYPE, REDACTION_TYPE, Pause, Row
+from bot.rtc.history import PERSON_TYPE, REDACTION_TYPE, Pause, Row, read_rows
 from bot.rtc.membership import MEMBER_TYPE, WHITEBOARD
 from bot.rtc.past import PastSession, past_sessions
 from bot.rtc.spans import spans
+from bot.rtc.stickyevent import STICKY_TYPE
 from tests.unit.rtc.make import ANN
 
 DAY = 1_795_219_200_000
@@ -44,6 +45,50 @@ class Room:
 
     def off(self, minutes: float, user: str = ANN, device: str = "D", by: str = "") -> Row:
         return self.put(MEMBER_TYPE, f"_{user}_{device}", by or user, minutes, {})
+
+    def sits(
+        self,
+        minutes: float,
+        user: str = ANN,
+        seat: str = "m",
+        device: str = "D",
+        sticky: float = 60,
+        call_id: str = "board",
+        **changes: Any,
+    ) -> Row:
+        """Join or renew in the sticky profile, as NeoBoard does since September 2026."""
+        who = {"id": seat, "membership": "join", "device_id": device}
+        content = {
+            "slot_id": f"{WHITEBOARD}#{call_id}",
+            "member": who,
+            "application": {"type": WHITEBOARD, "whiteboard_id": call_id},
+            "transports": {"published": [], "can_subscribe": ["livekit"]},
+            "msc4354_sticky_key": seat,
+        }
+        return self.stick(minutes, user, content | changes, sticky)
+
+    def rises(self, minutes: float, user: str = ANN, seat: str = "m", code: str = "leave") -> Row:
+        """Leave in the sticky profile."""
+        content = {
+            "slot_id": f"{WHITEBOARD}#board",
+            "member": {"id": seat, "membership": "leave", "device_id": "D"},
+            "leave_reason": {"code": code},
+            "msc4354_sticky_key": seat,
+        }
+        return self.stick(minutes, user, content)
+
+    def stick(self, minutes: float, user: str, content: Any, sticky: float = 60) -> Row:
+        event = {
+            "type": STICKY_TYPE,
+            "event_id": f"${len(self.rows)}",
+            "sender": user,
+            "origin_server_ts": at(minutes),
+            "msc4354_sticky": {"duration_ms": round(sticky * MINUTE)},
+            "content": content,
+        }
+        [row] = read_rows(event)
+        self.rows.append(row)
+        return row
 
     def out(self, minutes: float, user: str = ANN, by: str = "", how: str = "leave") -> Row:
         return self.put(PERSON_TYPE, user, by or user, minutes, {"membership": how})

@@ -45,6 +45,46 @@ def test_what_is_kept() -> None:
     assert (out.state_key, out.content) == ("@bob:here", {"membership": "ban"})
 
 
+STICKY: dict[str, Any] = {
+    "type": "m.rtc.member",
+    "event_id": "$s1",
+    "sender": "@alice:here",
+    "origin_server_ts": 5,
+    "sticky": {"duration_ms": 7, "x": 1},
+    "content": {"slot_id": "a#c", "member": {"id": "k"}, "sticky_key": "k", "transports": {}},
+}
+
+
+def test_what_is_kept_of_a_sticky_member() -> None:
+    content = {"slot_id": "a#c", "member": {"id": "k"}, "sticky_key": "k"}
+    kept = content | {"msc4354_sticky": {"duration_ms": 7}}
+    row = Row("org.matrix.msc4143.rtc.member", "k", "$s1", "@alice:here", 5, kept)
+    assert read_rows(STICKY) == [row]
+    unstable = {**STICKY, "type": row.type, "sticky": None, "msc4354_sticky": {"duration_ms": 7}}
+    del unstable["sticky"]
+    assert read_rows(unstable) == [row]
+    # Redacted, it does not say any more whose it was.
+    [gone] = read_rows({**unstable, "content": {}, "msc4354_sticky": None})
+    assert (gone.state_key, gone.content) == ("", {})
+    # With a state key it is another thing of the same name.
+    [state] = read_rows({**STICKY, "state_key": "k"})
+    assert (state.type, state.content) == ("m.rtc.member", {"member": {"id": "k"}})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sticky": {"duration_ms": "7"}},
+        {"sticky": 7},
+        {"content": {"sticky_key": 5}},
+        {"content": {"slot_id": "a#c"}},
+        {"content": {"sticky_key": "\ud800"}},
+    ],
+)
+def test_what_is_not_sticky_is_left_out(wrong: dict[str, Any]) -> None:
+    assert read_rows({**STICKY, **wrong}) == []
+
+
 def test_redactions() -> None:
     assert read_rows(REDACTION) == [REDACTED]
     since_version_11 = {**REDACTION, "redacts": 7, "content": {"redacts": "$m1"}}

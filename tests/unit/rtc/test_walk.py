@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bot.rtc.history import REDACTION_TYPE, Pause, Row, read_rows
 from bot.rtc.spans import Span, spans
+from bot.rtc.stickyevent import STICKY_TYPE
 from bot.rtc.walk import BLOCK, Placed, Walk
 from tests.unit.rtc.make import ANN, BEN
 from tests.unit.rtc.past import LATE, Room, at
@@ -36,6 +37,8 @@ class Server:
         }
         if row.type == REDACTION_TYPE:
             event["redacts"] = row.state_key
+        elif row.type == STICKY_TYPE:
+            event["msc4354_sticky"] = row.content["msc4354_sticky"]
         else:
             event["state_key"] = row.state_key
         self.events.append(event)
@@ -119,9 +122,19 @@ def whole(server: Server) -> list[Span]:
 
 
 PEOPLE = st.sampled_from((ANN, BEN, "@cleo:hs"))
+KINDS = (
+    *("on", "on", "other", "short", "off", "cleared"),
+    *("sits", "sits", "sits briefly", "sits elsewhere", "rises", "left behind"),
+    *("out", "redact"),
+)
+JOINS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "on": lambda _: {},
+    "other": lambda minute: {"call_id": "other", "created_ts": at(minute - 20)},
+    "short": lambda minute: {"expires": at(minute + 30)},
+}
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(("on", "on", "on", "other", "short", "off", "cleared", "out", "redact")),
+        st.sampled_from(KINDS),
         PEOPLE,
         st.sampled_from(("A", "B")),
         st.integers(-3, 300),  # clocks differ
@@ -136,14 +149,22 @@ def happened(steps: Sequence[tuple[str, str, str, int, int]]) -> Room:
     for what, user, device, passed, number in steps:
         minute += passed // 5
         match what:
-            case "on":
-                room.on(minute, user, device)
-            case "other":
-                room.on(minute, user, device, call_id="other", created_ts=at(minute - 20))
-            case "short":
-                room.on(minute, user, device, expires=at(minute + 30))
+            case "on" | "other" | "short":
+                room.on(minute, user, device, **JOINS[what](minute))
             case "off" | "cleared":
                 room.off(minute, user, device, by=BEN if what == "cleared" else "")
+            case "sits" | "sits briefly" | "sits elsewhere":
+                room.sits(
+                    minute,
+                    user,
+                    f"{device}{number % 2}",
+                    device,
+                    sticky=10 if what == "sits briefly" else 90,
+                    call_id="other" if what == "sits elsewhere" else "board",
+                )
+            case "rises" | "left behind":
+                code = "leave" if what == "rises" else "delayed_leave"
+                room.rises(minute, user, f"{device}{number % 2}", code)
             case "out":
                 room.out(minute, user, by=BEN, how="ban" if number % 2 else "leave")
             case _ if room.rows:
