@@ -1,7 +1,8 @@
 """Forms: what our own membership looks like in a room, and how it gets there.
 
 A Keeper knows when to join, renew and leave; its Form knows with which events. The legacy form is
-state under a key of ours (docs/matrixrtc.md, 1.3).
+state under a key of ours (docs/matrixrtc.md, 1.3); the sticky form is events of a member id of ours
+that stick to the room for a while (1.4).
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from bot.rtc import legacy, sticky
 from bot.rtc.actions import Shown
-from bot.rtc.legacy import LEAVE, read_shown
+from bot.rtc.legacy import LEAVE
 from bot.rtc.membership import MEMBER_TYPE
+from bot.rtc.sticky import STICKY_MS, STICKY_TYPE
 
 
 class DelayedEvent(Protocol):
@@ -32,6 +35,10 @@ class DelayedEvent(Protocol):
     @property
     def state_key(self) -> str | None:
         """Its state key."""
+
+    @property
+    def sticky_key(self) -> str | None:
+        """Its sticky key."""
 
 
 class Homeserver(Protocol):
@@ -60,6 +67,30 @@ class Homeserver(Protocol):
         timeout: float,
     ) -> str:
         """Schedule a state event; answers the delay id."""
+
+    async def send_sticky(
+        self,
+        room_id: str,
+        event_type: str,
+        content: Mapping[str, Any],
+        duration_ms: int,
+        *,
+        timeout: float,
+        patience: float,
+    ) -> str:
+        """Send a sticky event; answers its id. Patience 0: try once."""
+
+    async def schedule_sticky(
+        self,
+        room_id: str,
+        event_type: str,
+        content: Mapping[str, Any],
+        duration_ms: int,
+        delay_ms: int,
+        *,
+        timeout: float,
+    ) -> str:
+        """Schedule a sticky event; answers the delay id."""
 
     async def restart_delayed(self, delay_id: str, *, timeout: float) -> None:
         """Start the delay anew."""
@@ -153,7 +184,96 @@ class LegacyForm:
 
     def shown(self, event: Mapping[str, Any]) -> Shown:
         """Read what sync shows under our key."""
-        return read_shown(event, *self._whose, self._call_id)
+        return legacy.read_shown(event, *self._whose, self._call_id)
 
     async def _send(self, content: Mapping[str, Any], timeout: float) -> str:
         return await self.homeserver.send_state(*self._where, content, timeout=timeout, patience=0)
+
+
+class StickyForm:
+    """A membership as sticky events.
+
+    Every join of it sticks as long as it is to last; every leave for the full hour, so that it
+    outlasts the joins that it ends.
+
+    Args:
+        homeserver: carries it out.
+        room_id: which room.
+        whose: our user id and device id.
+        call_id: the whiteboard id.
+        member_id: which; spent once a leave of it is in the room.
+        content: of a join.
+    """
+
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        room_id: str,
+        whose: tuple[str, str],
+        call_id: str,
+        member_id: str,
+        content: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self.homeserver = homeserver
+        self.room_id = room_id
+        self.member_id = member_id
+        self._user_id, self._device_id = whose
+        self._call_id = call_id
+        self._content = content
+        self._event_id: str | None = None
+
+    def is_ours(self, event: DelayedEvent) -> bool:
+        """Whether it is of our member id."""
+        where = (self.room_id, STICKY_TYPE, self.member_id)
+        return (event.room_id, event.type, event.sticky_key) == where
+
+    async def schedule_leave(self, delay_ms: int, *, timeout: float) -> str:
+        """Schedule a leave that tells that nobody sent it."""
+        content = self._leave("delayed_leave")
+        return await self.homeserver.schedule_sticky(
+            self.room_id, STICKY_TYPE, content, STICKY_MS, delay_ms, timeout=timeout
+        )
+
+    async def send_join(
+        self,
+        expires: float,
+        created_ts: int | None,  # noqa: ARG002 - readers find that out by themselves
+        *,
+        timeout: float,
+    ) -> str:
+        """Send a join."""
+        duration_ms = min(round(expires * 1000), STICKY_MS)
+        self._event_id = await self._send(self._content(), duration_ms, timeout)
+        return self._event_id
+
+    async def send_leave(self, *, timeout: float) -> None:
+        """Send a leave."""
+        await self._send(self._leave("leave"), STICKY_MS, timeout)
+
+    def shown(self, event: Mapping[str, Any]) -> Shown | None:
+        """Read a join or leave of our member id, or the redaction of our newest join."""
+        if event.get("type") == "m.room.redaction":
+            return self._redacted(event)
+        return sticky.read_shown(event, self._user_id, self.member_id)
+
+    def _redacted(self, event: Mapping[str, Any]) -> Shown | None:
+        content = event.get("content")
+        inside = content.get("redacts") if isinstance(content, Mapping) else None
+        # Room version 11 has moved it into the content; homeservers give both.
+        if self._event_id is None or self._event_id not in (event.get("redacts"), inside):
+            return None
+        by_us = event.get("sender") == self._user_id
+        return Shown(str(event.get("event_id")), by_us, None, replaces=self._event_id)
+
+    def _leave(self, code: str) -> Mapping[str, Any]:
+        return sticky.leave_content(
+            call_id=self._call_id,
+            device_id=self._device_id,
+            member_id=self.member_id,
+            code=code,
+        )
+
+    async def _send(self, content: Mapping[str, Any], duration_ms: int, timeout: float) -> str:
+        return await self.homeserver.send_sticky(
+            self.room_id, STICKY_TYPE, content, duration_ms, timeout=timeout, patience=0
+        )

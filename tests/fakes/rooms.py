@@ -211,6 +211,7 @@ class Server:
         past: events by what they refer to and their type, newest first.
         sent: events sent: type and content.
         states: state sent: room, key, content.
+        stickies: contents of sticky events sent.
         vanishing: how many of the next events of a type do not get into the room.
     """
 
@@ -219,6 +220,7 @@ class Server:
         self.past: dict[tuple[str, str], list[dict[str, Any]]] = {}
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.states: list[tuple[str, str, Mapping[str, Any]]] = []
+        self.stickies: list[dict[str, Any]] = []
         self.notices: list[str] = []
         self.left: list[tuple[str, str | None]] = []
         self.joined: list[str] = []
@@ -316,6 +318,35 @@ class Server:
         await self._do("schedule_state")
         delay_id = f"delay{self.calls['schedule_state']}"
         self.delayed[delay_id] = state_key
+        return delay_id
+
+    async def send_sticky(
+        self,
+        room_id: str,
+        event_type: str,
+        content: Mapping[str, Any],
+        duration_ms: int,
+        *,
+        timeout: float,
+        patience: float,
+    ) -> str:
+        await self._do("send_sticky")
+        self.stickies.append(dict(content))
+        return f"$sticky{len(self.stickies)}"
+
+    async def schedule_sticky(
+        self,
+        room_id: str,
+        event_type: str,
+        content: Mapping[str, Any],
+        duration_ms: int,
+        delay_ms: int,
+        *,
+        timeout: float,
+    ) -> str:
+        await self._do("schedule_sticky")
+        delay_id = f"sticky{self.calls['schedule_sticky']}"
+        self.delayed[delay_id] = content["msc4354_sticky_key"]
         return delay_id
 
     async def restart_delayed(self, delay_id: str, *, timeout: float) -> None:
