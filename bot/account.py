@@ -7,8 +7,10 @@ import logging
 from bot.config import Config
 from bot.errors import NotFound, ServerError, StoreError
 from bot.matrix.client import Homeserver
+from bot.matrix.delayed import DelayedEvent
 from bot.rtc import legacy
 from bot.rtc.membership import MEMBER_TYPE
+from bot.rtc.sticky import STICKY_TYPE, slot_id
 from bot.store.archive import Archive
 
 _log = logging.getLogger(__name__)
@@ -58,21 +60,31 @@ def make_homeserver(config: Config, archive: Archive, token: str | None = None) 
 async def send_left_over(homeserver: Homeserver) -> None:
     """Send what an earlier life of ours scheduled: else its leave would clear a new membership.
 
+    In the sticky profile it could not, but its membership would stand beside the new one.
+
     Sending (not cancelling) makes the room's state true at once: we are not there now.
     """
-    ours = legacy.member_key(homeserver.user_id, homeserver.device_id)
     try:
         events = await homeserver.delayed_events()
     except ServerError:
         _log.warning("delayed events of an earlier run could not be read")
         return
     for event in events:
-        # Ours is the plain key and suffixed ones, not those of a device whose name goes on.
-        key = event.state_key or ""
-        if event.type == MEMBER_TYPE and (key == ours or key.startswith(f"{ours}_")):
+        if _is_ours(event, homeserver):
             try:
                 await homeserver.send_delayed(event.delay_id)
             except NotFound:
                 continue  # it has just been sent by itself
             except ServerError:
                 _log.warning("a leave of an earlier run could not be sent")
+
+
+def _is_ours(event: DelayedEvent, homeserver: Homeserver) -> bool:
+    """Whether it ends a whiteboard membership of our device, in either profile."""
+    if event.type == STICKY_TYPE and event.sticky_key is not None:
+        on_a_board = (event.slot_id or "").startswith(slot_id(""))
+        return on_a_board and event.device_id == homeserver.device_id
+    # Ours is the plain key and suffixed ones, not those of a device whose name goes on.
+    ours = legacy.member_key(homeserver.user_id, homeserver.device_id)
+    key = event.state_key or ""
+    return event.type == MEMBER_TYPE and (key == ours or key.startswith(f"{ours}_"))
