@@ -97,6 +97,7 @@ class App:
         self._foci: Foci
         self._entrance: Entrance
         self._archive: Archive
+        self._past: Past
         self._recorder: Recorder
         self._safety: Safety
         self._http: aiohttp.ClientSession
@@ -124,6 +125,7 @@ class App:
                 make_homeserver(config, self._archive)
             )
             self._support = Support(self._homeserver)
+            self._past = Past(self._homeserver, self._archive, config.homeserver.user_id)
             self._http = await stack.enter_async_context(aiohttp.ClientSession())
             self._recorder = Recorder(self._archive, on_commit=self._committed)
             self._safety = Safety(
@@ -177,6 +179,7 @@ class App:
                 empty=lambda: fittings.empty(self._config),
                 committed=self._recorder.committed,
             ),
+            past=self._past,
             tasks=tasks,
         )
 
@@ -268,7 +271,7 @@ class App:
             busy=lambda: self._lanes.busy + self._delivery.busy if self._lanes else 0,
             handlers=self._ask_handlers,
             saved=self._safety.boards,
-            past=Past(self._homeserver, self._archive),
+            past=self._past,
         )
 
     async def _ask_handlers(self, request: Mapping[str, Any]) -> Any:

@@ -18,7 +18,11 @@ from bot.errors import RateLimited, UsageError
 from bot.handlers.base import Changes, DocumentUpdate, Event
 from bot.handlers.calling import contained, kind_of, where
 from bot.history import NOTHING, History
+from bot.past import Past
 from bot.permission import State
+from bot.rtc.membership import WHITEBOARD
+from bot.rtc.past import PastSession
+from bot.rtc.session import Slot
 from bot.view import Limits, View
 from bot.whiteboard.board import BoardKey
 
@@ -141,6 +145,7 @@ class Context:
         homeserver: takes its messages.
         http: a session for all handlers.
         history: reads boards as they were.
+        past: reads who was there.
         tasks: the owner of its tasks.
 
     Attributes:
@@ -159,6 +164,7 @@ class Context:
         homeserver: Homeserver,
         http: aiohttp.ClientSession,
         history: History,
+        past: Past,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.log = logging.getLogger(f"boardkeeper.{name}")
@@ -169,6 +175,7 @@ class Context:
         self._host = host
         self._homeserver = homeserver
         self._history = history
+        self._past = past
         self._limits: dict[BoardKey, Limits] = {}
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
@@ -197,6 +204,16 @@ class Context:
         if event.seq is None and host and not host.recorded(event.board.room_id, event.ts):
             raise UsageError(NOTHING)  # and not what it was before the pause
         return await self._history.content_at(event)
+
+    async def sessions(self, board: BoardKey, since_ts: int) -> list[PastSession]:
+        """Return a board's sessions from an instant on; meaning and errors: handlers.base.Context.
+
+        Of a room that nothing may be kept of now, only what is known is told.
+        """
+        host, now_ts = self._host(), self.now_ts()
+        may_read = host is not None and host.recorded(board.room_id, now_ts)
+        slot = Slot(WHITEBOARD, board.whiteboard_id)
+        return await self._past.sessions(board.room_id, slot, since_ts, now_ts, may_read=may_read)
 
     def power(self, room_id: str, user_id: str) -> int:
         """Return a person's power level in a room.

@@ -4,6 +4,8 @@ Sync brings what happens while the bot runs; what was before it came, and what a
 out, is asked for when somebody wants the history of sessions. How far that is stands in the
 archive, so that it goes on where it ended, after a restart too.
 
+Handlers ask for it too (`Past.sessions`): then what sync left out is read first.
+
 What happened while recording was paused is not kept (DESIGN rule 8), however it is come by.
 """
 
@@ -11,13 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict
+from math import inf
 from typing import Any, Protocol
 
-from bot.errors import StoreError
+from bot.errors import BoardkeeperError, StoreError
 from bot.rtc.history import PERSON_TYPE, REDACTION_TYPE, Pause, Row, is_kept, read_rows
 from bot.rtc.membership import MEMBER_TYPES
+from bot.rtc.past import PastSession, past_sessions
+from bot.rtc.session import Slot
+from bot.rtc.spans import MAX_CLAIMED, spans
+from bot.rtc.stickyevent import STICKY_TYPES
 from bot.rtc.walk import BLOCK, Placed, Walk
 
 PAGE = 500
@@ -27,8 +34,13 @@ PAGES = 10
 READ_FOR = 10.0
 """Seconds after which no further page is begun."""
 
-_BACK = {"types": sorted({*MEMBER_TYPES, PERSON_TYPE})}
-_FORTH = {"types": sorted({*MEMBER_TYPES, PERSON_TYPE, REDACTION_TYPE})}
+WAIT_FOR = 20.0
+"""Seconds that a handler waits at the most for what has to be read: then it gets what is known."""
+LONGEST = 4 * 3_600_000
+"""ms that a membership lasts unless it is renewed: who came before that has been seen since."""
+
+_BACK = {"types": sorted({*MEMBER_TYPES, *STICKY_TYPES, PERSON_TYPE})}
+_FORTH = {"types": sorted({*_BACK["types"], REDACTION_TYPE})}
 """Backwards, a redacted event itself says so; a room may have many redactions of other things."""
 
 _log = logging.getLogger(__name__)
@@ -85,9 +97,20 @@ class Archive(Protocol):
     async def is_full(self, room_id: str) -> bool:
         """Return whether of a room as much is kept as can be."""
 
+    async def memberships(self, room_id: str, since_ts: int = 0) -> Sequence[Sequence[Any]]:
+        """Return what is kept of a room's past."""
+
+    @property
+    def whole(self) -> MutableMapping[str, int]:
+        """Since when (ms) nothing is missing of a room's past, by room; see `store.pasts`."""
+
 
 class Keeps(Protocol):
     """What keeps what sync brings."""
+
+    @property
+    def whole(self) -> MutableMapping[str, int]:
+        """Since when (ms) nothing is missing of a room's past, by room; see `store.pasts`."""
 
     async def saw_memberships(self, room_id: str, rows: Sequence[Row]) -> None:
         """Keep what happened."""
@@ -99,11 +122,13 @@ class Past:
     Args:
         homeserver: is asked.
         archive: keeps it.
+        own_user: the bot, which is in no session.
     """
 
-    def __init__(self, homeserver: Homeserver, archive: Archive) -> None:
+    def __init__(self, homeserver: Homeserver, archive: Archive, own_user: str) -> None:
         self._homeserver = homeserver
         self._archive = archive
+        self._own_user = own_user
         self._one = asyncio.Lock()
 
     async def read(self, room_id: str, *, until_ts: int, anew: bool = False) -> dict[str, Any]:
@@ -122,8 +147,61 @@ class Past:
             BoardkeeperError: the homeserver or the archive fails; what was read until then counts.
         """
         async with self._one:
-            reading = _Reading(self._homeserver, self._archive, room_id)
-            return await reading.run(until_ts, anew=anew)
+            # Noted first: what sync leaves out meanwhile takes it back.
+            before = self._archive.whole.setdefault(room_id, until_ts)
+            self._archive.whole[room_id] = min(before, until_ts)
+            done = False
+            try:
+                reading = _Reading(self._homeserver, self._archive, room_id)
+                found = await reading.run(until_ts, anew=anew)
+                done = bool(found["done"])
+            finally:
+                if not done:
+                    self._archive.whole.pop(room_id, None)
+            return found
+
+    async def sessions(
+        self, room_id: str, slot: Slot, since_ts: int, now_ts: int, *, may_read: bool
+    ) -> list[PastSession]:
+        """Return the sessions of a slot that ended after an instant, or still run.
+
+        What sync left out, while the bot was down or behind, is read from the homeserver first;
+        if that fails, it is what is known.
+
+        Args:
+            room_id: where.
+            slot: which.
+            since_ts: ms since 1970.
+            now_ts: likewise, by the homeserver's clock.
+            may_read: whether the bot is in the room and records it.
+
+        Raises:
+            StoreError: the archive cannot be read.
+        """
+        until_ts = since_ts - LONGEST
+        if may_read and self._archive.whole.get(room_id, inf) > until_ts:
+            try:
+                async with asyncio.timeout(WAIT_FOR):
+                    await self.read(room_id, until_ts=until_ts)
+            except StoreError:
+                raise
+            except (BoardkeeperError, TimeoutError):
+                _log.warning("what sync left out cannot be read", extra={"room": room_id})
+        rows = await self._archive.memberships(room_id, since_ts - MAX_CLAIMED)
+        pauses = await self._archive.pauses(room_id)
+        return await asyncio.to_thread(self._sessions, rows, pauses, slot, since_ts, now_ts)
+
+    def _sessions(
+        self,
+        rows: Sequence[Sequence[Any]],
+        pauses: Sequence[tuple[int, int | None]],
+        slot: Slot,
+        since_ts: int,
+        now_ts: int,
+    ) -> list[PastSession]:
+        found = spans((Row(*row) for row in rows), (Pause(*one) for one in pauses), now_ts)
+        there = (one for one in found if one.slot == slot and one.user_id != self._own_user)
+        return [one for one in past_sessions(there) if one.end_ts is None or one.end_ts > since_ts]
 
 
 class _Reading:
@@ -215,11 +293,13 @@ async def keep_seen(
     Args:
         archive: keeps it.
         room_id: where.
-        state: how it was before the timeline, in no order.
+        state: how it was before the timeline, in no order; sticky events among it.
         timeline: what happened, in order.
         since_ts: what was before that may have been while recording was paused.
     """
     before = [row for event in state for row in read_rows(event)]
+    if before:
+        archive.whole.pop(room_id, None)  # a gap: what came and went within it is not here
     # Who is out of the room went after they were on a board, not before.
     before.sort(key=lambda row: row.type == PERSON_TYPE)
     rows = [*before, *(row for event in timeline for row in read_rows(event))]

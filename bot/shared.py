@@ -88,6 +88,10 @@ class Archive(boards.Archive, Protocol):
     ) -> None:
         """Keep something of the room."""
 
+    @property
+    def whole(self) -> MutableMapping[str, int]:
+        """Since when (ms) nothing is missing of a room's past, by room."""
+
     async def saw_memberships(self, room_id: str, rows: Sequence[Row]) -> None:
         """Keep who was where."""
 

@@ -25,6 +25,7 @@ from bot.control import NotRunning
 from bot.errors import UsageError
 from bot.handlers.attendance import cell
 from bot.naming import RoomNames, find_room
+from bot.past import LONGEST
 from bot.rtc.history import Pause, Row
 from bot.rtc.membership import WHITEBOARD
 from bot.rtc.past import PastSession, past_sessions
@@ -32,8 +33,6 @@ from bot.rtc.session import Slot
 from bot.rtc.spans import spans
 from bot.store.archive import Archive
 
-LONGEST = 4 * 3_600_000
-"""ms that a membership lasts unless it is renewed: who came before that has been seen since."""
 COLUMNS = ("session", "room", "board", "application", "call_id", "user", "device", "came", "left")
 MAX_NAMED = 5
 """People named of one session in the table."""

@@ -1,7 +1,14 @@
 """`attendance`: who was on which board from when to when, as a CSV file.
 
-A line is written when somebody has left. Who is there is kept in the archive, so that a crash loses
-nobody: who is gone when the bot is back left at the latest then, and that is what is written.
+A line is written when somebody has left. The times are those of the room's own membership events
+(`context.sessions`): so they are right also of who came or left while the bot was down or behind.
+Who is there is kept in the archive, so that a crash loses nobody.
+
+    history                 there now   written
+    stays that ended        whoever     each, once: of who was there, or since the last look
+    a stay that goes on     yes         nothing yet; its start is when they came
+    a stay that goes on     no          until now: the board is gone, or they do not count
+    nothing                 no          from when they were first seen until now
 """
 
 from __future__ import annotations
@@ -11,18 +18,21 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bot.handlers.base import BoardGone, Handler, SessionChanged
+from bot.handlers.base import BoardFound, BoardGone, Handler, PastSession, SessionChanged, Span
 from bot.whiteboard.board import BoardKey
 
 COLUMNS = ("room", "board", "user", "device", "came", "left", "minutes")
 MAX_THERE = 400
 """People on a board who are kept track of at a time."""
+
+_LOOKED = ""
+"""Among who is there: when it was looked last."""
 
 
 @dataclass(frozen=True)
@@ -42,29 +52,105 @@ class Attendance(Handler):
     settings_type: ClassVar[type[Any]] = AttendanceSettings
     settings: AttendanceSettings
 
+    async def on_board_found(self, event: BoardFound) -> None:
+        """Write who left while the bot was down: maybe nobody comes back."""
+        await self._look(event.board, None, event.ts)
+
     async def on_session_changed(self, event: SessionChanged) -> None:
         """Note who has come; write who has left."""
-        there = {
-            json.dumps([one.user_id, one.device_id]): event.ts
-            for one in event.participants[:MAX_THERE]
-        }
-        await self._now(event.board, there, event.ts)
+        there = {json.dumps([one.user_id, one.device_id]) for one in event.participants}
+        await self._look(event.board, there, event.ts)
 
     async def on_board_gone(self, event: BoardGone) -> None:
         """All have left."""
-        await self._now(event.board, {}, event.ts)
+        await self._look(event.board, set(), event.ts)
+        await self.context.store.set(_name(event.board), "")
 
-    async def _now(self, board: BoardKey, there: Mapping[str, int], now_ts: int) -> None:
-        name = f"there.{board.room_id}.{board.whiteboard_id}"
+    async def _look(self, board: BoardKey, there: set[str] | None, now_ts: int) -> None:
+        """Compare with the last look.
+
+        Args:
+            board: which.
+            there: who is there; None leaves that to the history.
+            now_ts: ms since 1970.
+        """
+        name = _name(board)
         before: dict[str, int] = json.loads(await self.context.store.get(name) or "{}")
-        left = [
-            _row(board, who, came_ts, now_ts) for who, came_ts in before.items() if who not in there
-        ]
-        if left:
+        looked_ts = before.pop(_LOOKED, now_ts)
+        if there is None and not before:
+            return
+        since_ts = min([looked_ts, *before.values()])
+        sessions = await self.context.sessions(board, since_ts)
+        known = _by_device(sessions, now_ts)
+        rows, now = [], {}
+        for who in dict.fromkeys([*before, *known, *(there or ())]):
+            here = None if there is None else who in there
+            last = _Last(looked_ts, before.get(who))
+            written, came_ts = _compare(known.get(who, ()), last, now_ts, here=here)
+            rows += [_row(board, who, *stay) for stay in written]
+            if came_ts is not None:
+                now[who] = came_ts
+        if rows:
             # First the lines: killed in between they are there twice, and not missing.
-            await asyncio.to_thread(_append, self.settings.file, left)
-        now = {who: before.get(who, came_ts) for who, came_ts in there.items()}
-        await self.context.store.set(name, json.dumps(now) if now else "")
+            await asyncio.to_thread(_append, self.settings.file, rows)
+        kept = dict(list(now.items())[:MAX_THERE])
+        await self.context.store.set(name, json.dumps({**kept, _LOOKED: now_ts}))
+
+
+def _name(board: BoardKey) -> str:
+    return f"there.{board.room_id}.{board.whiteboard_id}"
+
+
+def _by_device(sessions: Iterable[PastSession], now_ts: int) -> dict[str, list[Span]]:
+    """Return the stays of each device as they were at an instant, by start."""
+    known: dict[str, list[Span]] = {}
+    for span in (span for session in sessions for span in session.spans):
+        runs = span.end_ts is None or span.end_ts > now_ts
+        who = json.dumps([span.user_id, span.device_id])
+        known.setdefault(who, []).append(replace(span, end_ts=None) if runs else span)
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The last look.
+
+    Attributes:
+        ts: when it was, ms since 1970.
+        came_ts: since when a device was there then; None when it was not.
+    """
+
+    ts: int
+    came_ts: int | None
+
+
+def _compare(
+    stays: Iterable[Span], last: _Last, now_ts: int, *, here: bool | None
+) -> tuple[list[tuple[int, int]], int | None]:
+    """Compare what was seen of a device with what the history says.
+
+    Args:
+        stays: the history, by start.
+        last: what was seen last.
+        now_ts: ms since 1970.
+        here: whether it is there now; None leaves that to the history.
+
+    Returns:
+        Stays to be written, and since when it is there now; None when it is not.
+    """
+    came_ts = last.came_ts
+    ended, start_ts = [], None
+    for stay in stays:
+        if stay.end_ts is None:
+            start_ts = stay.start_ts
+        elif stay.start_ts >= last.ts if came_ts is None else stay.end_ts > came_ts:
+            ended.append((stay.start_ts, stay.end_ts))
+    since_ts = start_ts if ended or came_ts is None else min(came_ts, start_ts or came_ts)
+    if here or (here is None and since_ts is not None):
+        return ended, now_ts if since_ts is None else since_ts
+    if came_ts is not None and since_ts is not None:
+        ended.append((since_ts, now_ts))
+    return ended, None
 
 
 def _row(board: BoardKey, who: str, came_ts: int, left_ts: int) -> tuple[str, ...]:

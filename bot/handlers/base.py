@@ -35,6 +35,8 @@ from bot.handlers.events import (
     SessionChanged,
     SnapshotSeen,
 )
+from bot.rtc.past import PastSession
+from bot.rtc.spans import Span
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.slides import Slide
 from bot.whiteboard.touched import Changes, ElementChange
@@ -57,11 +59,13 @@ __all__ = [
     "Metrics",
     "NoSettings",
     "Participant",
+    "PastSession",
     "Presented",
     "RecordingChanged",
     "SessionChanged",
     "Slide",
     "SnapshotSeen",
+    "Span",
     "Store",
     "TryLater",
 ]
@@ -223,6 +227,22 @@ class Context(Protocol):
 
         Raises:
             UsageError: nothing is recorded of the board at that time, or it is not known any more.
+            StoreError: the archive cannot be read.
+        """
+
+    async def sessions(self, board: BoardKey, since_ts: int) -> Sequence[PastSession]:
+        """Return a board's sessions that ended after an instant, or still run, by start.
+
+        They are computed from the room's membership events, as `sessions --history` does: with
+        them it is known also who came and left while the bot was down or behind, and when. What
+        sync left out is read from the homeserver then. The bot is in none of them, and what
+        happened while recording was paused is in none.
+
+        Args:
+            board: which.
+            since_ts: ms since 1970. Reading years takes as long as the room is old.
+
+        Raises:
             StoreError: the archive cannot be read.
         """
 

@@ -53,6 +53,7 @@ class Archive(Recordings, Deliveries, Imports, Pasts):
     def __init__(self, folder: Path, *, read_only: bool = False, beside: bool = False) -> None:
         super().__init__(SqliteFile(folder, read_only=read_only, beside=beside))
         self._untrimmed = Counter()
+        self.whole = {}
 
     async def __aenter__(self) -> Self:
         await self._file.__aenter__()

@@ -60,8 +60,14 @@ async def note_pause(transaction: Transaction, room_id: str, ts: int, *, paused:
 
 
 class Pasts:
-    """The part of the archive that histories are made of."""
+    """The part of the archive that histories are made of.
 
+    Attributes:
+        whole: since when (ms since 1970) nothing is missing of a room's past; of rooms that are
+            not here nobody knows, as after a start, or when sync has left something out.
+    """
+
+    whole: dict[str, int]
     _file: SqliteFile
     _untrimmed: Counter[str]  # events kept per room since it was trimmed
 
@@ -135,12 +141,13 @@ class Pasts:
         )
         return int(rows[0][0]) >= MEMBERSHIPS_OF_ROOM
 
-    async def memberships(self, room_id: str) -> list[Row]:
-        """Return all that is kept of a room's past, in its order."""
+    async def memberships(self, room_id: str, since_ts: int = 0) -> list[Row]:
+        """Return what is kept of a room's past, in its order: all, or what was sent since."""
         rows = await self._file.read(
             "SELECT type, state_key, event_id, sender, ts, content FROM memberships"
-            " WHERE room_id = $1 ORDER BY place",
+            " WHERE room_id = $1 AND ts >= $2 ORDER BY place",
             room_id,
+            since_ts,
         )
         return [(*row[:5], json.loads(row[5])) for row in rows]
 

@@ -25,6 +25,21 @@ class Post:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a room's timeline; its tokens are places between events.
+
+    Attributes:
+        events: in the order in which they were read.
+        start: where it begins.
+        end: where to read on; None when there is no more.
+    """
+
+    events: tuple[Mapping[str, Any], ...]
+    start: str
+    end: str | None
+
+
 class Clock:
     """The homeserver's clock, as events have it: it moves when people do something, or by hand.
 
@@ -73,9 +88,22 @@ class Homeserver:
         return str(event["event_id"])
 
     def put(
-        self, room_id: str, sender: str, event_type: str, content: Mapping[str, Any]
+        self,
+        room_id: str,
+        sender: str,
+        event_type: str,
+        content: Mapping[str, Any],
+        **more: Any,
     ) -> Mapping[str, Any]:
-        """Keep an event; returns it as the room has it."""
+        """Keep an event; returns it as the room has it.
+
+        Args:
+            room_id: where.
+            sender: whose.
+            event_type: which.
+            content: what it says.
+            more: other fields, such as `state_key`.
+        """
         event = {
             "room_id": room_id,
             "type": event_type,
@@ -83,6 +111,7 @@ class Homeserver:
             "sender": sender,
             "origin_server_ts": self._clock.ts,
             "content": dict(content),
+            **more,
         }
         self._events.append(event)
         return event
@@ -99,3 +128,25 @@ class Homeserver:
         ]
         for event in found if oldest_first else reversed(found):
             yield event
+
+    async def messages(
+        self,
+        room_id: str,
+        token: str | None,
+        event_filter: Mapping[str, Any],
+        *,
+        forwards: bool,
+        limit: int,
+    ) -> Page:
+        """Return a page of a room's timeline; tokens are places between its events."""
+        at = len(self._events) if token is None else int(token)
+        if forwards:
+            found, end = self._events[at : at + limit], min(at + limit, len(self._events))
+        else:
+            found, end = self._events[max(0, at - limit) : at][::-1], max(0, at - limit)
+        wanted = [
+            event
+            for event in found
+            if event["room_id"] == room_id and event["type"] in event_filter["types"]
+        ]
+        return Page(tuple(wanted), str(at), str(end) if found else None)

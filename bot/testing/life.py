@@ -7,7 +7,7 @@ not see of it (joining calls, saving boards to the room: here the people do that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from bot.handlers.record import Recorder
 from bot.handlers.recorded import kinds
 from bot.handling import Handling
 from bot.history import History
+from bot.past import Past, keep_seen
 from bot.roomstate import RoomState
 from bot.services import Services
 from bot.store.archive import Archive
@@ -203,6 +204,12 @@ class Life:
         if not self._task.cancelled():
             self._task.result()
 
+    async def see(self, event: Mapping[str, Any]) -> None:
+        """Keep what happened in the room, as what sync brings is kept."""
+        if self.boards.recording:
+            room_id, since_ts = self.place.key.room_id, self.boards.resumed_ts
+            await keep_seen(self._archive, room_id, (), [event], since_ts)
+
     # -- the parts ---------------------------------------------------------------------------
 
     async def _live(self) -> None:
@@ -255,6 +262,7 @@ class Life:
             homeserver=homeserver,
             http=http,
             history=History(self._archive, empty=self._empty, committed=self.recorder.committed),
+            past=Past(homeserver, self._archive, self.place.state.own_user),
             tasks=tasks,
         )
         self.context.seen = self.place.seen

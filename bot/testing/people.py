@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.handlers.base import BoardKey, Event, Participant, SessionChanged
 from bot.roomstate import RoomState
+from bot.rtc.membership import MEMBER_TYPE, WHITEBOARD
 from bot.services import Arrival
 from bot.testing.homeserver import Clock, Homeserver, Post
 from bot.testing.life import Life
@@ -31,6 +32,8 @@ from bot.whiteboard.snapshot import (
 BOT = "@boardkeeper:example.org"
 ACT = 0.1
 """Seconds that go by with everything a person does."""
+STAYS = 10 * 365 * 86_400_000
+"""ms after which a person's presence would expire: nobody renews it, however fast time passes."""
 SAVED_AFTER = 5.0
 """Seconds after which NeoBoard saves what was drawn."""
 
@@ -99,6 +102,7 @@ class Inhabited:
             if lacking is not None:
                 person.hear(encode(lacking))
         self.people.append(person)
+        await self._announce(person, there=True)
         self._tell_people()
         await asyncio.sleep(0)
         return person
@@ -108,6 +112,7 @@ class Inhabited:
         await self._save(person)
         self.people.remove(person)
         self._links = {ends: link for ends, link in self._links.items() if person not in ends}
+        await self._announce(person, there=False)
         self._tell_people()
         await asyncio.sleep(0)
 
@@ -159,6 +164,25 @@ class Inhabited:
             self._happened(Sent(self.clock.ts, message.data))
         for person in self.people:
             person.hear(encode(message))
+
+    async def _announce(self, person: Person, *, there: bool) -> None:
+        """Have the room say that somebody is on the board, or not any more."""
+        who = person.participant
+        content = {
+            "application": WHITEBOARD,
+            "call_id": self.key.whiteboard_id,
+            "device_id": who.device_id,
+            "expires": self.clock.ts + STAYS,
+        }
+        event = self._homeserver.put(
+            self.key.room_id,
+            who.user_id,
+            MEMBER_TYPE,
+            content if there else {},
+            state_key=f"_{who.user_id}_{who.device_id}",
+        )
+        if self._life is not None:
+            await self._life.see(event)
 
     def _tell_people(self) -> None:
         if self._life is not None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import aiohttp
 
-from bot.handlers.base import BoardView, Changes, DocumentUpdate, Event
+from bot.handlers.base import BoardView, Changes, DocumentUpdate, Event, PastSession, Span
+from bot.rtc.past import past_sessions
 from bot.whiteboard.board import BoardKey
 
 
@@ -55,6 +56,7 @@ class FakeContext:
     metrics: MemoryMetrics = field(default_factory=MemoryMetrics)
     posted: list[tuple[str, str]] = field(default_factory=list)
     ts: int = 1_000
+    spans: list[Span] = field(default_factory=list)
 
     async def board(self, key: BoardKey) -> BoardView | None:
         """Return a board."""
@@ -79,6 +81,10 @@ class FakeContext:
     async def content_at(self, event: Event) -> Mapping[str, Any]:
         """Nothing is recorded."""
         raise AssertionError
+
+    async def sessions(self, board: BoardKey, since_ts: int) -> list[PastSession]:
+        """Return what the history says."""
+        return past_sessions(self.spans)
 
     def power(self, room_id: str, user_id: str) -> int:
         """Nobody has any."""

@@ -52,6 +52,7 @@ class MemoryArchive:
         self.seen: dict[str, tuple[str, int]] = {}
         self.rooms: dict[str, RoomRow] = {}
         self.memberships: list[tuple[str, str]] = []
+        self.whole: dict[str, int] = {}
         self.texts: dict[str, str] = {}
         self.broken: set[str] = set()
         self.slow: set[str] = set()

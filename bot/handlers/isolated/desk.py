@@ -10,7 +10,7 @@ from bot.errors import UsageError
 from bot.handlers.base import Context
 
 _NAMES: Mapping[str, frozenset[str]] = {
-    "context": frozenset({"find", "changes", "content_at", "power", "now_ts", "post"}),
+    "context": frozenset({"find", "changes", "content_at", "power", "now_ts", "post", "sessions"}),
     "store": frozenset({"get", "set"}),
     "metrics": frozenset({"count", "set"}),
     "board": frozenset(

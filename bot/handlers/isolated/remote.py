@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from bot.handlers.base import BoardKey, Changes, DocumentUpdate, Event, Slide
+from bot.handlers.base import BoardKey, Changes, DocumentUpdate, Event, PastSession, Slide
 
 
 class Asker(Protocol):
@@ -142,6 +142,11 @@ class RemoteContext:
         """Return what an event changed, also one that comes from the recording."""
         changes: Changes = await self._asker.ask("context.changes", event)
         return changes
+
+    async def sessions(self, board: BoardKey, since_ts: int) -> Sequence[PastSession]:
+        """Return a board's sessions that ended after an instant, or still run."""
+        sessions: Sequence[PastSession] = await self._asker.ask("context.sessions", board, since_ts)
+        return sessions
 
     async def content_at(self, event: Event) -> Mapping[str, Any]:
         """Return what the board looked like right after an event."""

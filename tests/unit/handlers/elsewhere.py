@@ -77,6 +77,10 @@ class Talking(Handler):
         changes = await self.context.changes(event)
         self.note(f"changed {changes.slides_added} {await self.context.content_at(event)}")
 
+    async def do_sessions(self, event: Event, rest: str) -> None:
+        [one] = await self.context.sessions(event.board, int(rest))
+        self.note(f"there {one.people} {one.spans[0].start_ts} {one.slot}")
+
     async def do_log(self, event: Event, rest: str) -> None:
         self.context.log.warning("hello", extra={"who": rest})
 

@@ -12,9 +12,20 @@ from typing import Any, cast
 
 from bot.config import HandlerEntry
 from bot.errors import UsageError
-from bot.handlers.base import BoardKey, Changes, Context, DocumentUpdate, Event, Slide
+from bot.handlers.base import (
+    BoardKey,
+    Changes,
+    Context,
+    DocumentUpdate,
+    Event,
+    PastSession,
+    Slide,
+    Span,
+)
 from bot.handlers.isolated.proxy import Isolated
 from bot.handlers.load import build
+from bot.rtc.past import past_sessions
+from bot.rtc.session import Slot
 from tests.unit.handlers.elsewhere import Settings
 
 BOARD, OTHER = BoardKey("!r", "w", "$d"), BoardKey("!r", "w2", "$d2")
@@ -101,6 +112,10 @@ class FakeContext:
 
     async def content_at(self, event: Event) -> Mapping[str, Any]:
         return {"at": event.ts}
+
+    async def sessions(self, board: BoardKey, since_ts: int) -> Sequence[PastSession]:
+        slot = Slot("net.nordeck.whiteboard", board.whiteboard_id)
+        return past_sessions([Span(slot, "@a:b", "D", since_ts, None)])
 
     def end(self) -> None:
         self.ended = True

@@ -85,6 +85,8 @@ async def test_it_has_its_context(tmp_path: Path, isolation: str) -> None:
         assert here.context.view.changes == [b"u", ((), None, True)]
         await here.tell("recorded")
         assert here.notes[-1] == "changed ('recorded',) {'at': 1}"
+        await here.tell("sessions 7")
+        assert here.notes[-1] == "there ('@a:b',) 7 net.nordeck.whiteboard#w"
         await here.tell("flood 130")
         assert here.notes[-1] == "refused 30"
         with pytest.raises(Elsewhere) as caught:  # no such board: its own mistake

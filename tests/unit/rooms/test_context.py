@@ -20,7 +20,10 @@ from bot.handlers import base
 from bot.handlers.base import DocumentUpdate, Event, Focused, Handler
 from bot.handling import Handling
 from bot.history import History
+from bot.past import Past
 from bot.roomstate import RoomState
+from bot.rtc.past import PastSession
+from bot.rtc.session import Slot
 from bot.store.archive import Archive
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
@@ -75,6 +78,7 @@ async def test_a_handler_may_keep_post_and_begin_things(
                 homeserver=server,
                 http=http,
                 history=History(archive, empty=Document, committed=settled),
+                past=Asked(),
                 tasks=tasks,
             )
 
@@ -164,6 +168,7 @@ async def test_a_handler_reads_boards_power_and_what_happened() -> None:
             homeserver=none,
             http=none,
             history=History(kept, empty=Document, committed=settled),
+            past=none,
             tasks=tasks,
         )
         as_authors_see_it: base.Context = handed
@@ -188,6 +193,47 @@ async def test_a_handler_reads_boards_power_and_what_happened() -> None:
         assert handed.power(ROOM, "@bob:here") == 5
         with pytest.raises(UsageError, match="not in this room"):
             handed.power("!elsewhere:here", ALICE)
+
+
+class Asked(Past):
+    """Notes what is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def sessions(self, *args: Any, may_read: bool) -> list[PastSession]:
+        self.asked.append((*args, may_read))
+        return []
+
+
+async def test_a_handler_asks_who_was_there() -> None:
+    board: Any = None
+    rooms: list[Rooms | None] = [None]
+    none: Any = None
+    server: Any = Server()
+    asked = Asked()
+    async with asyncio.TaskGroup() as tasks:
+        handed: base.Context = Context(
+            "one",
+            lambda: rooms[-1],
+            archive=none,
+            homeserver=server,
+            http=none,
+            history=none,
+            past=asked,
+            tasks=tasks,
+        )
+        for now in (Rooms(board), Paused(board)):
+            assert await handed.sessions(KEY, 5) == []
+            rooms.append(now)
+        await handed.sessions(KEY, 5)
+    slot = Slot("net.nordeck.whiteboard", KEY.whiteboard_id)
+    assert asked.asked == [(ROOM, slot, 5, 7, may) for may in (False, True, False)]
+
+
+class Paused(Rooms):
+    def recorded(self, room_id: str, ts: int) -> bool:
+        return False
 
 
 async def nobody(_: Message) -> None:
@@ -244,6 +290,7 @@ def handed(tasks: asyncio.TaskGroup) -> Any:
             homeserver=none,
             http=none,
             history=none,
+            past=none,
             tasks=tasks,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 from bot import past
-from bot.errors import Transient
+from bot.errors import StoreError, Transient
 from bot.matrix.relations import Page
 from bot.past import Past
-from bot.rtc.membership import MEMBER_TYPE
+from bot.rtc.membership import MEMBER_TYPE, WHITEBOARD
+from bot.rtc.session import Slot
 from bot.store.archive import Archive
 
 ROOM = "!room:hs"
@@ -36,7 +38,7 @@ class Server:
     def __init__(self, events: int) -> None:
         self.events = [event(number) for number in range(events)]
         self.asked: list[str] = []
-        self.fails = False
+        self.fails = self.hangs = False
 
     async def messages(
         self,
@@ -50,6 +52,8 @@ class Server:
         assert room_id == ROOM
         assert ("m.room.redaction" in event_filter["types"]) is forwards
         self.asked.append("forth" if forwards else "back")
+        if self.hangs:
+            await asyncio.sleep(60)
         if self.fails:
             raise Transient("messages: the homeserver does not answer")
         at = len(self.events) if token is None else int(token)
@@ -65,7 +69,7 @@ class Server:
 @asynccontextmanager
 async def reading(tmp_path: Path, server: Server) -> AsyncIterator[tuple[Past, Archive]]:
     async with Archive(tmp_path) as archive:
-        yield Past(server, archive), archive
+        yield Past(server, archive, "@bot:hs"), archive
 
 
 async def kept(archive: Archive) -> Sequence[str]:
@@ -130,3 +134,101 @@ async def test_what_was_in_a_pause_is_not_read(tmp_path: Path) -> None:
         await archive.set_room(ROOM, paused=False, resumed_ts=3000)
         await reader.read(ROOM, until_ts=0)
         assert await kept(archive) == ["$0", "$3", "$4"]
+
+
+# -- what handlers ask for ---------------------------------------------------------------------
+
+SLOT = Slot(WHITEBOARD, "board")
+
+
+def stay(number: int, content: Mapping[str, Any], user: str = "@ann:hs") -> dict[str, Any]:
+    return {**event(number), "sender": user, "state_key": f"_{user}_D", "content": content}
+
+
+JOIN = {
+    "application": WHITEBOARD,
+    "call_id": "board",
+    "device_id": "D",
+    "expires": 4_000_000_000_000,
+}
+
+
+async def sessions(
+    reader: Past, since: int = 0, *, may_read: bool = True
+) -> list[tuple[int, int | None]]:
+    found = await reader.sessions(ROOM, SLOT, since * 1000, 90_000, may_read=may_read)
+    return [
+        (span.start_ts // 1000, None if span.end_ts is None else span.end_ts // 1000)
+        for one in found
+        for span in one.spans
+    ]
+
+
+async def test_sessions_of_a_board_are_read_once_and_again_after_a_gap(tmp_path: Path) -> None:
+    server = Server(0)
+    server.events = [
+        stay(1, JOIN, "@bot:hs"),
+        stay(2, JOIN),
+        stay(3, {}),
+        stay(4, {**JOIN, "call_id": "other"}),
+        stay(5, JOIN),
+    ]
+    async with reading(tmp_path, server) as (reader, archive):
+        assert await sessions(reader, may_read=False) == []
+        assert await sessions(reader) == [(2, 3), (5, None)]
+        assert await sessions(reader, since=4) == [(5, None)]
+        server.asked.clear()
+        # What sync brings is there without asking …
+        await past.keep_seen(archive, ROOM, (), [stay(6, {})], 0)
+        assert await sessions(reader) == [(2, 3), (5, 6)]
+        assert not server.asked
+        # … but where it left something out, that is read.
+        server.events += [stay(6, {}), stay(7, JOIN), stay(8, {})]
+        await past.keep_seen(archive, ROOM, [stay(8, {})], [], 0)
+        assert await sessions(reader) == [(2, 3), (5, 6), (7, 8)]
+        assert set(server.asked) == {"forth"}
+
+
+async def test_what_cannot_be_read_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server(0)
+    server.events = [stay(1, JOIN)]
+    async with reading(tmp_path, server) as (reader, archive):
+        server.fails = True
+        assert await sessions(reader) == []
+        server.fails = False
+        server.hangs = True
+        monkeypatch.setattr(past, "WAIT_FOR", 0.01)
+        assert await sessions(reader) == []
+        assert len(caplog.records) == 2
+        assert not archive.whole
+        server.hangs = False
+        monkeypatch.setattr(past, "WAIT_FOR", 30.0)
+        assert await sessions(reader) == [(1, None)]
+        await archive.set_room(ROOM, paused=True, paused_ts=5000)
+        assert await sessions(reader) == [(1, 5)]
+    async with reading(tmp_path, server) as (reader, archive):
+
+        async def broken(*_: object) -> None:
+            raise StoreError("the disk is full")
+
+        monkeypatch.setattr(archive, "read_memberships", broken)
+        with pytest.raises(StoreError):
+            await sessions(reader)
+
+
+async def test_who_asks_for_more_gets_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past, "PAGE", 2)
+    monkeypatch.setattr(past, "PAGES", 3)
+    monkeypatch.setattr(past, "LONGEST", 0)
+    server = Server(0)
+    server.events = [stay(number, JOIN if number % 2 else {}) for number in range(20)]
+    async with reading(tmp_path, server) as (reader, _):
+        assert (await sessions(reader, since=18))[-1] == (19, None)
+        assert len(await sessions(reader, since=2)) < 9
+        found = [await sessions(reader, since=2) for _ in range(5)]
+        assert len(found[-1]) == 9
+        server.asked.clear()
+        assert await sessions(reader, since=4)
+        assert not server.asked
