@@ -26,10 +26,11 @@ CHECKS = (
     Check(server.CLOCK, server.clock, (server.SERVER,)),
     Check(server.ACCOUNT, server.account, (server.SERVER,)),
     Check(server.DELAYED, server.delayed, _IN),
+    Check(sticky.EVENTS, sticky.events, _IN),
+    # Before the next one, which uses up what one may do with delayed events.
+    Check(sticky.LEAVING, sticky.leaving, (*_IN, server.DELAYED), within=12.0),
     # Without delayed events their limits cannot be found out.
     Check(server.LIMITS, server.limits, (*_IN, server.DELAYED), within=12.0),
-    Check(sticky.EVENTS, sticky.events, _IN),
-    Check(sticky.LEAVING, sticky.leaving, (*_IN, server.DELAYED)),
     Check(calls.FOCI, calls.foci, within=10.0),
     # After those who name services: what they name goes into the advice.
     Check(sticky.TRANSPORTS, sticky.transports, _IN),

@@ -6,10 +6,10 @@ bot is told to be in the sticky profile alone.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,7 @@ ALL = {EVENTS, LEAVING, TRANSPORTS, TOKENS, AUDIBLE}
 
 _LONGEST = 3_600_000
 """Milliseconds; the leave that is tried is cancelled long before."""
+_TRIES = 3
 _LOOKS = "where NeoBoard since September 2026 looks"
 _FEATURE = "org.matrix.msc4354"
 _EVENTS_ADVICE = "experimental_features: {msc4354_enabled: true} in homeserver.yaml"
@@ -91,9 +92,20 @@ async def leaving(patient: Patient) -> AsyncIterator[Finding]:
         text = f"the homeserver does not take one for later ({error})"
         yield lacking(patient, LEAVING, text, "a newer Synapse: 1.163 does")
         return
-    with suppress(NotFound):  # a running bot takes it for one that it has left behind itself
-        await homeserver.cancel_delayed(delay_id)
+    await _take_back(patient, delay_id)
     yield ok(LEAVING, "the homeserver sends it when the bot dies")
+
+
+async def _take_back(patient: Patient, delay_id: str) -> None:
+    for _ in range(_TRIES):
+        try:
+            await patient.homeserver.cancel_delayed(delay_id)
+        except NotFound:
+            return  # a bot that starts takes it for one that it has left behind itself
+        except RateLimited as error:
+            await asyncio.sleep(min(error.retry_after or 1.0, 2.0))
+        else:
+            return
 
 
 def _delay_ms(patient: Patient) -> int:

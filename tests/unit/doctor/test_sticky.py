@@ -31,7 +31,7 @@ class Server:
     transports: dict[str, Any] | ServerError = field(default_factory=dict)
     rooms: list[str] = field(default_factory=list)
     refusal: ServerError | None = None
-    gone: bool = False
+    problems: list[ServerError] = field(default_factory=list)
     scheduled: list[tuple[Any, ...]] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
 
@@ -46,8 +46,8 @@ class Server:
 
     async def cancel_delayed(self, delay_id: str) -> None:
         self.cancelled.append(delay_id)
-        if self.gone:
-            raise NotFound("gone")
+        if self.problems:
+            raise self.problems.pop(0)
 
 
 @pytest.fixture
@@ -144,8 +144,11 @@ async def test_a_leave_is_left_and_taken_back(homeserver: Server) -> None:
     who.sticky, who.max_delay_ms = True, 20_000
     assert "in no room yet" in (await the(sticky.leaving(who))).text
     homeserver.rooms = ["!r:x", "!s:x"]
-    for homeserver.gone in (False, True):
+    limited = RateLimited("limited", 0.001)
+    for problems in ([], [NotFound("gone")], [limited, limited], [limited] * 3):
+        homeserver.problems = list[ServerError](problems)
         assert (await the(sticky.leaving(who))).level is Level.OK
+        assert not homeserver.problems
         room_id, kind, content, duration, delay, _ = homeserver.scheduled.pop()
         assert (room_id, kind, duration, delay) == ("!r:x", STICKY_TYPE, STICKY_MS, 20_000)
         assert content["member"]["membership"] == "leave"
