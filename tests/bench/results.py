@@ -22,6 +22,7 @@ class Result:
         unit: of its values.
         goal: what the ratio of ours to the reference should reach; None where there is no goal.
         at_least: whether the ratio should be at least the goal, not at most.
+        form: of ours, "compiled" or "pure"; empty where it is the checkout as it is.
         ours: each run of ours.
         reference: each run of the reference; empty where there is none.
     """
@@ -30,6 +31,7 @@ class Result:
     unit: str
     goal: float | None = None
     at_least: bool = False
+    form: str = ""
     ours: list[float] = field(default_factory=list)
     reference: list[float] = field(default_factory=list)
 
@@ -69,6 +71,7 @@ def _row(result: Result) -> dict[str, Any]:
         "ratio": None if result.ratio is None else round(result.ratio, 3),
         "unit": result.unit,
         "runs": len(result.ours),
+        **({"form": result.form} if result.form else {}),
     }
 
 
