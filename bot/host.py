@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 from bot import metrics
 from bot.backoff import backoff
@@ -22,7 +22,8 @@ from bot.errors import Forbidden, NotFound, ServerError, Transient
 from bot.invites import Invite, Policy, read_invite
 from bot.room import Room
 from bot.roomstate import RoomState
-from bot.shared import Batch, Shared
+from bot.rtc.stickies import Stickies
+from bot.shared import Batch, Reread, Shared
 from bot.whiteboard.board import BoardKey
 
 INBOX = 256
@@ -91,16 +92,6 @@ def _server(user_id: str) -> str:
 
 def _is_whole(batch: Any) -> bool:
     return batch.kind == "join" and bool(batch.full_state)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reread:
-    """The whole state of a room, read again after its Room failed."""
-
-    state: Sequence[Mapping[str, Any]]
-    kind: Literal["join", "leave"] = "join"
-    timeline: Sequence[Mapping[str, Any]] = ()
-    full_state: bool = True
 
 
 class Host:
@@ -189,7 +180,7 @@ class Host:
             _log.exception("an invite could not be handled", extra={"room": batch.room_id})
         handled.set_result(None)
 
-    async def _put(self, slot: _Slot, batch: _Reread) -> asyncio.Future[None]:
+    async def _put(self, slot: _Slot, batch: Reread) -> asyncio.Future[None]:
         """Put a batch of our own beside those of sync; done when it is handled."""
         handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         await slot.inbox.put((batch, handled))
@@ -197,7 +188,7 @@ class Host:
 
     async def _end(self, slot: _Slot) -> None:
         """Have a room's task end as if sync had said that we are out."""
-        handled = await self._put(slot, _Reread((), "leave"))
+        handled = await self._put(slot, Reread((), "leave"))
         await slot.ended.wait()
         handled.cancelled() or handled.exception()
 
@@ -256,8 +247,10 @@ class Host:
         metrics.ROOMS.inc()
         try:
             again = None if slot.whole else await self._reread(room_id)
+            stickies = Stickies()
             while True:
                 slot.room = Room(room_id, self._shared, replaced=self.replaced)
+                slot.room.state.stickies = stickies  # which nothing but sync could tell again
                 try:
                     await slot.room.run(slot.inbox, again)
                 except Exception:  # noqa: BLE001 - the border of a room
@@ -265,7 +258,7 @@ class Host:
                 else:
                     if not slot.came_again():
                         return
-                    again = None
+                    again, stickies = None, Stickies()
                     continue
                 finally:
                     slot.room = None
@@ -291,7 +284,7 @@ class Host:
         own = self._shared.own_user  # of what we do we know more than that
         others = [one for one in state if own not in {one.get("sender"), one.get("state_key")}]
         if others and not slot.ended.is_set():
-            handled = await self._put(slot, _Reread(others, full_state=False))
+            handled = await self._put(slot, Reread(others, full_state=False))
             await asyncio.wait([handled])
             handled.cancelled() or handled.exception()
 
@@ -309,17 +302,17 @@ class Host:
                 return state
         return ()
 
-    async def _reread(self, room_id: str) -> _Reread:
+    async def _reread(self, room_id: str) -> Reread:
         waits = backoff(random.random)
         while True:
             try:
-                return _Reread(await self._homeserver.room_state(room_id))
+                return Reread(await self._homeserver.room_state(room_id))
             except Transient as error:
                 await asyncio.sleep(error.retry_after or next(waits))
             except (Forbidden, NotFound):
-                return _Reread((), "leave")
+                return Reread((), "leave")
             except ServerError:
-                return _Reread(())  # sync will say how it goes on
+                return Reread(())  # sync will say how it goes on
 
     def replaced(self, old: str, new: str) -> None:
         """Follow a room upgrade: leave the old room, join the new one if it says it is that."""

@@ -25,6 +25,7 @@ class MemberView:
         focus: URL of the LiveKit service it names first that we could use; None without any.
         foreign_focus: whether the focus it names first is of a kind the bot does not know.
         ours: whether it is of the bot's own account.
+        profile: `legacy` or `sticky`: how it announces itself.
     """
 
     user_id: str
@@ -34,6 +35,7 @@ class MemberView:
     focus: str | None
     foreign_focus: bool
     ours: bool
+    profile: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def _members(state: RoomState, members: Iterable[Membership]) -> tuple[MemberVie
             focus=member.foci[0].service_url if member.foci else None,
             foreign_focus=member.foreign_focus,
             ours=member.user_id == state.own_user,
+            profile=member.profile,
         )
         for member in members
     )

@@ -40,17 +40,29 @@ def own_refusal(state: State) -> Refusal | None:
     """Return why a room does not take our snapshots, as far as power goes; None: it does."""
     levels, own = state.power_levels, state.power(state.own_user)
     kinds = {
-        kind: _level(levels, kind, "events_default", 0) for kind in (SNAPSHOT_TYPE, CHUNK_TYPE)
+        kind: level_needed(levels, kind, "events_default", 0)
+        for kind in (SNAPSHOT_TYPE, CHUNK_TYPE)
     }
     needed = {kind: level for kind, level in kinds.items() if own < level}
     if not needed:
         return None
     return Refusal(
-        state.own_user, needed, own, _level(levels, "m.room.power_levels", "state_default", 50)
+        state.own_user,
+        needed,
+        own,
+        level_needed(levels, "m.room.power_levels", "state_default", 50),
     )
 
 
-def _level(levels: Mapping[str, Any], kind: str, otherwise: str, default: int) -> int:
+def level_needed(levels: Mapping[str, Any], kind: str, otherwise: str, default: int) -> int:
+    """Return the power that sending events of a type needs.
+
+    Args:
+        levels: content of `m.room.power_levels`.
+        kind: the event type.
+        otherwise: what holds for types that are not named: `events_default` or `state_default`.
+        default: where that is not said either.
+    """
     events = levels.get("events")
     level = events.get(kind) if isinstance(events, Mapping) else None
     if not isinstance(level, int):

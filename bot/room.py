@@ -20,6 +20,7 @@ from bot.errors import ServerError, StoreError
 from bot.permission import own_refusal
 from bot.roomstate import STATE_TYPES, RoomState
 from bot.rtc.membership import MEMBER_TYPE
+from bot.rtc.sticky import STICKY_TYPES
 from bot.services import Arrival
 from bot.sessions import Sessions
 from bot.shared import Batch, Inbox, Shared
@@ -172,7 +173,7 @@ class Room:
     async def _handle(self, batch: Batch) -> None:
         for event in batch.state:
             await self._take_state(event)
-        for event in batch.timeline:
+        for event in (*batch.sticky, *batch.timeline):
             if "state_key" in event:
                 await self._take_state(event)
             else:
@@ -247,6 +248,8 @@ class Room:
                 await self._answer(request)
         elif kind == "m.room.redaction":
             await self._redact(event)
+        elif kind in STICKY_TYPES:
+            self.state.take_sticky(event, self._shared.services.now_ts())
         elif kind in {SNAPSHOT_TYPE, CHUNK_TYPE}:
             await self.boards.take(event)
 

@@ -13,14 +13,20 @@ from typing import Any
 from bot import metrics
 from bot.commands.parser import power_of
 from bot.errors import InvalidMembership
+from bot.permission import level_needed
+from bot.rtc import session
 from bot.rtc.membership import (
+    LEGACY,
     MEMBER_TYPE,
     MEMBER_TYPES,
+    STICKY,
     WHITEBOARD,
     Membership,
     read_memberships,
 )
-from bot.rtc.session import live
+from bot.rtc.slots import SLOT_TYPES, Slot, Slots
+from bot.rtc.stickies import Stickies
+from bot.rtc.sticky import STICKY_TYPE, is_sticky
 from bot.whiteboard.board import BOARD_TYPE, BoardKey, read_board
 
 MAX_BOARDS = 64
@@ -51,11 +57,14 @@ class RoomState:
     Args:
         room_id: which room.
         own_user: the bot's user id.
+        require_open_slot: whether sticky memberships count only where the room says that their
+            slot is open; else also where nobody has said anything of it.
     """
 
-    def __init__(self, room_id: str, own_user: str) -> None:
+    def __init__(self, room_id: str, own_user: str, *, require_open_slot: bool = False) -> None:
         self.room_id = room_id
         self.own_user = own_user
+        self.stickies = Stickies()
         self.boards: dict[str, BoardKey] = {}
         self.memberships: dict[tuple[str, str], tuple[Membership, ...]] = {}  # by type and key
         self.joined: set[str] = set()
@@ -66,6 +75,8 @@ class RoomState:
         self.encrypted = False
         self.replacement: str | None = None
         self.own_membership = "join"
+        self._require_open_slot = require_open_slot
+        self._slots = Slots()
         self._board_age: dict[str, int] = {}
         self._board_event: dict[str, Any] = {}
         self._held: Counter[str] = Counter()  # state keys of memberships per person
@@ -86,17 +97,26 @@ class RoomState:
                 self.power_levels = content
             case "m.room.create":
                 self._created(sender, content)
-            case "m.room.encryption":
-                self.encrypted = True
-            case "m.room.tombstone":
-                replacement = content.get("replacement_room")
-                self.replacement = replacement if isinstance(replacement, str) else ""
+            case "m.room.encryption" | "m.room.tombstone":
+                self._closed(kind, content)
             case "net.nordeck.whiteboard":
                 self._board(key, event)
             case str() if kind in MEMBER_TYPES:
                 self._rtc_member((kind, key), event)
+            case str() if kind in SLOT_TYPES:
+                self._slot(kind, event)
             case _:
                 self._call(kind, content)
+
+    def take_sticky(self, event: Mapping[str, Any], now_ts: int) -> None:
+        """Take a sticky event of a member, out of the timeline or apart from it, in any order.
+
+        Args:
+            event: whatever else it may be changes nothing.
+            now_ts: when it came, ms by the homeserver's clock.
+        """
+        if is_sticky(event) and not self.stickies.take(event, now_ts):
+            metrics.REFUSED_EVENTS.labels("membership").inc()
 
     def redact(self, event: Mapping[str, Any]) -> list[str]:
         """Take a `m.room.redaction`: a redacted membership is a leave, a redacted board is gone.
@@ -114,11 +134,17 @@ class RoomState:
         ]
         for where in gone:
             self._hold(where, ())
+        self.stickies.redact(target)
+        self._slots.redact(target)
         for key, event_id in list(self._board_event.items()):
             if event_id == target:
                 self.boards.pop(key, None)
                 del self._board_event[key]
         return [key for kind, key in gone if kind == MEMBER_TYPE]
+
+    def _slot(self, kind: str, event: Mapping[str, Any]) -> None:
+        if not self._slots.take(kind, event):
+            metrics.REFUSED_EVENTS.labels("slot").inc()
 
     def _call(self, kind: object, content: Mapping[str, Any]) -> None:
         """Learn how people call the room."""
@@ -135,6 +161,14 @@ class RoomState:
             self.joined.add(user)
         else:
             self.joined.discard(user)
+
+    def _closed(self, kind: str, content: Mapping[str, Any]) -> None:
+        """Note why boards cannot be followed here, or not here any more."""
+        if kind == "m.room.encryption":
+            self.encrypted = True
+        else:
+            replacement = content.get("replacement_room")
+            self.replacement = replacement if isinstance(replacement, str) else ""
 
     def _created(self, sender: str, content: Mapping[str, Any]) -> None:
         """Note who created the room: in version 12 they stand above every power level."""
@@ -225,17 +259,39 @@ class RoomState:
         documents = {self.boards[key].document_id: self.boards[key] for key in oldest_last}
         return documents | self.boards
 
-    def live_of_all(self, now_ts: int) -> list[Membership]:
-        """Return the memberships of every application that are live at this instant."""
-        return live(
-            (one for many in self.memberships.values() for one in many),
-            now_ts,
-            self.joined.__contains__,
-        )
+    def slot(self, call_id: str) -> Slot:
+        """Return what the room says of a whiteboard's slot."""
+        return self._slots.state(session.Slot(WHITEBOARD, call_id))
 
-    def live(self, now_ts: int) -> list[Membership]:
-        """Return the whiteboard memberships that are live at this instant."""
-        return [one for one in self.live_of_all(now_ts) if one.application == WHITEBOARD]
+    def live_of_all(self, now_ts: int) -> list[Membership]:
+        """Return the memberships of every application and profile that are live at this instant."""
+        said = [one for many in self.memberships.values() for one in many]
+        said += filter(self._has_slot, self.stickies.claims)
+        return session.live(said, now_ts, self.joined.__contains__)
+
+    def _has_slot(self, sticky: Membership) -> bool:
+        """Whether the slot of a sticky membership lets it count; the legacy profile has none."""
+        state = self._slots.state(session.slot_of(sticky))
+        return state is Slot.OPEN or (state is Slot.ABSENT and not self._require_open_slot)
+
+    def live(self, now_ts: int, profile: str | None = None) -> list[Membership]:
+        """Return the whiteboard memberships live at this instant: of one profile or all."""
+        return [
+            one
+            for one in self.live_of_all(now_ts)
+            if one.application == WHITEBOARD and profile in (None, one.profile)
+        ]
+
+    def own_stickies(self, device: str, now_ts: int) -> list[Membership]:
+        """Return the whiteboard claims that we ourselves have made with sticky events."""
+        us = (self.own_user, device)
+        return [
+            one
+            for one in self.stickies.claims
+            if (one.user_id, one.device_id) == us
+            and one.application == WHITEBOARD
+            and one.expires_ts > now_ts
+        ]
 
     def own_keys(self, device: str) -> list[str]:
         """Return the state keys that hold whiteboard memberships of ours, and nothing else."""
@@ -252,19 +308,18 @@ class RoomState:
         """Return a user's power in the room."""
         return power_of(user, self.power_levels, self.creators)
 
-    def needed_for_membership(self) -> int:
+    def needed_for_membership(self, profile: str = LEGACY) -> int:
         """Return the power that announcing a membership needs."""
-        if not self.power_levels:
+        levels = self.power_levels
+        if not levels:
             return 0
-        events = self.power_levels.get("events")
-        level = events.get(MEMBER_TYPE) if isinstance(events, Mapping) else None
-        if not isinstance(level, int):
-            level = self.power_levels.get("state_default", 50)
-        return level if isinstance(level, int) else 50
+        if profile == STICKY:  # is no state
+            return level_needed(levels, STICKY_TYPE, "events_default", 0)
+        return level_needed(levels, MEMBER_TYPE, "state_default", 50)
 
-    def may_announce(self) -> bool:
+    def may_announce(self, profile: str = LEGACY) -> bool:
         """Return whether the bot has the power to announce a membership."""
-        return self.power(self.own_user) >= self.needed_for_membership()
+        return self.power(self.own_user) >= self.needed_for_membership(profile)
 
 
 def _shown(name: object) -> str:
@@ -289,6 +344,7 @@ STATE_TYPES = frozenset(
         "m.room.tombstone",
         BOARD_TYPE,
         *MEMBER_TYPES,
+        *SLOT_TYPES,
     }
 )
 """The state event types the bot reads."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from bot import boards, conversation, snapshots
 from bot.rtc.history import Row
@@ -28,6 +28,21 @@ class Batch(Protocol):
     @property
     def timeline(self) -> Sequence[Mapping[str, Any]]:
         """Timeline events, oldest first."""
+
+    @property
+    def sticky(self) -> Sequence[Mapping[str, Any]]:
+        """Sticky events of members beside the timeline, in no order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """The state of a room, read apart from sync, as a batch."""
+
+    state: Sequence[Mapping[str, Any]]
+    kind: Literal["join", "leave"] = "join"
+    timeline: Sequence[Mapping[str, Any]] = ()
+    sticky: Sequence[Mapping[str, Any]] = ()
+    full_state: bool = True
 
 
 Inbox = asyncio.Queue[tuple[Batch, "asyncio.Future[None]"]]

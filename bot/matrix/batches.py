@@ -8,6 +8,7 @@ price, measured: 311 bytes and 0.03 ms of Synapse per member, in a process's fir
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,9 +22,14 @@ STATE_TYPES = (
     "m.room.power_levels",
     "m.room.tombstone",
     "m.rtc.member",
+    "m.rtc.slot",
     "net.nordeck.whiteboard",
     "org.matrix.msc3401.call.member",
+    "org.matrix.msc4143.rtc.slot",
 )
+
+STICKY_TYPES = ("m.rtc.member", "org.matrix.msc4143.rtc.member")
+"""Of a member's sticky events; the first is a type of state as well."""
 
 MESSAGE_TYPES = (
     "m.room.message",
@@ -38,6 +44,15 @@ SNAPSHOT_TYPES = (
 
 TIMELINE_LIMIT = 30
 """Events per room and response. More are fetched apart: 45 kB each, they add up over rooms."""
+
+_SECTIONS = ("sticky", "msc4354_sticky")
+MAX_STICKY = 2_000
+"""Sticky events taken of one room and response: whatever the filter, all there are come along."""
+MAX_STICKY_OF_ONE = 200
+"""Of those of one sender; the newest of each are taken."""
+
+NOTHING: Mapping[str, Any] = {"not_types": ["*"]}
+"""A filter that lets nothing through; sticky events come all the same (measured)."""
 
 Kind = Literal["join", "invite", "leave"]
 Event = dict[str, Any]
@@ -55,6 +70,8 @@ class RoomBatch:
         limited: whether messages before `timeline` are missing (the outcome of missing state
             stands in `state`). Board documents heal from the room's newest snapshot.
         full_state: whether `state` is all there is; else it is what changed.
+        sticky: sticky events of members that are not in `timeline`, in no order that means
+            anything: superseded ones are among them.
     """
 
     room_id: str
@@ -63,6 +80,7 @@ class RoomBatch:
     timeline: tuple[Event, ...]
     limited: bool = False
     full_state: bool = False
+    sticky: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +99,15 @@ def sync_filter(*, catching_up: bool) -> dict[str, Any]:
             leaves out snapshots: a Room reads the newest of each board when it starts, and those
             of days, in all rooms at once, would not fit into memory.
     """
-    nothing = {"not_types": ["*"]}
-    types = [*STATE_TYPES, *message_types(catching_up=catching_up)]
+    types = dict.fromkeys((*STATE_TYPES, *STICKY_TYPES, *message_types(catching_up=catching_up)))
     return {
-        "presence": nothing,
-        "account_data": nothing,
+        "presence": NOTHING,
+        "account_data": NOTHING,
         "room": {
-            "account_data": nothing,
-            "ephemeral": nothing,
+            "account_data": NOTHING,
+            "ephemeral": NOTHING,
             "state": {"types": list(STATE_TYPES), "lazy_load_members": False},
-            "timeline": {"types": types, "limit": TIMELINE_LIMIT},
+            "timeline": {"types": list(types), "limit": TIMELINE_LIMIT},
         },
     }
 
@@ -99,7 +116,7 @@ def gap_filter(*, catching_up: bool) -> dict[str, Any]:
     """Return the filter for what a limited timeline left out.
 
     No state: its outcome is in the batch already, and an outdated membership of our own shown
-    once more would look like somebody clearing it.
+    once more would look like somebody clearing it. Nor sticky events, which a sync brings all.
     """
     return {"types": list(message_types(catching_up=catching_up))}
 
@@ -158,6 +175,7 @@ def _joined(room_id: str, body: Any, before: Before) -> Section:
         _without_past(timeline, came),
         limited=gap or (before.since is None and not is_new),
         full_state=before.full or is_new,
+        sticky=_sticky(body),
     )
     prev_batch = _mapping(body, "timeline").get("prev_batch")
     return Section(batch, prev_batch if gap and isinstance(prev_batch, str) else None)
@@ -179,17 +197,44 @@ def _without_past(timeline: tuple[Event, ...], came: int | None) -> tuple[Event,
     """Leave out what was said before we came: it was not said to us.
 
     A command of last year must not be obeyed because it is in the first timeline we see. State
-    stays, since the batch's `state` is that before the timeline.
+    stays, since the batch's `state` is that before the timeline; so do sticky events, which say
+    who is there until they end.
     """
     if came is None:
         return timeline
     return tuple(
-        event for index, event in enumerate(timeline) if index >= came or "state_key" in event
+        event
+        for index, event in enumerate(timeline)
+        if index >= came or "state_key" in event or event.get("type") in STICKY_TYPES
     )
 
 
 def _says_something(batch: RoomBatch) -> bool:
-    return batch.kind != "join" or batch.full_state or bool(batch.state or batch.timeline)
+    said = batch.state or batch.timeline or batch.sticky
+    return batch.kind != "join" or batch.full_state or bool(said)
+
+
+def read_sticky(reply: Mapping[str, Any]) -> dict[str, tuple[Event, ...]]:
+    """Return the sticky events of members of each room that has any sticky events."""
+    return {
+        room_id: _sticky(body)
+        for room_id, body in _mapping(_mapping(reply, "rooms"), "join").items()
+        if any(_events(body, name) for name in _SECTIONS)
+    }
+
+
+def _sticky(body: Any) -> tuple[Event, ...]:
+    """Return the sticky events of members; nobody's many take the places of others."""
+    many: Counter[str] = Counter()
+    found: list[Event] = []
+    for event in reversed([event for name in _SECTIONS for event in _events(body, name)]):
+        sender = event.get("sender")
+        if event.get("type") not in STICKY_TYPES or "state_key" in event:
+            continue  # of the room's state, the state alone tells
+        if isinstance(sender, str) and many[sender] < MAX_STICKY_OF_ONE:
+            many[sender] += 1
+            found.append(event)
+    return tuple(reversed(found[:MAX_STICKY]))
 
 
 def _mapping(parent: Any, key: str) -> Mapping[str, Any]:

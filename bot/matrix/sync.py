@@ -28,6 +28,7 @@ from bot.matrix.client import Homeserver
 from bot.matrix.login import TokenStore
 from bot.matrix.positions import Positions
 from bot.matrix.relations import messages_between
+from bot.matrix.standing import standing
 from bot.matrix.transport import pause
 
 Deliver = Callable[[RoomBatch], Awaitable["asyncio.Future[None]"]]
@@ -35,6 +36,8 @@ Deliver = Callable[[RoomBatch], Awaitable["asyncio.Future[None]"]]
 handled (see Positions for how it may end)."""
 
 GAPS_AT_ONCE = 4
+STANDING_PATIENCE = 60.0
+"""Seconds in which a start asks again for the sticky events that still stand."""
 GAP_PATIENCE = 10.0
 """Seconds; sync waits so long at the most for what one room's gap held."""
 
@@ -117,7 +120,10 @@ class Syncer:
             await self._positions.wait_for_space()
             reply = await self._response()
             before = Before(self._homeserver.user_id, self._since, self._first, self._rooms)
-            handled = await self._hand_over(read_sync(reply, before), deliver)
+            sections = read_sync(reply, before)
+            if self._first and self._since is not None:
+                sections = await self._with_standing(sections)
+            handled = await self._hand_over(sections, deliver)
             self._since = reply["next_batch"]
             self._first = False
             self._positions.add(reply["next_batch"], handled)
@@ -174,6 +180,27 @@ class Syncer:
             _log.warning("the sync position is not valid, starting without one")
             self._since, self._first = None, True
         return pause(error, self._waits)
+
+    async def _with_standing(self, sections: list[Section]) -> list[Section]:
+        """Add who is there since before the position we go on from."""
+        try:
+            found = await standing(
+                self._homeserver.transport,
+                seconds=self._first_timeout,
+                patience=STANDING_PATIENCE,
+            )
+        except AuthLost:
+            raise
+        except ServerError as error:
+            why = {"reason": str(error)}
+            _log.warning("sticky events of before the start are not known", extra=why)
+            return sections
+        known = []
+        for section in sections:
+            batch = section.batch
+            older = found.get(batch.room_id, ())
+            known.append(replace(section, batch=replace(batch, sticky=older + batch.sticky)))
+        return known
 
     async def _hand_over(
         self, sections: Sequence[Section], deliver: Deliver

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from bot.rtc.membership import ARRAY, Membership
+from bot.rtc.membership import ARRAY, STICKY, Membership
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -63,11 +63,13 @@ def sessions(
 ) -> Mapping[Slot, Session]:
     """Return every session of a room, known application or not, by its slot."""
     slots: dict[Slot, dict[tuple[str, str], Membership]] = {}
-    for membership in sorted(live(memberships, now_ts, joined), key=_age):
+    for membership in sorted(live(memberships, now_ts, joined), key=_standing):
         devices = slots.setdefault(slot_of(membership), {})
-        # A device may claim a slot under two keys; the older claim stands.
         devices.setdefault((membership.user_id, membership.device_id), membership)
-    return {slot: Session(slot, tuple(devices.values())) for slot, devices in slots.items()}
+    return {
+        slot: Session(slot, tuple(sorted(devices.values(), key=_age)))
+        for slot, devices in slots.items()
+    }
 
 
 def next_change(memberships: Iterable[Membership], now_ts: int) -> int | None:
@@ -84,3 +86,15 @@ def next_change(memberships: Iterable[Membership], now_ts: int) -> int | None:
 
 def _age(membership: Membership) -> tuple[int, str]:
     return membership.created_ts, membership.state_key
+
+
+def _standing(membership: Membership) -> tuple[bool, int, str]:
+    """Sort first which of the claims of one device to one slot stands.
+
+    A sticky one stands before those of the legacy profile, for which a device in both is there as
+    well. Of several state keys the older claim stands; of several member ids the newer, as a
+    device has a fresh one each time and only failed to end the other.
+    """
+    is_sticky = membership.profile == STICKY
+    created_ts = -membership.created_ts if is_sticky else membership.created_ts
+    return not is_sticky, created_ts, membership.state_key

@@ -6,14 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.matrix import batches
 from bot.matrix.batches import (
     MESSAGE_TYPES,
     SNAPSHOT_TYPES,
     STATE_TYPES,
+    STICKY_TYPES,
     Before,
     RoomBatch,
     Section,
     gap_filter,
+    read_sticky,
     read_sync,
     sync_filter,
 )
@@ -175,9 +178,62 @@ def test_no_response_is_too_odd(reply: dict[str, Any], which: int) -> None:
 
 def test_the_filter_asks_for_what_is_needed_only() -> None:
     live = sync_filter(catching_up=False)["room"]
-    assert set(live["timeline"]["types"]) == {*STATE_TYPES, *MESSAGE_TYPES, *SNAPSHOT_TYPES}
+    assert len(live["timeline"]["types"]) == len(set(live["timeline"]["types"]))
+    assert set(live["timeline"]["types"]) == {
+        *STATE_TYPES,
+        *STICKY_TYPES,
+        *MESSAGE_TYPES,
+        *SNAPSHOT_TYPES,
+    }
     assert set(live["state"]["types"]) == set(STATE_TYPES)
     first = sync_filter(catching_up=True)["room"]
     assert not set(first["timeline"]["types"]) & set(SNAPSHOT_TYPES)
     assert not set(gap_filter(catching_up=False)["types"]) & set(STATE_TYPES)
     assert set(gap_filter(catching_up=True)["types"]) == set(MESSAGE_TYPES)
+
+
+def sits(sender: Any = "@a:b", number: int = 0, **changes: Any) -> dict[str, Any]:
+    return {
+        "type": "org.matrix.msc4143.rtc.member",
+        "sender": sender,
+        "event_id": f"${number}",
+        "content": {},
+    } | changes
+
+
+def apart(reply: dict[str, Any], *events: Any, name: str = "msc4354_sticky") -> dict[str, Any]:
+    reply["rooms"]["join"][ROOM][name] = {"events": list(events)}
+    return reply
+
+
+def test_sticky_events_come_apart_from_the_timeline() -> None:
+    one, two = sits(), sits(type="m.rtc.member")
+    reply = apart(apart(joined(), one, said("x"), 7), two, name="sticky")
+    assert only(reply, LATER).batch.sticky == (two, one)
+    assert only(joined(said("x")), LATER).batch.sticky == ()
+    assert read_sticky(reply) == {ROOM: (two, one)}
+    assert read_sticky(apart(joined(), said("x"))) == {ROOM: ()}  # there may be more behind it
+    assert read_sticky(joined(one)) == read_sticky({}) == {}
+
+
+def test_what_is_no_sticky_event_of_a_member_is_left_out() -> None:
+    as_state = sits(state_key="@a:b", type="m.rtc.member")
+    others = [said("x"), as_state, sits(sender=None), sits(type=["m.rtc.member"])]
+    assert read_sync(apart(joined(), *others), LATER) == []
+
+
+def test_nobodys_many_sticky_events_take_the_places_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batches, "MAX_STICKY_OF_ONE", 2)
+    flood = [sits("@m:x", number) for number in range(5)]
+    reply = apart(joined(), sits(), *flood)
+    assert only(reply, LATER).batch.sticky == (sits(), *flood[-2:])
+    monkeypatch.setattr(batches, "MAX_STICKY", 1)
+    assert only(reply, LATER).batch.sticky == (flood[-1],)
+
+
+def test_who_is_there_was_said_to_us_too() -> None:
+    """A leave out of the timeline that we first see ends a join out of the sticky section."""
+    section = only(joined(said("before"), sits()), FIRST)
+    assert section.batch.timeline == (sits(),)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bot.errors import AuthLost, StoreError
+from bot.matrix import standing, sync
 from bot.matrix.batches import RoomBatch
 from bot.matrix.client import Homeserver
 from bot.matrix.sync import Syncer
@@ -323,3 +324,111 @@ async def test_a_deliver_that_fails_ends_it(
     play(fake, response("s1", a="1"))
     with pytest.raises(LookupError):
         await syncer_of(hs, tokens).run(broken)
+
+
+STICKY = Answer(body={"unstable_features": {"org.matrix.msc4354": True}})
+
+
+def sits(number: int) -> dict[str, Any]:
+    return {"type": "m.rtc.member", "sender": "@a:example.org", "event_id": f"${number}"}
+
+
+def apart(position: Any, room: str = A, *events: dict[str, Any]) -> Answer:
+    """A response with sticky events beside the timeline."""
+    rooms = {"join": {room: {"msc4354_sticky": {"events": list(events)}}}}
+    return Answer(body={"next_batch": position, "rooms": rooms})
+
+
+def seats(rooms: Rooms, room_id: str = A) -> list[str]:
+    mine = (batch for batch in rooms.batches if batch.room_id == room_id)
+    return [event["event_id"] for batch in mine for event in batch.sticky]
+
+
+async def test_a_restart_learns_who_sat_down_before_it(
+    fake: FakeHomeserver, hs: Homeserver, tokens: MemoryTokens
+) -> None:
+    tokens.texts["sync_token"] = "s0"
+    fake.on("GET", "/versions", STICKY)
+    first = response("s1", a="1", b="1")
+    first.body["rooms"]["join"][A]["msc4354_sticky"] = {"events": [sits(3)]}
+    play(
+        fake,
+        first,
+        apart("x1", A, sits(1)),
+        apart("x2", A, said("no seat")),
+        apart("x3", A, sits(2)),
+        apart("x4"),
+        apart("s2", A, sits(4)),
+        HANG,
+    )
+    rooms = Rooms()
+    await follow(syncer_of(hs, tokens), rooms, lambda: tokens.texts["sync_token"] == "s2")
+    assert seats(rooms) == ["$1", "$2", "$3", "$4"]
+    assert seats(rooms, B) == []
+    asked = [seen.query.get("since") for seen in fake.asked("/sync")]
+    assert asked[:6] == ["s0", None, "x1", "x2", "x3", "s1"]
+
+
+@pytest.mark.parametrize(
+    "versions", [Answer(), Answer(body={"unstable_features": {"org.matrix.msc4354": False}})]
+)
+async def test_without_sticky_events_nothing_more_is_asked(
+    fake: FakeHomeserver, hs: Homeserver, tokens: MemoryTokens, versions: Answer
+) -> None:
+    tokens.texts["sync_token"] = "s0"
+    fake.on("GET", "/versions", versions)
+    play(fake, response("s1", a="1"), response("s2", a="2"), HANG)
+    rooms = Rooms()
+    await follow(syncer_of(hs, tokens), rooms, lambda: tokens.texts["sync_token"] == "s2")
+    assert [seen.query["since"] for seen in fake.asked("/sync")][:2] == ["s0", "s1"]
+
+
+async def test_a_start_without_a_position_is_told_them_anyway(
+    fake: FakeHomeserver, hs: Homeserver, tokens: MemoryTokens
+) -> None:
+    fake.on("GET", "/versions", STICKY)
+    play(fake, apart("s1", A, sits(1)), apart("s2", A, sits(2)), HANG)
+    rooms = Rooms()
+    await follow(syncer_of(hs, tokens), rooms, lambda: len(rooms.batches) == 2)
+    assert seats(rooms) == ["$1", "$2"]
+    assert not fake.asked("/versions")
+
+
+async def test_what_stands_is_given_up_when_it_cannot_be_read(
+    fake: FakeHomeserver,
+    hs: Homeserver,
+    tokens: MemoryTokens,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(sync, "STANDING_PATIENCE", 0.01)
+    tokens.texts["sync_token"] = "s0"
+    fake.on("GET", "/versions", STICKY)
+    play(fake, response("s1", a="1"), Answer(502), response("s2", a="2"), HANG)
+    rooms = Rooms()
+    await follow(syncer_of(hs, tokens), rooms, lambda: tokens.texts["sync_token"] == "s2")
+    assert rooms.said(A) == ["1", "2"]
+    assert "sticky events of before the start are not known" in caplog.text
+
+
+async def test_a_server_that_never_ends_its_sticky_events_is_not_asked_for_ever(
+    fake: FakeHomeserver, hs: Homeserver, tokens: MemoryTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "MAX_PAGES", 3)
+    tokens.texts["sync_token"] = "s0"
+    fake.on("GET", "/versions", STICKY)
+    more = [apart(f"x{number}", A, sits(number)) for number in range(3)]
+    play(fake, response("s1", a="1"), *more, response("s2", a="2"), HANG)
+    rooms = Rooms()
+    await follow(syncer_of(hs, tokens), rooms, lambda: tokens.texts["sync_token"] == "s2")
+    assert seats(rooms) == ["$0", "$1", "$2"]
+
+
+async def test_a_lost_token_is_told_there_too(
+    fake: FakeHomeserver, hs: Homeserver, tokens: MemoryTokens
+) -> None:
+    tokens.texts["sync_token"] = "s0"
+    fake.on("GET", "/versions", STICKY)
+    play(fake, response("s1", a="1"), refused(401, "M_UNKNOWN_TOKEN"))
+    with pytest.raises(AuthLost):
+        await follow(syncer_of(hs, tokens), Rooms(), lambda: False)

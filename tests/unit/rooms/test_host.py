@@ -26,6 +26,7 @@ from tests.fakes.rooms import (
     until,
 )
 from tests.unit.rooms.test_room import POWER, House
+from tests.unit.rtc import seats
 
 INVITED = {
     "type": "m.room.member",
@@ -248,6 +249,21 @@ async def test_a_room_that_fails_is_begun_anew(caplog: pytest.LogCaptureFixture)
         await handled
         assert here.host.rooms
     assert "a room failed" in caplog.text
+
+
+async def test_a_room_that_is_begun_anew_knows_who_sits_there() -> None:
+    """What state there is can be read again; sticky events were told once."""
+    slot = {"slot_id": "net.nordeck.whiteboard#w1"}
+    join = seats.event(seats.join() | slot, ALICE, origin_server_ts=NOW)
+    async with hotel() as here:
+        await here.says(*WHOLE)
+        await here.host.deliver(RoomBatch(ROOM, "join", (), (), sticky=(join,)))
+        broken: Any = 7
+        failed = await here.host.deliver(RoomBatch(ROOM, "join", (), (broken,)))
+        await until(failed.done)
+        assert failed.exception()
+        await until(lambda: here.host.rooms and here.host.rooms[0].state.joined)
+        assert [one.user_id for one in here.host.rooms[0].state.live(NOW)] == [ALICE]
 
 
 async def test_ended_what_was_not_handled_stays_so() -> None:

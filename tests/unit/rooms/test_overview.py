@@ -14,6 +14,7 @@ from bot.attendance import Attendance
 from bot.handlers.base import Event, Participant, SessionChanged
 from bot.overview import MemberView, SessionView, overview
 from bot.roomstate import RoomState
+from bot.rtc.membership import LEGACY
 from bot.rtc.session import next_change
 from bot.whiteboard.board import BoardKey
 from tests.fakes.rooms import (
@@ -63,14 +64,15 @@ def who(views: tuple[SessionView, ...]) -> dict[str, list[str]]:
 def test_who_since_when_where_and_until_when() -> None:
     ours = on_board(BOT, DEVICE, expires=LATER + 5, url="https://ours.here", event_id="$m9")
     ours["content"]["created_ts"] = NOW - 500
+    here, there = "https://sfu.here", "https://ours.here"
     assert overview(room(on_board(), ours), NOW) == (
         SessionView(
             "net.nordeck.whiteboard",
             "w1",
             KEY,
             (
-                MemberView(ALICE, "AD", NOW - 1000, LATER, "https://sfu.here", False, False),
-                MemberView(BOT, DEVICE, NOW - 500, LATER + 5, "https://ours.here", False, True),
+                MemberView(ALICE, "AD", NOW - 1000, LATER, here, False, False, LEGACY),
+                MemberView(BOT, DEVICE, NOW - 500, LATER + 5, there, False, True, LEGACY),
             ),
             LATER,
         ),

@@ -36,6 +36,7 @@ from tests.fakes.rooms import (
     until,
 )
 from tests.unit.rooms.test_sessions import Taking
+from tests.unit.rtc import seats
 from tests.unit.whiteboard.people import Person
 
 POWER = {
@@ -104,7 +105,8 @@ class House:
 
     def put(self, *timeline: dict[str, Any], **values: Any) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        batch = RoomBatch(ROOM, values.get("kind", "join"), values.get("state", ()), timeline)
+        kind, state = values.get("kind", "join"), values.get("state", ())
+        batch = RoomBatch(ROOM, kind, state, timeline, sticky=values.get("sticky", ()))
         self.inbox.put_nowait((batch, done))
         return done
 
@@ -200,6 +202,24 @@ async def test_a_board_and_people_on_it() -> None:
         await here.says(off_board())
         assert not here.room.sessions.taking_part
         assert not board.loaded
+
+
+async def test_who_sits_down_with_sticky_events_is_there_until_they_leave() -> None:
+    def said(content: dict[str, Any], event_id: str, ts: int) -> dict[str, Any]:
+        content["slot_id"] = "net.nordeck.whiteboard#w1"
+        return seats.event(content, ALICE, event_id=event_id, origin_server_ts=ts)
+
+    join, leave = said(seats.join(), "$join", NOW - 9), said(seats.leave(), "$leave", NOW - 5)
+    async with house() as here:
+        await here.begin(board_event())
+        await here.board()
+        await here.says(sticky=(join,))
+        assert [one.event_id for one in here.room.state.live(NOW)] == ["$join"]
+        await here.presence()
+        await here.says(leave, sticky=(join,))
+        assert here.room.state.live(NOW) == []
+        await here.says(said(seats.join("two"), "$again", NOW - 2))
+        assert [one.event_id for one in here.room.state.live(NOW)] == ["$again"]
 
 
 async def test_two_boards_found_at_once_are_both_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot import roomstate
 from bot.roomstate import STATE_TYPES, RoomState
+from bot.rtc import slots
+from bot.rtc.membership import LEGACY, STICKY, WHITEBOARD
+from bot.rtc.slots import SLOT_TYPE, Slot
+from bot.rtc.sticky import STICKY_MS, STICKY_TYPE
 from bot.whiteboard.board import BoardKey
 from tests.fakes.rooms import (
     ALICE,
@@ -22,6 +26,7 @@ from tests.fakes.rooms import (
     off_board,
     on_board,
 )
+from tests.unit.rtc import seats
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -70,6 +75,28 @@ EVENTS = st.sampled_from(GOOD) | st.fixed_dictionaries(
 )
 
 
+SLOT = {"status": "open", "application": {"type": WHITEBOARD}}
+
+
+def sits(user: str = ALICE, device: str = "AD", **changes: Any) -> dict[str, Any]:
+    who = {"id": "one", "membership": "join", "device_id": device}
+    content = seats.join(slot_id=f"{WHITEBOARD}#w1", member=who) | changes.get("content", {})
+    return seats.event(content, user, origin_server_ts=NOW)
+
+
+def slot(**changes: Any) -> dict[str, Any]:
+    return said(SLOT_TYPE, f"{WHITEBOARD}#w1", **SLOT | changes) | {"event_id": "$slot"}
+
+
+def seated(*events: dict[str, Any], **settings: Any) -> RoomState:
+    """A room in which Alice sits at w1, and whatever more is said."""
+    room = RoomState(ROOM, BOT, **settings)
+    for event in (member(ALICE), *events):
+        room.apply(event)
+    room.take_sticky(sits(), NOW)
+    return room
+
+
 def said(kind: str, key: str = "", **content: Any) -> dict[str, Any]:
     return {"type": kind, "state_key": key, "sender": ALICE, "content": content}
 
@@ -81,13 +108,17 @@ def state(*events: dict[str, Any]) -> RoomState:
     return room
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(EVENTS, max_size=8))
 def test_whatever_a_room_says_it_can_be_asked(events: list[dict[str, Any]]) -> None:
     room = RoomState(ROOM, BOT)
     for event in events:
         room.apply(event)
+        room.take_sticky(event, NOW)
         room.redact(event)
         room.live(NOW)
+        room.own_stickies(DEVICE, NOW)
+        room.may_announce(STICKY)
         room.oldest_board()
         room.may_announce()
         room.own_keys(DEVICE)
@@ -213,3 +244,88 @@ def test_own_keys_hold_nothing_else() -> None:
     call["content"] = {**call["content"], "application": "m.call"}
     assert state(on_board(BOT, DEVICE), on_board()).own_keys(DEVICE) == [f"_{BOT}_{DEVICE}"]
     assert state(call).own_keys(DEVICE) == []
+
+
+@pytest.mark.scenario("X09")
+def test_x09_members_of_both_profiles_are_live() -> None:
+    room = seated(member(BOT))
+    room.apply(on_board(BOT, DEVICE))
+    assert [one.profile for one in room.live(NOW)] == [LEGACY, STICKY]
+    assert [one.user_id for one in room.live(NOW, LEGACY)] == [BOT]
+    assert [one.user_id for one in room.live(NOW, STICKY)] == [ALICE]
+    assert room.live(NOW + STICKY_MS, STICKY) == []
+    room.apply(member(ALICE, "leave"))
+    assert room.live(NOW, STICKY) == []
+
+
+def test_what_is_no_sticky_event_is_not_taken_for_one() -> None:
+    room = seated()
+    room.take_sticky(sits(BOT) | {"state_key": "x"}, NOW)
+    room.take_sticky(sits(BOT) | {"type": "m.room.message"}, NOW)
+    room.take_sticky(sits(BOT) | {"content": {}}, NOW)
+    assert [one.user_id for one in room.stickies.claims] == [ALICE]
+    calls = sits(content={"slot_id": "m.call#x", "application": {"type": "m.call"}})
+    room.take_sticky(calls | {"event_id": "$z"}, NOW)
+    assert [one.application for one in room.live_of_all(NOW)] == ["m.call"]
+    assert room.live(NOW) == []
+
+
+@pytest.mark.scenario("S31")
+def test_s31_members_of_a_closed_slot_are_not_there() -> None:
+    room = seated()
+    assert (room.slot("w1"), len(room.live(NOW))) == (Slot.ABSENT, 1)
+    for event, state, many in (
+        (slot(), Slot.OPEN, 1),
+        (slot(status="closed"), Slot.CLOSED, 0),
+        (slot(), Slot.OPEN, 1),
+    ):
+        room.apply(event)
+        assert (room.slot("w1"), len(room.live(NOW))) == (state, many)
+    room.apply(on_board(ALICE))
+    room.redact({"redacts": "$slot"})
+    assert room.slot("w1") is Slot.CLOSED
+    assert [one.profile for one in room.live(NOW)] == [LEGACY]  # which knows no slots
+
+
+@pytest.mark.scenario("S31")
+def test_s31_an_open_slot_can_be_asked_for() -> None:
+    room = seated(require_open_slot=True)
+    assert room.live(NOW) == []
+    room.apply(slot())
+    assert len(room.live(NOW)) == 1
+    assert len(seated(slot(), require_open_slot=True).live(NOW)) == 1
+
+
+def test_slots_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "MAX_SLOTS", 0)
+    assert seated(slot()).slot("w1") is Slot.ABSENT
+
+
+@pytest.mark.scenario("S22")
+def test_a_redacted_sticky_membership_has_left() -> None:
+    room = seated()
+    assert room.redact({"redacts": room.live(NOW)[0].event_id}) == []
+    assert room.live(NOW) == []
+
+
+def test_what_an_earlier_life_of_ours_left_behind() -> None:
+    room = seated()
+    assert room.own_stickies(DEVICE, NOW) == []
+    room.take_sticky(sits(BOT, DEVICE), NOW)
+    (ours,) = room.own_stickies(DEVICE, NOW)
+    assert (ours.user_id, ours.device_id, ours.call_id) == (BOT, DEVICE, "w1")
+    assert room.own_stickies("OTHER", NOW) == []
+    assert room.own_stickies(DEVICE, NOW + STICKY_MS) == []
+
+
+def test_sticky_events_need_the_power_of_messages() -> None:
+    assert state().may_announce(STICKY)
+    for content, may in (
+        ({}, True),
+        ({"events_default": 1}, False),
+        ({"events": {STICKY_TYPE: 1}}, False),
+        ({"events_default": 1, "events": {STICKY_TYPE: 0}}, True),
+        ({"state_default": 100}, True),
+    ):
+        room = state(said("m.room.power_levels", other=1, **content))
+        assert room.may_announce(STICKY) is may

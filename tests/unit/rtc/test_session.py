@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.rtc.focus import choose
-from bot.rtc.membership import ARRAY, WHITEBOARD, Focus, Membership
+from bot.rtc.membership import ARRAY, STICKY, WHITEBOARD, Focus, Membership
 from bot.rtc.session import Slot, live, next_change, sessions, slot_of
 from tests.unit.rtc.make import ANN, BEN, NOW, element_call, member, read
 
@@ -92,6 +93,37 @@ def test_s19_devices_count_each_once() -> None:
     again = member(state_key="_@ann:hs_DEV_suffix", created_ts=NOW + 2)
     (session,) = sessions([again, phone, member()], NOW, everybody).values()
     assert session.members == (member(), phone)
+
+
+def seat(member_id: str, user: str = ANN, **changes: Any) -> Membership:
+    return member(user, profile=STICKY, member_id=member_id, state_key=member_id, **changes)
+
+
+@pytest.mark.scenario("S26")
+def test_s26_a_device_in_both_profiles_is_one_member_and_sticky() -> None:
+    sticky = seat("one", created_ts=NOW + 5)
+    for both in ([sticky, member()], [member(), sticky]):
+        (session,) = sessions(both, NOW, everybody).values()
+        assert session.members == (sticky,)
+    (session,) = sessions([sticky, member(BEN)], NOW, everybody).values()
+    assert session.members == (member(BEN), sticky)  # oldest first, whatever the profile
+
+
+@pytest.mark.scenario("S26")
+def test_s26_who_is_gone_in_one_profile_is_there_in_the_other() -> None:
+    gone = seat("one", expires_ts=NOW)
+    (session,) = sessions([gone, member()], NOW, everybody).values()
+    assert session.members == (member(),)
+    elsewhere = seat("one", call_id="other")
+    assert len(sessions([elsewhere, member()], NOW, everybody)) == 2
+
+
+def test_of_the_sticky_claims_of_a_device_the_newest_stands() -> None:
+    """What it did not end after a crash is not where it can be reached."""
+    old, new = seat("b"), seat("a", created_ts=NOW + 1)
+    for both in ([old, new], [new, old]):
+        (session,) = sessions(both, NOW, everybody).values()
+        assert session.members == (new,)
 
 
 @pytest.mark.scenario("S23")

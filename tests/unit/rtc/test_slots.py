@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.rtc import session, slots
@@ -80,6 +80,7 @@ def test_they_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 SAID = {"state_key": st.just(str(HERE)) | JSON, "event_id": JSON, "content": st.just(OPEN) | JSON}
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.fixed_dictionaries({}, optional=SAID)))
 def test_any_json_is_taken(events: list[dict[str, Any]]) -> None:
     found = Slots()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.rtc import stickies
@@ -187,6 +187,7 @@ def standing(events: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
     return sorted((one.member_id, one.event_id, one.expires_ts) for one in claims)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(HISTORY.flatmap(lambda events: st.tuples(st.just(events), st.permutations(events))))
 def test_any_order_of_delivery_gives_the_same_map(
     both: tuple[Sequence[dict[str, Any]], Sequence[dict[str, Any]]],
@@ -195,6 +196,7 @@ def test_any_order_of_delivery_gives_the_same_map(
     assert standing([*both[0], *both[1]]) == standing(both[0])  # each twice
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(EVENTS, st.integers(0, 2 * STICKY_MS)), max_size=10))
 def test_any_json_leaves_a_map_that_can_be_asked(events: list[tuple[dict[str, Any], int]]) -> None:
     room = Stickies()

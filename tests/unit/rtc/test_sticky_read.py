@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.errors import InvalidMembership
@@ -76,6 +76,7 @@ EVENTS = st.fixed_dictionaries(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(EVENTS)
 def test_any_json_is_read_or_refused(one: dict[str, Any]) -> None:
     is_sticky(one)

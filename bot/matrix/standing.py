@@ -1,0 +1,61 @@
+"""Sticky events that still stand: what a sync from a stored position does not tell again.
+
+A sync says each sticky event once (measured), so whoever joined before the position was stored
+would be missing after a restart until they renew, which may take an hour. Asked without a position
+Synapse tells all that stand, a hundred of all rooms together in one response; that is done beside
+the sync, with a filter that leaves out everything else.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mautrix.api import Method, Path
+
+from bot.matrix.batches import NOTHING, Event, read_sticky
+from bot.matrix.transport import Transport
+
+MAX_PAGES = 50
+"""Responses asked for: a server that always has more ends here."""
+
+_FEATURES = ("org.matrix.msc4354", "org.matrix.msc4354.stable")
+_FILTER = {
+    "presence": NOTHING,
+    "account_data": NOTHING,
+    "room": {
+        "account_data": NOTHING,
+        "ephemeral": NOTHING,
+        "state": NOTHING,
+        "timeline": {**NOTHING, "limit": 1},
+    },
+}
+
+
+async def standing(
+    transport: Transport, *, seconds: float, patience: float
+) -> dict[str, tuple[Event, ...]]:
+    """Return the sticky events of members by room; nothing if the homeserver has none.
+
+    Args:
+        transport: asks the homeserver.
+        seconds: that one response may take.
+        patience: seconds in which each is asked for again if that fails.
+    """
+    versions = await transport.ask("versions", Method.GET, Path.versions, patience=patience)
+    features = versions.get("unstable_features")
+    if not isinstance(features, dict) or not any(features.get(one) is True for one in _FEATURES):
+        return {}
+    found: dict[str, tuple[Event, ...]] = {}
+    query: dict[str, Any] = {"filter": json.dumps(_FILTER), "timeout": "0"}
+    for _ in range(MAX_PAGES):
+        reply = await transport.ask(
+            "sync", Method.GET, Path.v3.sync, query=query, seconds=seconds, patience=patience
+        )
+        told = read_sticky(reply)
+        for room_id, events in told.items():
+            found[room_id] = found.get(room_id, ()) + events
+        query["since"] = reply.get("next_batch")
+        if not told or not isinstance(query["since"], str):
+            break
+    return found
