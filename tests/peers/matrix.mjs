@@ -1,5 +1,6 @@
-// A Matrix client made with matrix-js-sdk: who is on a whiteboard, as the room's state says.
-// Told in the environment what to watch (PEER, JSON); prints `SEEN {json}` at each change.
+// A Matrix client made with matrix-js-sdk: who is on a whiteboard, as the room's state and its
+// sticky events say. Told in the environment what to watch (PEER, JSON); prints `SEEN {json}` at
+// each change. If told where to publish, it joins with a sticky event, and leaves at SIGTERM.
 
 import { ClientEvent, createClient, EventTimeline, RoomStateEvent } from "matrix-js-sdk";
 import { MatrixRTCSession } from "matrix-js-sdk/lib/matrixrtc/index.js";
@@ -10,6 +11,8 @@ const APPLICATION = "net.nordeck.whiteboard";
 const peer = JSON.parse(process.env.PEER);
 // The SDK's log goes where ours does not: its lines would fall between.
 for (const name of ["log", "info", "debug", "trace", "warn"]) console[name] = console.error;
+
+const SLOT = { application: APPLICATION, id: peer.whiteboardId };
 
 const client = createClient({
   baseUrl: peer.homeserver,
@@ -41,13 +44,13 @@ function members(room, state) {
 
 /** The same as the SDK's own MatrixRTC sees it. */
 async function sdkMembers(room) {
-  const slot = { application: APPLICATION, id: peer.whiteboardId };
-  const found = await MatrixRTCSession.sessionMembershipsForSlot(room, slot);
+  const found = await MatrixRTCSession.sessionMembershipsForSlot(room, SLOT);
   return found
     .filter((membership) => !membership.isExpired())
     .map((membership) => ({
       userId: membership.userId,
       deviceId: membership.deviceId,
+      memberId: membership.memberId,
       slotId: membership.slotId,
       identity: membership.rtcBackendIdentity,
       transports: membership.transports,
@@ -75,6 +78,27 @@ async function look() {
   if (seen !== before) process.stdout.write(`SEEN ${(before = seen)}\n`);
 }
 
+function join(room) {
+  const session = MatrixRTCSession.sessionForSlot(client, room, SLOT);
+  const transport = { type: "livekit", livekit_service_url: peer.publishes };
+  const own = { userId: peer.userId, deviceId: peer.deviceId, memberId: peer.memberId };
+  session.joinRTCSession(own, [transport], transport, {
+    unstableSendStickyEvents: true,
+    applicationData: { whiteboard_id: peer.whiteboardId },
+  });
+  process.on("SIGTERM", async () => {
+    await session.leaveRoomSession(5000);
+    process.exit();
+  });
+}
+
+let joined = false;
+client.on(ClientEvent.Sync, () => {
+  const room = client.getRoom(peer.roomId);
+  if (!room || joined || !peer.publishes) return;
+  joined = true;
+  join(room);
+});
 client.on(RoomStateEvent.Events, look);
 client.on(ClientEvent.Sync, look);
 setInterval(look, 500);

@@ -1,4 +1,4 @@
-"""A matrix-js-sdk client (npm) in node that watches who is on a board: matrix.mjs."""
+"""A matrix-js-sdk client (npm) in node that watches who is on a board, and may join: matrix.mjs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ _SCRIPT = Path(__file__).with_name("matrix.mjs")
 _MARK = "SEEN "
 
 Seen = dict[str, Any]
-"""`members` by our own reading of the room's state, `sdk` by the SDK's MatrixRTC, `left`."""
+"""`members` by our own reading of the room's state, `sdk` by the SDK's MatrixRTC, `left`.
+
+The SDK counts sticky memberships too; they have a `memberId` of their own.
+"""
 
 
 class Watcher:
-    """What the client has seen so far."""
+    """What the client has seen so far.
+
+    Attributes:
+        process: `stop` it, and it leaves the session if it had joined; `kill`, and its delayed
+            leave does that.
+    """
 
     def __init__(self, process: Process) -> None:
+        self.process = process
         self.log = process.program.log_file
 
     @property
@@ -50,9 +59,19 @@ class Watcher:
 
 @asynccontextmanager
 async def watching(
-    stack: Stack, folder: Path, login: Login, board: Board
+    stack: Stack, folder: Path, login: Login, board: Board, *, publishes: str = "", member: str = ""
 ) -> AsyncIterator[Watcher]:
-    """Runs the client for the block; it has seen the room when the block begins."""
+    """Runs the client for the block; it has seen the room when the block begins.
+
+    Args:
+        stack: whose homeserver it asks.
+        folder: for its log.
+        login: who it is, a member of the room.
+        board: whose session it watches.
+        publishes: joins the session with a sticky event, as one that publishes on the SFU of this
+            JWT service (it does not connect there).
+        member: its member id, if it joins.
+    """
     peer = {
         "homeserver": stack.homeserver_url,
         "userId": login.user_id,
@@ -60,6 +79,8 @@ async def watching(
         "accessToken": login.access_token,
         "roomId": board.room_id,
         "whiteboardId": board.whiteboard_id,
+        "publishes": publishes,
+        "memberId": member,
     }
     folder.mkdir(parents=True, exist_ok=True)
 
