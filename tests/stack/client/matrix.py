@@ -170,16 +170,20 @@ class MatrixUser:
     ) -> list[Event]:
         """All events of a type that refer to an event, newest first.
 
-        A homeserver that has joined the room lately may not know the event yet.
+        A homeserver that has joined the room lately may not know the event yet. To read back makes
+        it ask the others; a room's boards are older than all that refers to them.
         """
-        try:
-            return await self._relations(room_id, event_id, event_type, page)
-        except MatrixError as error:
-            if error.status != 404:
-                raise
-        # To read back makes it ask the others for what was before; any client shows the past.
-        await self.request("GET", f"{_room(room_id)}/messages", query={"dir": "b", "limit": "100"})
-        return await self._relations(room_id, event_id, event_type, page)
+        query = {"dir": "b", "limit": "100"}
+        while True:
+            try:
+                return await self._relations(room_id, event_id, event_type, page)
+            except MatrixError as error:
+                if error.status != 404:
+                    raise
+            past = await self.request("GET", f"{_room(room_id)}/messages", query=query)
+            if "end" not in past:
+                return []
+            query["from"] = past["end"]
 
     async def _relations(
         self, room_id: str, event_id: str, event_type: str, page: int
