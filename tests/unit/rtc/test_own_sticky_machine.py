@@ -24,6 +24,7 @@ from bot.rtc.actions import (
     Restart,
     Scheduled,
     ScheduleLeave,
+    SendDelayed,
     SendJoin,
 )
 from bot.rtc.own import OwnMembership, Status
@@ -128,6 +129,7 @@ class Sticky(RuleBasedStateMachine):
         self.flight = action
         assert action.timeout > 0
         assert not self.spent or isinstance(action, ENDING), "what is spent is only taken out"
+        assert not isinstance(action, SendDelayed), "it says that nobody sent it"
         match action:
             case SendJoin():
                 assert self.wanted
@@ -223,8 +225,11 @@ class Sticky(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Whatever happened: an honest server brings us where we want to be, and it lasts."""
         self.own.permission_changed(self.server.now)
+        self._live(20.0)  # whatever was armed unknown to us has fired by then
+        over = self.own.ended
         self._live(200.0)
-        if self.wanted and not self.own.ended:
+        if self.wanted and not over:
+            assert not self.own.ended, "nothing happened, yet it is over"
             for _ in range(60):
                 self._live(1.0)
                 assert self.own.joined
