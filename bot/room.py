@@ -229,7 +229,8 @@ class Room:
         if self.boards.recording:
             since = self.boards.resumed_ts  # what was in a pause is not kept later either (rule 8)
             archive = self._shared.archive
-            await past.keep_seen(archive, self.room_id, batch.state, batch.timeline, since)
+            before = [*batch.state, *batch.sticky]
+            await past.keep_seen(archive, self.room_id, before, batch.timeline, since)
 
     async def _keep_name(self) -> None:
         """Keep what people call the room: operators know rooms by that."""

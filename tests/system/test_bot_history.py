@@ -86,8 +86,17 @@ async def cli(bot: Bot, *arguments: str, code: int = 0) -> str:
 
 async def history(bot: Bot, room: str, *more: str) -> dict[str, Any]:
     text = await cli(bot, "sessions", room, "--history", "--json", *more)
+    if bot.running:
+        assert "This is what was read before" not in text
     found: dict[str, Any] = json.JSONDecoder().raw_decode(text)[0]  # what it warns of comes behind
     return found
+
+
+async def starts(bot: Bot) -> None:
+    """Start the bot again; wait until it is back in the room: then it reads what sync left out."""
+    before = len(logged(bot, "board found"))
+    await bot.start()
+    await until(lambda: len(logged(bot, "board found")) > before, 30, "the bot is not back", bot)
 
 
 async def seen(bot: Bot, number: int) -> None:
@@ -161,7 +170,7 @@ async def test_the_history_is_what_happened(stack: Stack, tmp_path: Path) -> Non
         running = await truth.comes(alice)
         truth.was(alice, running, None)
         expected.append({ids[0]})
-        await bot.start()
+        await starts(bot)
         found = await history(bot, board.room_id)
         truth.check(found["sessions"], expected)
         again = await history(bot, board.room_id, "--recompute")

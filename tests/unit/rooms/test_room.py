@@ -217,6 +217,8 @@ async def test_who_sits_down_with_sticky_events_is_there_until_they_leave() -> N
         assert [one.event_id for one in here.room.state.live(NOW)] == ["$join"]
         await here.presence()
         await here.says(leave, sticky=(join,))
+        kept = [event_id for _, event_id in here.archive.memberships]
+        assert kept == [join["event_id"], join["event_id"], leave["event_id"]]
         assert here.room.state.live(NOW) == []
         await here.says(said(seats.join("two"), "$again", NOW - 2))
         assert [one.event_id for one in here.room.state.live(NOW)] == ["$again"]
