@@ -19,7 +19,7 @@ import aiohttp
 
 from bot import __version__, fittings
 from bot.account import Positions, make_homeserver, send_left_over
-from bot.admission import DELAY_BY_REFRESH, Admission
+from bot.admission import Admission
 from bot.backoff import backoff
 from bot.config import Config
 from bot.context import Context
@@ -44,7 +44,7 @@ from bot.past import Past
 from bot.presence import Presence
 from bot.room import Room
 from bot.rtc.membership import Focus
-from bot.rtc.timing import Timing
+from bot.rtc.timing import Timing, sticky
 from bot.saved import Safety
 from bot.services import Services
 from bot.setting import Setting
@@ -319,6 +319,7 @@ class App:
             power=config.commands.power,
             languages=config.notices.languages,
             tell_repairs=config.boards.tell_repairs,
+            require_open_slot=config.rtc.require_open_slot,
             open=self._open,
         )
 
@@ -340,17 +341,16 @@ class App:
             sfu_grace=config.rtc.sfu_grace,
             now_ts=self._homeserver.server_ts,
             admission=self._admission,
+            profile=config.rtc.profile,
+            bridge=config.rtc.bridge_profiles,
+            passes=config.boards.mode == "keep",
+            sticky=lambda: self._support.sticky,
+            sticky_timing=lambda: sticky(self._timing(), random.random()),  # noqa: S311
+            spelling=lambda: self._foci.spelling,
         )
 
     def _timing(self) -> Timing:
-        rtc, refresh = self._config.rtc, self._admission.refresh
-        delay = rtc.delay if refresh == rtc.refresh else DELAY_BY_REFRESH * refresh
-        return Timing(
-            refresh=refresh,
-            delay=max(min(delay, self._support.max_delay), refresh + 3.0),
-            expires=rtc.expires,
-            renew=rtc.expires * random.uniform(0.67, 0.82),  # noqa: S311 - spreads load, hides nothing
-        )
+        return fittings.timing(self._config, self._admission.refresh, self._support.max_delay)
 
     def _foci_changed(self) -> None:
         for room in self._host.rooms if self._host else ():

@@ -23,7 +23,7 @@ from bot.services import Arrival, Services
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
-from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal, Update
+from bot.whiteboard.message import CursorMove, FocusOn, Present, Signal, Update
 from bot.whiteboard.replay import DOCUMENT_KINDS
 from bot.whiteboard.snapshot import Snapshot
 from bot.whiteboard.unsaved import Ids
@@ -72,7 +72,8 @@ class Board:
         key: names it.
         board_id: the archive's number.
         services: shared parts.
-        publish: sends a message to the people on the board, if anybody is connected.
+        publish: sends a change to the people on the board, if anybody is connected.
+        heard: told of what people did, once it is taken.
         saving: has what reaches the board saved to the room.
         repeat: takes accepted updates of people, to reach those who lost them.
         mending: unblocks people.
@@ -84,7 +85,8 @@ class Board:
         board_id: int,
         services: Services,
         *,
-        publish: Callable[[Message], Any],
+        publish: Callable[[Update], Any],
+        heard: Callable[[Arrival], None],
         saving: Saving,
         repeat: Callable[[bytes], None],
         mending: Mending,
@@ -99,6 +101,7 @@ class Board:
         self.loads = 0  # counts documents: who has worked on one asks whether it is still there
         self._services = services
         self._publish = publish
+        self._heard = heard
         self._saving = saving
         self._repeat = repeat
         self._mending = mending
@@ -222,6 +225,7 @@ class Board:
         if outcome.verdict in {Verdict.CHANGED, Verdict.WAITING}:
             self._since_checkpoint += 1
             self._saving.changed(self, update.data)
+            self._heard(arrival)
             self._repeat(update.data)
             self._tell(arrival.ts, arrival.sender, update.data, outcome)
         elif refused and not outcome.other_version:
@@ -237,6 +241,7 @@ class Board:
         if self._services.cursors or kind is not Kind.CURSOR:
             self._record(kind, arrival.ts, arrival.raw, arrival.sender, arrival.device)
         self._services.offer(event)
+        self._heard(arrival)
 
     def _record(
         self, kind: Kind, ts: int, data: bytes, sender: str | None = None, device: str | None = None

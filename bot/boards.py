@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
@@ -22,10 +23,10 @@ from bot.reading import Reading
 from bot.repeating import Repeating
 from bot.roomstate import RoomState
 from bot.saving import Saving
-from bot.services import Services
+from bot.services import Arrival, Services
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.keep import Pace
-from bot.whiteboard.message import Message, Update
+from bot.whiteboard.message import Update
 from bot.whiteboard.snapshot import SNAPSHOT_TYPE, Assembler, Snapshot, read_snapshot
 
 RESCUE_WITHIN = 5.0
@@ -53,7 +54,8 @@ class Boards:
         archive: numbers boards.
         services: shared parts.
         wanted: the boards that people are on; their documents stay in memory.
-        publish: sends a message to the people on the boards.
+        publish: sends a change to the people on the boards.
+        heard: told what people did once a board has taken it.
         changed: told when there is another board.
         pace: how boards are saved to the room; None never writes to any.
         refused: told when the room does not let us save, and when it does again.
@@ -76,7 +78,8 @@ class Boards:
         services: Services,
         *,
         wanted: Callable[[], frozenset[str]],
-        publish: Callable[[Message], Awaitable[None]],
+        publish: Callable[[Update], Awaitable[None]],
+        heard: Callable[[BoardKey, Arrival], None],
         changed: Callable[[], None],
         pace: Pace | None,
         refused: Callable[[bool], None],
@@ -92,6 +95,7 @@ class Boards:
         self._services = services
         self._wanted = wanted
         self._publish = publish
+        self._heard = heard
         self._changed = changed
         self._mended = mended
         self._tasks = tasks
@@ -194,6 +198,7 @@ class Boards:
             board_id,
             self._services,
             publish=self._publish,
+            heard=partial(self._heard, key),
             saving=self.saving,
             repeat=repeating.took,
             mending=mending,

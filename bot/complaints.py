@@ -14,6 +14,8 @@ from typing import Protocol
 
 from bot.errors import StoreError
 from bot.permission import Refusal
+from bot.rtc.membership import MEMBER_TYPE, STICKY
+from bot.rtc.sticky import STICKY_TYPE
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +77,14 @@ class Complaints:
         self._open.add(name)
         self._tasks.create_task(self._talk.say(name, **values))
         return True
+
+    def not_announced(self, user: str, profile: str, needed: int) -> None:
+        """Say that a membership of ours is refused, and how to mend it."""
+        kind = STICKY_TYPE if profile == STICKY else MEMBER_TYPE
+        if self.once("forbidden", user=user, needed=needed, type=kind):
+            _log.warning(
+                "no permission to announce a membership", extra={"room": self._talk.room_id}
+            )
 
     def over(self, name: str) -> None:
         """Hear that what a sentence said may hold no longer: then it is said again."""

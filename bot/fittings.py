@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
+from bot.admission import DELAY_BY_REFRESH
 from bot.config import Config
 from bot.handlers.base import DocumentUpdate, Handler
 from bot.invites import Policy
+from bot.rtc.timing import Timing
 from bot.whiteboard.document import Document
 from bot.whiteboard.keep import Pace
 
@@ -29,6 +31,24 @@ def policy(config: Config) -> Policy:
     """Return who may invite the bot."""
     invites = config.invites
     return Policy(invites.allow, invites.deny, invites.max_rooms, invites.per_minute)
+
+
+def timing(config: Config, refresh: float, max_delay: float) -> Timing:
+    """Return the durations of a membership, each its own: not all are renewed at once.
+
+    Args:
+        config: tells the wishes.
+        refresh: seconds between two restarts that the homeserver's limits carry.
+        max_delay: of a delayed event on the homeserver, seconds.
+    """
+    rtc = config.rtc
+    delay = rtc.delay if refresh == rtc.refresh else DELAY_BY_REFRESH * refresh
+    return Timing(
+        refresh=refresh,
+        delay=max(min(delay, max_delay), refresh + 3.0),
+        expires=rtc.expires,
+        renew=rtc.expires * random.uniform(0.67, 0.82),  # noqa: S311 - spreads load, hides nothing
+    )
 
 
 def noting(handlers: Iterable[Handler]) -> bool:

@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, Protocol
 
 from bot.errors import NotFound, ServerError
-from bot.rtc.focus import read_transports, read_well_known
+from bot.rtc.focus import read_spelling, read_transports, read_well_known
 from bot.rtc.membership import MAX_FOCI, Focus
 
 EVERY = 60.0
@@ -46,6 +46,7 @@ class Foci:
 
     Attributes:
         current: the best first.
+        spelling: how the homeserver itself spells LiveKit in its list; empty without one.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Foci:
         changed: Callable[[], None],
     ) -> None:
         self.current: list[Focus] = []
+        self.spelling = ""
         self._homeserver = homeserver
         self._well_known_url = well_known
         self._clock = clock
@@ -84,13 +86,15 @@ class Foci:
         if self._clock() < self._ask_again_at:
             return
         try:
-            self._transports = read_transports(await self._homeserver.rtc_transports())
+            document = await self._homeserver.rtc_transports()
         except NotFound:
             # One that has answered before is only out of order: it keeps what it said.
             if not self._transports:
                 self._ask_again_at = self._clock() + ABSENT_FOR
         except ServerError as error:
             _log.warning("the homeserver's transports cannot be read", extra={"why": str(error)})
+        else:
+            self._transports, self.spelling = read_transports(document), read_spelling(document)
 
     async def _read_well_known(self) -> None:
         try:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from bot import metrics
 from bot.errors import InvalidMessage
-from bot.services import Arrival
+from bot.services import Arrival, Origin
 from bot.whiteboard.message import Message, decode
 
 UNKNOWN_FOR = 4.0
@@ -55,6 +55,7 @@ class Hearing:
         names: computes who is behind each identity now.
         deliver: takes the arrivals, in order.
         now_ts: ms by the homeserver's clock.
+        origin: what the connection tells of them.
     """
 
     def __init__(
@@ -62,10 +63,12 @@ class Hearing:
         names: Callable[[], Names],
         deliver: Callable[[Sequence[Arrival]], None],
         now_ts: Callable[[], int],
+        origin: Origin,
     ) -> None:
         self._compute_names = names
         self._deliver = deliver
         self._now_ts = now_ts
+        self._origin = origin
         self._known: Names | None = None
         self._waiting: deque[tuple[Packet, Message]] = deque()
         self._rates: dict[str | None, int] = {}
@@ -143,4 +146,4 @@ class Hearing:
     def _arrival(self, packet: Packet, message: Message, names: Names) -> Arrival:
         user, device = names.get(packet.identity or "", (None, None))
         age_ms = int((monotonic() - packet.at) * 1000)
-        return Arrival(message, user, device, self._now_ts() - age_ms, packet.data)
+        return Arrival(message, user, device, self._now_ts() - age_ms, packet.data, self._origin)

@@ -22,7 +22,8 @@ from bot.keeper import Keeper
 from bot.links import Connection, Links
 from bot.newcomers import Newcomers
 from bot.rtc import focus, legacy, own
-from bot.rtc.membership import WHITEBOARD, Focus, identity
+from bot.rtc.membership import LEGACY, WHITEBOARD, Focus, identity
+from bot.services import Origin
 from bot.setting import Home, Setting
 from bot.whiteboard.message import Message, Update, encode
 
@@ -59,7 +60,7 @@ class LegacyPresence:
         self._keeper_tasks: dict[Keeper[LegacyForm], asyncio.Task[None]] = {}
         self._unfocused = False  # whether it was said that there is none
         self._lost_at: float | None = None
-        self._hearing = Hearing(self._names, home.deliver, setting.now_ts)
+        self._hearing = Hearing(self._names, home.deliver, setting.now_ts, Origin(LEGACY))
         self._newcomers = Newcomers()
         self._identity = f"{setting.own_user}:{setting.own_device}"
         self._met: frozenset[str] = frozenset()
@@ -216,7 +217,7 @@ class LegacyPresence:
         """Connect where the session is."""
         if not self._home.state.may_announce():
             # Without a membership nobody could see us: then we do not listen either.
-            self._home.forbidden()
+            self._home.forbidden(LEGACY)
             links.disconnect()
             return
         if not (self._placed or self._withdrawing):
@@ -331,7 +332,7 @@ class LegacyPresence:
         _log.info("own membership", extra={**self._keys, "status": status.value})
         self._wake.set()  # what has been left gives its place back
         if status is own.Status.FORBIDDEN:
-            self._home.forbidden()
+            self._home.forbidden(LEGACY)
 
     # -- packets -------------------------------------------------------------------------------
 

@@ -1,10 +1,12 @@
-"""Links: the LiveKit connections of one room; one, and two while the focus changes."""
+"""Links: LiveKit connections with the tasks that keep them and listen to them.
+
+A room of the legacy profile has one, and two while its focus changes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
@@ -37,13 +39,41 @@ class Connection(Protocol):
         """Disconnect."""
 
 
-@dataclass(slots=True)
-class _Link:
-    """A connection with its tasks."""
+class Link:
+    """A connection with its tasks.
 
-    focus: Focus
-    connection: Connection
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    Args:
+        focus: where it is.
+        connection: not running yet.
+        receive: takes packets.
+        tasks: the group of whoever owns it.
+    """
+
+    def __init__(
+        self,
+        focus: Focus,
+        connection: Connection,
+        receive: Callable[[Sequence[Packet]], None],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self.focus = focus
+        self.connection = connection
+        self._receive = receive
+        self._running = [tasks.create_task(connection.run()), tasks.create_task(self._listen())]
+
+    async def _listen(self) -> None:
+        while True:
+            packets, turns = await self.connection.packets(), Turns()
+            for at in range(0, len(packets), AT_ONCE):
+                self._receive(packets[at : at + AT_ONCE])
+                await turns.next()
+            await asyncio.sleep(0)  # a flood on one board leaves the others their turn
+
+    async def drop(self) -> None:
+        """Disconnect."""
+        await self.connection.close()
+        for task in self._running:
+            task.cancel()
 
 
 class Links:
@@ -64,8 +94,8 @@ class Links:
         self._connect = connect
         self._receive = receive
         self._tasks = tasks
-        self._now: _Link | None = None
-        self._next: _Link | None = None
+        self._now: Link | None = None
+        self._next: Link | None = None
         self._switch_at: float | None = None
 
     @property
@@ -102,7 +132,7 @@ class Links:
             self._next = self._open(right)
         if self._next is None or not self._next.connection.connected:
             return False
-        self._tasks.create_task(self._drop(self._now))
+        self._tasks.create_task(self._now.drop())
         self._now, self._next, self._switch_at = self._next, None, None
         return True
 
@@ -110,7 +140,7 @@ class Links:
         """Be on none."""
         self._give_up_next()
         if self._now is not None:
-            self._tasks.create_task(self._drop(self._now))
+            self._tasks.create_task(self._now.drop())
         self._now = self._switch_at = None
 
     async def publish(self, data: bytes, *, reliable: bool, to: Sequence[str] = ()) -> None:
@@ -128,31 +158,12 @@ class Links:
         """Disconnect, and wait for it."""
         for link in (self._now, self._next):
             if link is not None:
-                await self._drop(link)
+                await link.drop()
 
     def _give_up_next(self) -> None:
         if self._next is not None:
-            self._tasks.create_task(self._drop(self._next))
+            self._tasks.create_task(self._next.drop())
             self._next = None
 
-    def _open(self, where: Focus) -> _Link:
-        connection = self._connect(where)
-        link = _Link(where, connection)
-        link.tasks += [
-            self._tasks.create_task(connection.run()),
-            self._tasks.create_task(self._listen(connection)),
-        ]
-        return link
-
-    async def _listen(self, connection: Connection) -> None:
-        while True:
-            packets, turns = await connection.packets(), Turns()
-            for at in range(0, len(packets), AT_ONCE):
-                self._receive(packets[at : at + AT_ONCE])
-                await turns.next()
-            await asyncio.sleep(0)  # a flood on one board leaves the others their turn
-
-    async def _drop(self, link: _Link) -> None:
-        await link.connection.close()
-        for task in link.tasks:
-            task.cancel()
+    def _open(self, where: Focus) -> Link:
+        return Link(where, self._connect(where), self._receive, self._tasks)

@@ -73,6 +73,12 @@ REPAIRS = Counter(
     ["what"],
     registry=REGISTRY,
 )
+BRIDGED = Counter(
+    "boardkeeper_bridged_total",
+    "Messages passed between people of the two profiles, by kind; dropped ones too",
+    ["kind"],
+    registry=REGISTRY,
+)
 REFUSED_EVENTS = Counter(
     "boardkeeper_refused_events_total", "Malformed room events ignored", ["what"], registry=REGISTRY
 )

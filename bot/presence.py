@@ -1,13 +1,35 @@
-"""Presence: our own taking part in a room's sessions, in each profile that its people speak."""
+"""Presence: our own taking part in a room's sessions, in each profile that its people speak.
+
+legacy    one LiveKit connection for the room             bot.legacy
+sticky    one LiveKit room for each board, and focus      bot.sticky, bot.stay
+both      what people of one do reaches the other         bot.bridge
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
+from time import monotonic
 from typing import Any
 
+from bot.bridge import Bridge, Side, device_of
 from bot.legacy import LegacyPresence
+from bot.rtc.membership import LEGACY, STICKY
+from bot.rtc.profile import Device, choose, on_duty
+from bot.rtc.slots import Slot
+from bot.services import Arrival
 from bot.setting import Home, Setting
-from bot.whiteboard.message import Message
+from bot.sticky import StickyPresence
+from bot.whiteboard.message import Message, Update
+
+HOLD = 10.0
+"""Seconds to stay in a profile that nobody on the board speaks any more: people reload pages."""
+FLUSH_WITHIN = 0.2
+"""Seconds that messages still to be passed on get when we leave."""
+
+_log = logging.getLogger(__name__)
 
 
 class Presence:
@@ -15,49 +37,201 @@ class Presence:
 
     def __init__(self, home: Home, setting: Setting) -> None:
         self._home = home
-        self._legacy = LegacyPresence(home, setting, self._greeting)
+        self._setting = setting
+        self._own: Device = (setting.own_user, setting.own_device)
+        self._wanted: frozenset[str] = frozenset()
+        self._needed: dict[Side, float] = {}  # when each was last needed, monotonic
+        self._here: dict[str, Mapping[str, frozenset[Device]]] = {}
+        self._legacy = LegacyPresence(home, setting, partial(self._greeting, LEGACY))
+        self._sticky: dict[str, StickyPresence] = {}
+        self._ending: set[str] = set()  # boards whose sticky side is being left
+        self._bridge = Bridge(self._send)
+        self._impossible = False  # whether it was said that the homeserver cannot do it
+        self._closing = False
+        self._wake = asyncio.Event()
+        self._tasks: asyncio.TaskGroup
 
     @property
     def connected(self) -> bool:
         """Whether a LiveKit connection stands."""
-        return self._legacy.connected
+        return self._legacy.connected or any(one.connected for one in self._sticky.values())
+
+    # -- what the Room says ------------------------------------------------------------------
 
     def want(self, whiteboards: frozenset[str]) -> None:
         """Say for which boards to be announced."""
-        self._legacy.want(whiteboards)
+        self._wanted = whiteboards
+        self._wake.set()
 
     def room_changed(self) -> None:
-        """Look at the room's memberships again."""
+        """Look at the room's memberships again: who is there, and in which profile."""
+        self._here.clear()
         self._legacy.room_changed()
+        for side in self._sticky.values():
+            side.room_changed()
+        self._wake.set()
 
     def own_state(self, event: Mapping[str, Any]) -> None:
         """Take what sync shows under one of our keys."""
         self._legacy.own_state(event)
 
+    def own_sticky(self, event: Mapping[str, Any]) -> None:
+        """Take what sync shows of a sticky membership of ours."""
+        for side in self._sticky.values():
+            side.own_sticky(event)
+
     def permission_changed(self) -> None:
         """Try to announce again: the room's power levels have changed."""
         self._legacy.permission_changed()
+        for side in self._sticky.values():
+            side.permission_changed()
 
     def retime(self) -> None:
         """Take the durations anew: there are more boards, or fewer."""
         self._legacy.retime()
+        for side in self._sticky.values():
+            side.retime()
 
-    async def publish(self, message: Message) -> None:
-        """Send a message to everybody.
+    async def publish(self, update: Update) -> None:
+        """Send a change to everybody on its board, whatever profile they speak.
 
         Raises:
-            Transient: there is no connection, or the message is too large for it.
+            Transient: there is no connection.
+            UsageError: it is too large for a packet.
         """
-        await self._legacy.publish(message)
+        boards = self._home.state.boards
+        for whiteboard_id, side in [*self._sticky.items()]:
+            board = boards.get(whiteboard_id)
+            if board is not None and board.document_id == update.document_id:
+                await side.publish(update)
+        if self._legacy.connected or not self._sticky:
+            await self._legacy.publish(update)
 
     async def close(self) -> None:
         """Withdraw the memberships, then disconnect."""
-        await self._legacy.close()
+        for whiteboard_id in self._wanted:
+            self._bridge.forget(whiteboard_id)
+        try:
+            async with asyncio.timeout(FLUSH_WITHIN):
+                await self._bridge.flush()
+        except TimeoutError:
+            _log.info("not everything was passed on", extra={"room": self._home.room_id})
+        self._closing = True
+        self._wake.set()
+        await asyncio.gather(self._legacy.close(), *(one.close() for one in self._sticky.values()))
+
+    # -- the loop ----------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Take part until closed."""
-        await self._legacy.run()
+        async with asyncio.TaskGroup() as self._tasks:
+            self._tasks.create_task(self._legacy.run())
+            bridging = self._tasks.create_task(self._bridge.run())
+            while not self._closing:
+                self._wake.clear()
+                again = self._follow()
+                try:
+                    async with asyncio.timeout(again):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+            bridging.cancel()
 
-    def _greeting(self, whiteboard_id: str) -> Sequence[Message]:
-        lacking = self._home.lacking(whiteboard_id)
-        return () if lacking is None else (lacking,)
+    def _follow(self) -> float | None:
+        """Be in the profiles that are needed; return the seconds until to look again."""
+        now = monotonic()
+        for whiteboard_id in self._wanted:
+            for profile in self._profiles(whiteboard_id):
+                self._needed[profile, whiteboard_id] = now
+        self._needed = {
+            side: at
+            for side, at in self._needed.items()
+            if side[1] in self._wanted and now - at < HOLD
+        }
+        self._legacy.want(frozenset(board for profile, board in self._needed if profile == LEGACY))
+        for profile, whiteboard_id in self._needed:
+            if profile == STICKY and whiteboard_id not in self._sticky:
+                self._join(whiteboard_id)
+        for whiteboard_id in self._sticky.keys() - self._ending:
+            if (STICKY, whiteboard_id) not in self._needed:
+                self._ending.add(whiteboard_id)
+                self._tasks.create_task(self._leave(whiteboard_id))
+        for whiteboard_id in self._wanted:
+            self._bridge.look(whiteboard_id, self._devices(whiteboard_id))
+        held = [at for at in self._needed.values() if at < now]
+        return min(held) + HOLD - now + 0.01 if held else None
+
+    def _profiles(self, whiteboard_id: str) -> frozenset[str]:
+        setting, here = self._setting, self._devices(whiteboard_id)
+        possible = setting.sticky()
+        if setting.profile == STICKY and not possible and not self._impossible:
+            _log.warning("rtc.profile is sticky, but the homeserver has no sticky events")
+            self._impossible = True
+        return choose(
+            setting.profile,
+            here[LEGACY] - {self._own},
+            here[STICKY] - {self._own},
+            possible=possible,
+            slot_open=self._home.state.slot(whiteboard_id) is Slot.OPEN,
+            bridge=setting.bridge,
+        )
+
+    def _join(self, whiteboard_id: str) -> None:
+        side = StickyPresence(
+            self._home,
+            self._setting,
+            whiteboard_id,
+            partial(self._greeting, STICKY, whiteboard_id),
+        )
+        self._sticky[whiteboard_id] = side
+        self._tasks.create_task(side.run())
+
+    async def _leave(self, whiteboard_id: str) -> None:
+        await self._sticky[whiteboard_id].close()
+        del self._sticky[whiteboard_id]
+        self._ending.discard(whiteboard_id)
+        self._wake.set()  # it may be needed again
+
+    def _devices(self, whiteboard_id: str) -> Mapping[str, frozenset[Device]]:
+        """Return who is on a board, ourselves included, by profile."""
+        here = self._here.get(whiteboard_id)
+        if here is None:
+            state = self._home.state
+            boards, live = state.call_ids(), state.live(self._setting.now_ts())
+            here = self._here[whiteboard_id] = {
+                profile: frozenset(
+                    (one.user_id, one.device_id)
+                    for one in live
+                    if one.profile == profile
+                    and (board := boards.get(one.call_id)) is not None
+                    and board.whiteboard_id == whiteboard_id
+                )
+                for profile in (LEGACY, STICKY)
+            }
+        return here
+
+    # -- between the profiles --------------------------------------------------------------------
+
+    def pass_on(self, whiteboard_id: str, arrival: Arrival) -> None:
+        """Have people of the other profile see what somebody did; the board has taken it."""
+        if arrival.origin is None or not self._setting.passes:
+            return
+        side, who = (arrival.origin.profile, whiteboard_id), device_of(arrival)
+        if not {(LEGACY, whiteboard_id), (STICKY, whiteboard_id)} <= self._needed.keys():
+            return
+        legacy, sticky = (self._devices(whiteboard_id)[one] for one in (LEGACY, STICKY))
+        is_bridge = who is not None and who in legacy & sticky
+        if not is_bridge and on_duty(self._own, legacy, sticky):
+            self._bridge.take(side, who, arrival.message)
+
+    async def _send(self, side: Side, message: Message) -> None:
+        profile, whiteboard_id = side
+        if profile == LEGACY:
+            await self._legacy.publish(message)
+        elif whiteboard_id in self._sticky:
+            await self._sticky[whiteboard_id].publish(message)
+
+    def _greeting(self, profile: str, whiteboard_id: str) -> Sequence[Message]:
+        """Return what somebody is told who has just come: what the room lacks, who presents."""
+        found = self._home.lacking(whiteboard_id), self._bridge.shown((profile, whiteboard_id))
+        return [one for one in found if one is not None]

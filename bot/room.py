@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from bot import conversation, past
+from bot import conversation, past, stale
 from bot.boards import Boards
 from bot.commands.parser import Request, read_request
 from bot.complaints import Complaints
-from bot.errors import ServerError, StoreError
+from bot.errors import StoreError
 from bot.permission import own_refusal
 from bot.roomstate import STATE_TYPES, RoomState
 from bot.rtc.membership import MEMBER_TYPE
@@ -24,8 +24,8 @@ from bot.rtc.sticky import STICKY_TYPES
 from bot.services import Arrival
 from bot.sessions import Sessions
 from bot.shared import Batch, Inbox, Shared
-from bot.whiteboard.board import BOARD_TYPE
-from bot.whiteboard.message import Message
+from bot.whiteboard.board import BOARD_TYPE, BoardKey
+from bot.whiteboard.message import Message, Update
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 
 KEEP_AGAIN = 10.0
@@ -53,7 +53,7 @@ class Room:
         self, room_id: str, shared: Shared, *, replaced: Callable[[str, str], None]
     ) -> None:
         self.room_id = room_id
-        self.state = RoomState(room_id, shared.own_user)
+        self.state = RoomState(room_id, shared.own_user, require_open_slot=shared.require_open_slot)
         self.boards: Boards
         self.sessions: Sessions
         self.ended = asyncio.Event()
@@ -122,6 +122,7 @@ class Room:
             shared.services,
             wanted=lambda: self.sessions.wanted,
             publish=self._publish,
+            heard=self._heard,
             changed=self.look_soon,
             pace=shared.pace,
             refused=self._complaints.saving_refused,
@@ -150,8 +151,11 @@ class Room:
         self._due = True
         self._wake.set()
 
-    async def _publish(self, message: Message) -> None:
-        await self.sessions.publish(message)
+    async def _publish(self, update: Update) -> None:
+        await self.sessions.publish(update)
+
+    def _heard(self, key: BoardKey, arrival: Arrival) -> None:
+        self.sessions.heard(key, arrival)
 
     async def _look(self) -> None:
         """Look at what changes without an event: memberships that expire, checkpoints due."""
@@ -250,9 +254,15 @@ class Room:
         elif kind == "m.room.redaction":
             await self._redact(event)
         elif kind in STICKY_TYPES:
-            self.state.take_sticky(event, self._shared.services.now_ts())
+            self._take_sticky(event)
         elif kind in {SNAPSHOT_TYPE, CHUNK_TYPE}:
             await self.boards.take(event)
+
+    def _take_sticky(self, event: Mapping[str, Any]) -> None:
+        self.state.take_sticky(event, self._shared.services.now_ts())
+        presence = self.sessions.presence
+        if presence is not None and event.get("sender") == self._shared.own_user:
+            presence.own_sticky(event)
 
     async def _answer(self, request: Request) -> None:
         """Obey orders at once, every one; answer questions beside, in turn and not too often."""
@@ -263,9 +273,12 @@ class Room:
             self._tasks.create_task(talk.answer_in_turn(request, power, self))
 
     async def _redact(self, event: Mapping[str, Any]) -> None:
+        presence = self.sessions.presence
         for key in self.state.redact(event):
-            if self.sessions.presence is not None:  # of this, sync shows no state
-                self.sessions.presence.own_state({**event, "state_key": key, "content": {}})
+            if presence is not None:  # of this, sync shows no state
+                presence.own_state({**event, "state_key": key, "content": {}})
+        if presence is not None:
+            presence.own_sticky(event)
         await self.boards.follow()
 
     # -- what the Presence asks (presence.Home) ------------------------------------------------
@@ -278,11 +291,10 @@ class Room:
         """Return what somebody lacks who has just come onto a board."""
         return self.boards.lacking(whiteboard_id)
 
-    def forbidden(self) -> None:
+    def forbidden(self, profile: str) -> None:
         """Say once that the membership is refused, and how to mend it."""
-        needed = self.state.needed_for_membership()
-        if self._complaints.once("forbidden", user=self._shared.own_user, needed=needed):
-            _log.warning("no permission to announce a membership", extra=self._keys)
+        needed = self.state.needed_for_membership(profile)
+        self._complaints.not_announced(self._shared.own_user, profile, needed)
 
     def full(self) -> None:
         """Say once that the bot cannot be on a board here yet: its places are taken."""
@@ -372,8 +384,10 @@ class Room:
         if self._met:
             return
         self._met = True
-        await self._clear_stale()
-        kept = await self._shared.archive.room(self.room_id)
+        shared = self._shared
+        now_ts = shared.services.now_ts()
+        await stale.clear(shared.homeserver, self.state, shared.own_device, now_ts)
+        kept = await shared.archive.room(self.room_id)
         if kept is None or not kept.noticed:
             self._tasks.create_task(self._greet())
 
@@ -382,14 +396,6 @@ class Room:
         text = "hello" if recorded else "hello_unrecorded"
         await self._conversation.greet(text, self._power_changed)
         await self._remember(noticed=True)
-
-    async def _clear_stale(self) -> None:
-        """Clear a membership that an earlier life of ours left behind (its dead man was lost)."""
-        for key in self.state.own_keys(self._shared.own_device):
-            try:
-                await self._shared.homeserver.send_state(self.room_id, MEMBER_TYPE, key, {})
-            except ServerError:
-                _log.warning("a stale membership could not be cleared", extra=self._keys)
 
 
 def _end(handled: asyncio.Future[None], error: BaseException) -> None:

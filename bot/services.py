@@ -13,6 +13,19 @@ from bot.whiteboard.message import Message
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Over what a message came.
+
+    Attributes:
+        profile: the profile of the connection's memberships.
+        whiteboard_id: the board whose LiveKit room it is; None where boards share one.
+    """
+
+    profile: str
+    whiteboard_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """A message from a peer, attributed.
 
@@ -22,6 +35,7 @@ class Arrival:
         device: its device; None likewise.
         ts: when it arrived, ms by the homeserver's clock.
         raw: the packet as it came.
+        origin: over what; None for what did not come over a connection.
     """
 
     message: Message
@@ -29,6 +43,7 @@ class Arrival:
     device: str | None
     ts: int
     raw: bytes
+    origin: Origin | None = None
 
 
 class Checkpoint(Protocol):

@@ -25,7 +25,7 @@ from bot.rtc.session import next_change
 from bot.services import Arrival, Services
 from bot.turns import AT_ONCE, Turns
 from bot.whiteboard.board import BoardKey
-from bot.whiteboard.message import Message, Update
+from bot.whiteboard.message import Update
 
 MAX_HELD = 1_000
 """Messages kept for a board whose document is being loaded, each of up to 64 kB."""
@@ -61,8 +61,14 @@ class Presence(Protocol):
     def retime(self) -> None:
         """The durations of memberships have changed."""
 
-    async def publish(self, message: Message) -> None:
-        """Send a message to everybody on the connection."""
+    async def publish(self, update: Update) -> None:
+        """Send a change to everybody on its board."""
+
+    def own_sticky(self, event: Mapping[str, Any]) -> None:
+        """Take what sync shows of a sticky membership of ours."""
+
+    def pass_on(self, whiteboard_id: str, arrival: Arrival) -> None:
+        """Have people of the other profile see what somebody did."""
 
 
 class Sessions:
@@ -287,24 +293,34 @@ class Sessions:
             del self._held[board.key]
 
     def _board_for(self, arrival: Arrival) -> Board | None:
-        """Only updates name their document; a signal belongs to the board its sender is on."""
+        """Only updates name their document; a signal belongs to the board its sender is on.
+
+        In the sticky profile all that comes over a connection is of one board.
+        """
+        here = arrival.origin.whiteboard_id if arrival.origin is not None else None
+        boards = [one for name, one in self._boards.items() if here is None or name == here]
         if isinstance(arrival.message, Update):
             document_id = arrival.message.document_id
-            return next(
-                (one for one in self._boards.values() if one.key.document_id == document_id), None
-            )
+            return next((one for one in boards if one.key.document_id == document_id), None)
+        if here is not None:
+            return boards[0] if boards else None
         someone = Participant(arrival.sender or "", arrival.device or "")
-        here = self._attendance.here
-        on = [key.whiteboard_id for key, people in here.items() if someone in people]
+        attending = self._attendance.here
+        on = [key.whiteboard_id for key, people in attending.items() if someone in people]
         if len(on) != 1:
             on = list(self.wanted) if not on else []
         return self._boards.get(on[0]) if len(on) == 1 else None
 
-    async def publish(self, message: Message) -> None:
-        """Send a message to the people on the board; nobody connected is no error."""
+    def heard(self, key: BoardKey, arrival: Arrival) -> None:
+        """Hear of what somebody did, once the board has taken it."""
+        if self.presence is not None:
+            self.presence.pass_on(key.whiteboard_id, arrival)
+
+    async def publish(self, update: Update) -> None:
+        """Send a change to the people on the board; nobody connected is no error."""
         if self.presence is not None and self.presence.connected:
             try:
-                await self.presence.publish(message)
+                await self.presence.publish(update)
             except (ServerError, UsageError, InvalidMessage):  # too large for a packet
                 # The snapshot that follows every change of ours carries it.
                 _log.info("a change could not be sent live", extra=self._keys)

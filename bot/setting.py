@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +12,8 @@ from bot.forms import Homeserver
 from bot.links import Connection
 from bot.roomstate import RoomState
 from bot.rtc.membership import Focus
+from bot.rtc.profile import AUTO
+from bot.rtc.sticky import Seat
 from bot.rtc.timing import Timing
 from bot.services import Arrival
 from bot.whiteboard.message import Message
@@ -33,11 +36,34 @@ class Home(Protocol):
     def lacking(self, whiteboard_id: str) -> Message | None:
         """Return what somebody lacks who has just come onto a board; None for nothing."""
 
-    def forbidden(self) -> None:
+    def forbidden(self, profile: str) -> None:
         """Hear that announcing is refused."""
 
     def full(self) -> None:
         """Hear that a board has to wait until the homeserver's limits carry it."""
+
+
+class Connect(Protocol):
+    """Makes connections."""
+
+    def __call__(
+        self,
+        room_id: str,
+        service_url: str,
+        changed: Callable[[], None],
+        participant: Callable[[str, bool], None],
+        seat: Seat | None = None,
+        /,
+    ) -> Connection:
+        """Make a connection to a room on a focus.
+
+        Args:
+            room_id: the Matrix room.
+            service_url: the focus.
+            changed: called when the connection's state changes.
+            participant: called when somebody comes (True) or goes.
+            seat: where we sit in the sticky profile; None for the legacy one.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +71,7 @@ class Setting:
     """What all Presences share.
 
     Attributes:
-        connect: makes a connection to a room on a focus; the callbacks are called when its state
-            changes, and when somebody comes (True) or goes.
+        connect: makes connections.
         delayed: whether the homeserver has delayed events.
         own_foci: our homeserver's foci, newest known list.
         configured_foci: the operator's, last resort.
@@ -54,12 +79,19 @@ class Setting:
         timing: the durations of a new membership; each its own, so that not all renew at once.
         sfu_grace: seconds a lost connection may take to come back before we withdraw.
         admission: asked before a board is announced.
+        profile: `rtc.profile`: auto, legacy or sticky.
+        bridge: whether to be in both profiles where people of both are.
+        passes: whether to pass what people do from one to the other then.
+        sticky: whether the homeserver has sticky events.
+        sticky_timing: as `timing`, of a sticky membership.
+        spelling: how the homeserver spells LiveKit among its transports; empty without any.
+        member_id: makes a new one.
     """
 
     homeserver: Homeserver
     own_user: str
     own_device: str
-    connect: Callable[[str, str, Callable[[], None], Callable[[str, bool], None]], Connection]
+    connect: Connect
     delayed: Callable[[], bool]
     own_foci: Callable[[], Sequence[Focus]]
     configured_foci: Sequence[Focus]
@@ -68,3 +100,10 @@ class Setting:
     sfu_grace: float
     now_ts: Callable[[], int]
     admission: Places
+    profile: str = AUTO
+    bridge: bool = True
+    passes: bool = True
+    sticky: Callable[[], bool] = lambda: False
+    sticky_timing: Callable[[], Timing] = Timing
+    spelling: Callable[[], str] = str
+    member_id: Callable[[], str] = secrets.token_urlsafe

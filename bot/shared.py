@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from bot import boards, conversation, snapshots
+from bot import boards, conversation, snapshots, stale
 from bot.rtc.history import Row
 from bot.services import Services
 from bot.sessions import Presence
@@ -48,16 +48,11 @@ class Reread:
 Inbox = asyncio.Queue[tuple[Batch, "asyncio.Future[None]"]]
 
 
-class Homeserver(snapshots.Homeserver, conversation.Homeserver, Protocol):
+class Homeserver(snapshots.Homeserver, conversation.Homeserver, stale.Homeserver, Protocol):
     """The calls a Room needs."""
 
     async def leave(self, room_id: str, reason: str | None = None) -> None:
         """Leave the room."""
-
-    async def send_state(
-        self, room_id: str, event_type: str, state_key: str, content: Mapping[str, Any]
-    ) -> str:
-        """Set a state event."""
 
 
 class RoomRow(Protocol):
@@ -125,6 +120,7 @@ class Shared:
         languages: what people in rooms read.
         open: set while the bot takes part and accepts invites; cleared while it is drained.
         tell_repairs: whether a room is told what was removed to unblock somebody.
+        require_open_slot: whether sticky memberships count only where their slot is open.
     """
 
     homeserver: Homeserver
@@ -141,3 +137,4 @@ class Shared:
     languages: tuple[str, ...]
     open: asyncio.Event
     tell_repairs: bool = False
+    require_open_slot: bool = False

@@ -103,12 +103,12 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "en": (
             "I may not announce myself on the whiteboard here. A room administrator can allow it:"
             " in the room's settings, under roles and permissions, set the power level of"
-            " “org.matrix.msc3401.call.member” to 0, or give {user} power {needed}."
+            " “{type}” to 0, or give {user} power {needed}."
         ),
         "de": (
             "Ich darf mich auf dem Whiteboard hier nicht anmelden. Ein Administrator des Raums kann"
             " das erlauben: in den Raumeinstellungen unter Rollen und Berechtigungen die Stufe"
-            " von „org.matrix.msc3401.call.member“ auf 0 setzen oder {user} die Stufe {needed}"
+            " von „{type}“ auf 0 setzen oder {user} die Stufe {needed}"
             " geben."
         ),
     },

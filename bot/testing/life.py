@@ -290,6 +290,7 @@ class Life:
             ),
             wanted=lambda: frozenset({place.key.whiteboard_id}),
             publish=place.publish,
+            heard=lambda _key, _arrival: None,
             changed=lambda: None,
             pace=NEVER,
             refused=lambda _: None,

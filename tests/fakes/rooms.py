@@ -328,8 +328,8 @@ class Server:
         content: Mapping[str, Any],
         duration_ms: int,
         *,
-        timeout: float,
-        patience: float,
+        timeout: float = 1.0,
+        patience: float = 1.0,
     ) -> str:
         await self._do("send_sticky")
         self.stickies.append(dict(content))
@@ -459,6 +459,40 @@ def on_board(
             "scope": "m.room",
             "expires": expires,
         },
+    }
+
+
+def on_sticky(
+    user: str = ALICE,
+    device: str = "AD",
+    call_id: str = KEY.whiteboard_id,
+    *,
+    member_id: str = "",
+    url: str = "https://sfu.here",
+    joined: bool = True,
+    ts: int = NOW - 1000,
+) -> dict[str, Any]:
+    """A sticky membership as NeoBoard writes it; not `joined`, its leave."""
+    member_id = member_id or f"{user}{device}"
+    member = {"id": member_id, "device_id": device, "membership": "join" if joined else "leave"}
+    content: dict[str, Any] = {
+        "slot_id": f"net.nordeck.whiteboard#{call_id}",
+        "member": member,
+        "msc4354_sticky_key": member_id,
+    }
+    if joined:
+        content["application"] = {"type": "net.nordeck.whiteboard", "whiteboard_id": call_id}
+        published = {"type": "livekit", "livekit_service_url": url}
+        content["transports"] = {"published": [published], "can_subscribe": ["livekit"]}
+    else:
+        content["leave_reason"] = {"code": "leave"}
+    return {
+        "type": "org.matrix.msc4143.rtc.member",
+        "sender": user,
+        "event_id": f"${member_id}{ts}{joined}",
+        "origin_server_ts": ts,
+        "msc4354_sticky": {"duration_ms": 3_600_000},
+        "content": content,
     }
 
 

@@ -157,7 +157,7 @@ class House:
             homeserver=self._homeserver,
             own_user=BOT,
             own_device=DEVICE,
-            connect=lambda _room, _url, changed, participant: Wire(
+            connect=lambda _room, _url, changed, participant, _seat=None: Wire(
                 self._sfu, changed, participant, (self.heard, self._wrote)
             ),
             delayed=lambda: True,

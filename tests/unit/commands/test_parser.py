@@ -99,7 +99,7 @@ def test_who_may(command: Command | None, power: int, may: bool) -> None:  # noq
 def test_every_sentence_is_there_in_both_languages(name: str) -> None:
     values = {"user": "@b:c", "needed": 50, "boards": 1, "recording": "recording", "present": "no"}
     values |= {"own": 0, "mends": 100, "kinds": "m.a (50)"}
-    values |= {"time": "now"}
+    values |= {"time": "now", "type": "org.matrix.msc4143.rtc.member"}
     text = say(name, ["en", "de"], prefix="!board", power=50, **values)
     english, german = text.split("\n")
     assert english != german

@@ -42,11 +42,13 @@ class Desk:
         self.others: list[str] = []
         self.blocked: list[bytes] = []
         self.repeated: list[bytes] = []
+        self.passed: list[Arrival] = []
         self.board = Board(
             KEY,
             1,
             services(self.archive, self.told, **values),
             publish=self._send,
+            heard=self.passed.append,
             saving=self,
             repeat=self.repeated.append,
             mending=self,
@@ -463,3 +465,13 @@ async def test_who_wastes_too_much_is_recorded_untried_and_read_back_so() -> Non
     assert desk.board.document.lost == 2
     assert (desk.unsaved, desk.repeated, desk.told) == ([], [], [])
     assert texts(await desk.replayed()) == {}
+
+
+async def test_what_people_do_is_passed_on_once_it_is_taken() -> None:
+    desk = Desk()
+    await desk.board.load()
+    alice = Person(1)
+    update = drawn(alice.add("a"))
+    desk.board.ingest([update, update, drawn(b"\xff"), signalled(CursorMove("s", 1.0, 2.0))])
+    taken = [type(one.message).__name__ for one in desk.passed]
+    assert taken == ["Update", "CursorMove"]  # neither what is known nor what is refused

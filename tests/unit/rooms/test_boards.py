@@ -67,6 +67,7 @@ class Room:
             services(self.archive, self.told, **values),
             wanted=lambda: self.wanted,
             publish=self.publish,
+            heard=lambda _key, _arrival: None,
             changed=self.changed,
             pace=Pace(
                 grace=60,
@@ -215,6 +216,7 @@ async def test_boards_that_come_while_others_end_pause_or_resume() -> None:
                 2,
                 here.boards._services,
                 publish=here.publish,
+                heard=lambda _: None,
                 saving=NotSaving(),
                 repeat=lambda _: None,
                 mending=NotMending(),

@@ -79,6 +79,7 @@ class Desk:
             row,
             services(self.archive, self.told, **more),
             publish=self._send,
+            heard=lambda _: None,
             saving=self,
             repeat=lambda _: None,
             mending=NotMending(),

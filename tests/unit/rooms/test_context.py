@@ -151,6 +151,7 @@ async def test_a_handler_reads_boards_power_and_what_happened() -> None:
         1,
         services(archive, told, noting=True),
         publish=nobody,
+        heard=lambda _: None,
         saving=NotSaving(),
         repeat=lambda _: None,
         mending=NotMending(),

@@ -8,7 +8,8 @@ import pytest
 
 from bot import hearing, metrics
 from bot.hearing import Hearing
-from bot.services import Arrival
+from bot.rtc.membership import LEGACY
+from bot.services import Arrival, Origin
 from bot.whiteboard.message import FocusOn, encode
 from tests.fakes.rooms import ALICE, NOW
 
@@ -28,7 +29,7 @@ class Ear:
     def __init__(self) -> None:
         self.names = {"alice": (ALICE, "AD")}
         self.arrivals: list[Arrival] = []
-        self.hearing = Hearing(lambda: dict(self.names), self.take, lambda: NOW)
+        self.hearing = Hearing(lambda: dict(self.names), self.take, lambda: NOW, Origin(LEGACY))
 
     def take(self, arrivals: Sequence[Arrival]) -> None:
         self.arrivals += arrivals

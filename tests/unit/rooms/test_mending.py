@@ -47,6 +47,7 @@ class Desk:
             1,
             services(MemoryArchive(), self.events),
             publish=self._send,
+            heard=lambda _: None,
             saving=self,
             repeat=lambda _: None,
             mending=self.mending,

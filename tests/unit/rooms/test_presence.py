@@ -17,6 +17,7 @@ from bot.hearing import Packet
 from bot.presence import Presence
 from bot.roomstate import RoomState
 from bot.rtc.membership import Focus
+from bot.rtc.sticky import Seat
 from bot.rtc.timing import Timing
 from bot.services import Arrival
 from bot.setting import Setting
@@ -102,8 +103,8 @@ class Home:
     def lacking(self, whiteboard_id: str) -> Message | None:
         return self.lacks.get(whiteboard_id)
 
-    def forbidden(self) -> None:
-        self.told.append("forbidden")
+    def forbidden(self, profile: str) -> None:
+        self.told.append(f"forbidden {profile}")
 
     def full(self) -> None:
         self.told.append("full")
@@ -144,7 +145,9 @@ class World:
         where: str,
         changed: Callable[[], None],
         participant: Callable[[str, bool], None],
+        seat: Seat | None = None,
     ) -> Wire:
+        assert seat is None, "nothing here is of the sticky profile"
         self.participants.append(participant)
         self.wires.append(Wire(where, changed))
         return self.wires[-1]
@@ -223,7 +226,7 @@ async def test_without_permission_it_neither_announces_nor_listens() -> None:
         here.home.state.power_levels = {"users": {}, "state_default": 50}
         here.presence.permission_changed()
         await until(lambda: not here.presence.connected)
-        assert "forbidden" in here.home.told
+        assert "forbidden legacy" in here.home.told
         with pytest.raises(Transient):
             await here.presence.publish(Update("$d1", b"u"))
 
@@ -232,7 +235,7 @@ async def test_a_homeserver_that_refuses_the_membership_is_told_to_the_room() ->
     async with world() as here:
         here.server.failures["send_state"] = [Forbidden("no")]
         here.presence.want(frozenset({"w1"}))
-        await until(lambda: "forbidden" in here.home.told)
+        await until(lambda: "forbidden legacy" in here.home.told)
 
 
 async def test_where_it_may_not_go_it_does_not_go(caplog: pytest.LogCaptureFixture) -> None:

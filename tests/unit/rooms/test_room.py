@@ -12,6 +12,7 @@ from bot.errors import Forbidden, ServerError, StoreError, Transient
 from bot.handlers.base import BoardFound, BoardGone, Event, SessionChanged
 from bot.matrix.batches import RoomBatch
 from bot.room import Room
+from bot.rtc.membership import LEGACY
 from bot.shared import Inbox, Shared
 from bot.store.rows import RoomRow
 from bot.whiteboard.keep import Pace
@@ -441,13 +442,13 @@ async def test_refused_it_says_so_once_until_the_power_levels_change() -> None:
     async with house() as here:
         await here.begin(board_event(), on_board())
         presence = await here.presence()
-        here.room.forbidden()
-        here.room.forbidden()
+        here.room.forbidden(LEGACY)
+        here.room.forbidden(LEGACY)
         await until(lambda: len(here.server.notices) == 2)
         assert "may not announce" in here.server.notices[1]
         await here.says(POWER)
         assert presence.permissions == 1
-        here.room.forbidden()
+        here.room.forbidden(LEGACY)
         await until(lambda: len(here.server.notices) == 3)
 
 

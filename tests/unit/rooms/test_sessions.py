@@ -13,7 +13,8 @@ from bot.board import Board
 from bot.errors import Transient, UsageError
 from bot.handlers.base import DocumentUpdate, Event, Focused, Participant, SessionChanged
 from bot.roomstate import RoomState
-from bot.services import Arrival
+from bot.rtc.membership import STICKY
+from bot.services import Arrival, Origin
 from bot.sessions import Sessions
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.message import FocusOn, Message, Update
@@ -50,6 +51,7 @@ class Taking:
         self.wants: list[set[str]] = []
         self.looks = 0
         self.published: list[Message] = []
+        self.passed: list[tuple[str, Arrival]] = []
         self.fails: Exception | None = None
         self.closes = asyncio.Event()
         self.closing: Callable[[], Any] = lambda: None
@@ -79,6 +81,11 @@ class Taking:
         self.looks += 1
 
     def own_state(self, event: Mapping[str, Any]) -> None: ...
+
+    def own_sticky(self, event: Mapping[str, Any]) -> None: ...
+
+    def pass_on(self, whiteboard_id: str, arrival: Arrival) -> None:
+        self.passed.append((whiteboard_id, arrival))
 
     def permission_changed(self) -> None: ...
 
@@ -129,6 +136,7 @@ class Place:
             1,
             self.services,
             publish=lambda _: None,
+            heard=lambda arrival: self.sessions.heard(key, arrival),
             saving=NotSaving(),
             repeat=lambda _: None,
             mending=NotMending(),
@@ -346,6 +354,21 @@ async def test_messages_find_their_board() -> None:
             (DocumentUpdate, KEY),
             (Focused, OTHER),
         ]
+
+
+async def test_what_comes_over_a_boards_own_connection_is_of_that_board() -> None:
+    async with place() as here:
+        alice, over_w2 = Person(7), Origin(STICKY, "w2")
+        here.has(OTHER)
+        await here.says(on_board(), on_board(BOB, "BD", "w2"))
+        taking = await here.running()
+        nameless = Arrival(FocusOn("s"), None, None, NOW, b"{}", over_w2)
+        elsewhere = replace(nameless, origin=Origin(STICKY, "gone"))
+        of_w1 = replace(drawn(alice.add("a")), origin=over_w2)
+        here.sessions.deliver([nameless, elsewhere, of_w1])
+        events = [event for event in here.told if not isinstance(event, SessionChanged)]
+        assert [(type(event), event.board) for event in events] == [(Focused, OTHER)]
+        assert taking.passed == [("w2", nameless)]
 
 
 async def test_a_nameless_signal_is_on_the_only_board() -> None:

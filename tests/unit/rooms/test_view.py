@@ -47,6 +47,7 @@ class Place:
             1,
             services(MemoryArchive(), self.told, **settings),
             publish=self._send,
+            heard=lambda _: None,
             saving=self.saving,
             repeat=lambda _: None,
             mending=NotMending(),

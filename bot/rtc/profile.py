@@ -1,0 +1,64 @@
+"""In which profiles to take part in a board's session (docs/matrixrtc.md, 0.1), and who bridges.
+
+    rtc.profile   people of     the bot takes part in
+    -----------   -----------   ------------------------------------------------
+    legacy        -             legacy
+    sticky        -             sticky; nothing where the homeserver has no sticky events
+    auto          both          both, as a bridge; sticky alone with bridging switched off
+                  one           that one
+                  neither       sticky where a slot is open, otherwise legacy
+
+The two cannot hear each other: other identities, other LiveKit rooms. So whoever is in both is a
+bridge, as we are, and no reason to be in either; of several bridges one is on duty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+
+from bot.rtc.membership import LEGACY, STICKY
+
+AUTO = "auto"
+
+Device = tuple[str, str]
+"""User id and device id."""
+
+_NEITHER: frozenset[str] = frozenset()
+
+
+def choose(
+    wish: str,
+    legacy: AbstractSet[Device],
+    sticky: AbstractSet[Device],
+    *,
+    possible: bool,
+    slot_open: bool,
+    bridge: bool,
+) -> frozenset[str]:
+    """Return the profiles to take part in.
+
+    Args:
+        wish: `rtc.profile`: auto, legacy or sticky.
+        legacy: the devices on the board by the legacy profile, without ours.
+        sticky: likewise by the sticky profile.
+        possible: whether the homeserver has sticky events.
+        slot_open: whether the room says that the board's slot is open.
+        bridge: `rtc.bridge_profiles`.
+    """
+    if wish == LEGACY:
+        return frozenset({LEGACY})
+    if not possible:
+        return _NEITHER if wish == STICKY else frozenset({LEGACY})
+    if wish == STICKY:
+        return frozenset({STICKY})
+    old, new = legacy - sticky, sticky - legacy
+    if old and new and bridge:
+        return frozenset({LEGACY, STICKY})
+    if new or (slot_open and not old):
+        return frozenset({STICKY})
+    return frozenset({LEGACY})
+
+
+def on_duty(own: Device, legacy: AbstractSet[Device], sticky: AbstractSet[Device]) -> bool:
+    """Return whether we are the one who bridges: the first of all that are in both profiles."""
+    return own == min({own, *(legacy & sticky)})

@@ -1,0 +1,242 @@
+"""Stay: our being on a board of the sticky profile under one member id.
+
+    our own focus       where we publish, and hear who else publishes there
+    each other focus    that a member publishes on: there we only listen
+
+An identity on LiveKit is made of the member id, so a stay ends with its membership, and the next
+one has another id and connections of its own. Who runs an SFU can have anybody speak on it: so what
+comes from a focus is from those members alone who say that they publish there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+from bot.errors import Transient
+from bot.forms import StickyForm
+from bot.hearing import Hearing
+from bot.keeper import Keeper
+from bot.links import Link
+from bot.newcomers import Newcomers
+from bot.rtc import own, sticky
+from bot.rtc.membership import STICKY, Focus, Membership, identity
+from bot.services import Origin
+from bot.setting import Home, Setting
+from bot.whiteboard.message import CursorMove, Message, encode
+
+
+class Stay:
+    """One stay; connects at once, is announced when told to.
+
+    Args:
+        home: the Room.
+        setting: what all share.
+        whiteboard_id: the board.
+        focus: where to publish.
+        tasks: the group of whoever owns it.
+        wake: called when there is something to look at.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        setting: Setting,
+        whiteboard_id: str,
+        focus: Focus,
+        *,
+        tasks: asyncio.TaskGroup,
+        wake: asyncio.Event,
+    ) -> None:
+        self.focus = focus
+        self.newcomers = Newcomers()
+        self._home = home
+        self._setting = setting
+        self._whiteboard_id = whiteboard_id
+        self._seat = sticky.Seat(sticky.slot_id(whiteboard_id), setting.member_id())
+        self._identity = sticky.pseudonym(
+            setting.own_user, setting.own_device, self._seat.member_id
+        )
+        self._tasks = tasks
+        self._wake = wake
+        self._links: dict[Focus, Link] = {}
+        self._hearings: dict[Focus, Hearing] = {}
+        self._met: frozenset[str] = frozenset()
+        self._lost_at: float | None = None
+        self.keeper = Keeper(
+            StickyForm(
+                setting.homeserver,
+                home.room_id,
+                (setting.own_user, setting.own_device),
+                whiteboard_id,
+                self._seat.member_id,
+                self._content,
+            ),
+            own.OwnMembership(setting.sticky_timing(), once=True),
+            supported=setting.delayed,
+            changed=self._status_changed,
+        )
+        self._keeping = tasks.create_task(self.keeper.run())
+        self._open(focus)
+
+    # -- what is asked -------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands that others hear us on."""
+        link = self._links.get(self.focus)
+        return link is not None and link.connection.connected
+
+    @property
+    def lost_for(self) -> float:
+        """Seconds for which that connection has been gone; 0 before it stood."""
+        return 0.0 if self._lost_at is None else monotonic() - self._lost_at
+
+    @property
+    def over(self) -> bool:
+        """Whether the membership is gone for good, without our having left."""
+        return self.keeper.machine.ended and not self.keeper.leaving
+
+    @property
+    def has_left(self) -> bool:
+        """Whether nothing of ours is in the room any more."""
+        return self.keeper.machine.left
+
+    def due(self, grace: float) -> list[float]:
+        """List when (monotonic) something is to be looked at by time."""
+        times = [one.due for one in self._hearings.values()]
+        times += [self.newcomers.due(self._known())]
+        if self._lost_at is not None:
+            times.append(self._lost_at + grace)
+        return [one for one in times if one is not None]
+
+    # -- what is told --------------------------------------------------------------------------
+
+    def follow(self, foci: Collection[Focus]) -> None:
+        """Be announced while connected, and listen wherever members publish."""
+        if self.connected:
+            self._lost_at = None
+            self.keeper.join()
+            for focus in foci:
+                if focus not in self._links:
+                    self._open(focus)
+        elif self._lost_at is None and not self.keeper.leaving:
+            self._lost_at = monotonic()
+        for focus in [*self._links]:
+            if focus not in foci and focus != self.focus:
+                self._tasks.create_task(self._links.pop(focus).drop())
+                del self._hearings[focus]
+        for hearing in self._hearings.values():
+            hearing.settle()
+
+    def memberships_changed(self) -> None:
+        """Name senders anew from now on."""
+        for hearing in self._hearings.values():
+            hearing.memberships_changed()
+
+    def newly_here(self) -> list[tuple[str, Membership]]:
+        """Return who has come lately and can hear us now, by identity."""
+        known = self._known()
+        for who in known.keys() - self._met:
+            self.newcomers.came(who, monotonic())
+        self._met = frozenset(known)
+        return [(who, known[who]) for who in self.newcomers.take(known, monotonic())]
+
+    async def publish(self, message: Message, *, to: Sequence[str] = ()) -> None:
+        """Send a message to those who listen on our focus.
+
+        Cursors go as NeoBoard sends them, where the next one is along soon; the rest reliably.
+
+        Raises:
+            Transient: it does not stand.
+        """
+        link = self._links.get(self.focus)
+        if link is None:
+            raise Transient("not connected")
+        reliable = not isinstance(message, CursorMove)
+        await link.connection.publish(encode(message), reliable=reliable, to=to)
+
+    async def say_to(self, who: str, message: Message) -> None:
+        """Send a message to one alone; who does not get it has the next snapshot."""
+        with contextlib.suppress(Transient):
+            await self.publish(message, to=[who])
+
+    async def disconnect(self) -> None:
+        """Drop all connections, and have nothing kept any more."""
+        links, self._links = self._links, {}
+        self._hearings.clear()
+        for link in links.values():
+            await link.drop()
+        self._keeping.cancel()
+
+    # -- the parts -----------------------------------------------------------------------------
+
+    def _open(self, focus: Focus) -> None:
+        hearing = Hearing(
+            lambda: self._names(focus),
+            self._home.deliver,
+            self._setting.now_ts,
+            Origin(STICKY, self._whiteboard_id),
+        )
+        connection = self._setting.connect(
+            self._home.room_id,
+            focus.service_url,
+            self._wake.set,
+            self._participant if focus == self.focus else _nobody,
+            self._seat,
+        )
+        self._hearings[focus] = hearing
+        self._links[focus] = Link(focus, connection, self._heard(hearing), self._tasks)
+
+    def _heard(self, hearing: Hearing) -> Any:
+        def take(packets: Sequence[Any]) -> None:
+            hearing.take(packets)
+            if hearing.due is not None:
+                self._wake.set()
+
+        return take
+
+    def _participant(self, who: str, here: bool) -> None:  # noqa: FBT001 - a callback
+        if here:
+            self.newcomers.came(who, monotonic())
+            self._wake.set()
+        else:
+            self.newcomers.went(who)
+
+    def _members(self) -> list[Membership]:
+        live = self._home.state.live(self._setting.now_ts(), STICKY)
+        return [one for one in live if one.call_id == self._whiteboard_id]
+
+    def _known(self) -> dict[str, Membership]:
+        """Return the others by their identities."""
+        return {name: one for one in self._members() if (name := identity(one)) != self._identity}
+
+    def _names(self, focus: Focus) -> dict[str, tuple[str, str]]:
+        return {
+            identity(one): (one.user_id, one.device_id)
+            for one in self._members()
+            if focus in one.foci
+        }
+
+    def _content(self) -> Mapping[str, Any]:
+        setting = self._setting
+        others = [one for one in self._members() if one.user_id != setting.own_user]
+        return sticky.join_content(
+            call_id=self._whiteboard_id,
+            device_id=setting.own_device,
+            member_id=self._seat.member_id,
+            foci=[self.focus],
+            spelling=sticky.spelling(others, setting.spelling()),
+        )
+
+    def _status_changed(self, status: own.Status) -> None:
+        self._wake.set()
+        if status is own.Status.FORBIDDEN:
+            self._home.forbidden(STICKY)
+
+
+def _nobody(_who: str, _here: bool) -> None:  # noqa: FBT001 - a callback
+    """Take no notice of who is on a focus where we only listen."""

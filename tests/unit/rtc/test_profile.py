@@ -1,0 +1,82 @@
+"""Which profiles the bot takes part in, and who bridges."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.rtc.membership import LEGACY, STICKY
+from bot.rtc.profile import AUTO, Device, choose, on_duty
+
+OLD, NEW, BRIDGE, US = ("@old:hs", "O"), ("@new:hs", "N"), ("@bridge:hs", "B"), ("@us:hs", "U")
+
+
+def chosen(
+    wish: str = AUTO,
+    legacy: tuple[Device, ...] = (),
+    sticky: tuple[Device, ...] = (),
+    *,
+    possible: bool = True,
+    slot_open: bool = False,
+    bridge: bool = True,
+) -> set[str]:
+    found = choose(
+        wish,
+        frozenset(legacy),
+        frozenset(sticky),
+        possible=possible,
+        slot_open=slot_open,
+        bridge=bridge,
+    )
+    return set(found)
+
+
+def test_x09_people_of_both_profiles_are_bridged() -> None:
+    assert chosen(legacy=(OLD,), sticky=(NEW,)) == {LEGACY, STICKY}
+
+
+def test_x09_without_bridging_the_newer_one_is_followed() -> None:
+    assert chosen(legacy=(OLD,), sticky=(NEW,), bridge=False) == {STICKY}
+
+
+def test_people_of_one_profile_are_followed_whatever_the_slot_says() -> None:
+    assert chosen(legacy=(OLD,), slot_open=True) == {LEGACY}
+    assert chosen(sticky=(NEW,)) == {STICKY}
+
+
+def test_where_nobody_is_the_slot_decides() -> None:
+    assert chosen(slot_open=True) == {STICKY}
+    assert chosen() == {LEGACY}
+
+
+def test_another_bridge_is_no_reason_for_a_profile() -> None:
+    assert chosen(legacy=(OLD, BRIDGE), sticky=(BRIDGE,)) == {LEGACY}
+    assert chosen(legacy=(BRIDGE,), sticky=(NEW, BRIDGE)) == {STICKY}
+
+
+@pytest.mark.parametrize("wish", [LEGACY, STICKY])
+def test_what_the_operator_wants_is_not_decided_again(wish: str) -> None:
+    assert chosen(wish, (OLD,), (NEW,)) == {wish}
+
+
+def test_without_sticky_events_on_the_homeserver_there_is_no_sticky_profile() -> None:
+    assert chosen(sticky=(NEW,), possible=False) == {LEGACY}
+    assert chosen(STICKY, sticky=(NEW,), possible=False) == set()
+
+
+def test_of_several_bridges_one_is_on_duty() -> None:
+    assert on_duty(US, frozenset(), frozenset())
+    assert not on_duty(US, frozenset({BRIDGE}), frozenset({BRIDGE}))
+    assert on_duty(BRIDGE, frozenset({US, OLD}), frozenset({US}))
+
+
+_devices = st.frozensets(st.tuples(st.sampled_from("abc"), st.sampled_from("xy")), max_size=6)
+
+
+@given(_devices, _devices)
+def test_all_bridges_agree_on_who_is_on_duty(
+    legacy: frozenset[Device], sticky: frozenset[Device]
+) -> None:
+    on = [one for one in sorted(legacy & sticky) if on_duty(one, legacy, sticky)]
+    assert len(on) == bool(legacy & sticky)
