@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bot.roomstate import RoomState
-from bot.rtc.membership import WHITEBOARD, Membership
-from bot.rtc.session import sessions
+from bot.rtc.membership import LEGACY, STICKY, WHITEBOARD, Membership
+from bot.rtc.session import sessions, slot_of
 from bot.whiteboard.board import BoardKey
 
 
@@ -48,6 +48,7 @@ class SessionView:
         board: the board it is about; None for other applications, and when no board fits.
         members: oldest first, the bot among them.
         next_change_ts: when the next of them expires if no event comes, ms.
+        bridged: whether we are in it by both profiles, of which the members tell the sticky one.
     """
 
     application: str
@@ -55,6 +56,7 @@ class SessionView:
     board: BoardKey | None
     members: tuple[MemberView, ...]
     next_change_ts: int
+    bridged: bool
 
     @property
     def people(self) -> tuple[MemberView, ...]:
@@ -65,7 +67,9 @@ class SessionView:
 def overview(state: RoomState, now_ts: int) -> tuple[SessionView, ...]:
     """Return the room's sessions at an instant (ms, the homeserver's clock), in a fixed order."""
     boards = state.call_ids()
-    found = sessions(state.live_of_all(now_ts), now_ts, state.joined.__contains__)
+    live = state.live_of_all(now_ts)
+    ours = {(slot_of(one), one.profile) for one in live if one.user_id == state.own_user}
+    found = sessions(live, now_ts, state.joined.__contains__)
     return tuple(
         SessionView(
             application=slot.application,
@@ -73,6 +77,7 @@ def overview(state: RoomState, now_ts: int) -> tuple[SessionView, ...]:
             board=boards.get(slot.call_id) if slot.application == WHITEBOARD else None,
             members=_members(state, session.members),
             next_change_ts=min(member.expires_ts for member in session.members),
+            bridged={(slot, LEGACY), (slot, STICKY)} <= ours,
         )
         for slot, session in sorted(found.items())
     )

@@ -219,6 +219,7 @@ class Steering:
                 for room in rooms
                 for view in room.sessions.views()
             ),
+            "bridged": sum(view.bridged for room in rooms for view in room.sessions.views()),
             "memberships": self._memberships(),
             "unsaved": self._unsaved(),
             "saved": [asdict(one) for one in self._saved()],
@@ -295,5 +296,6 @@ def _session(view: SessionView) -> dict[str, Any]:
         "call_id": view.call_id,
         "whiteboard_id": view.board.whiteboard_id if view.board else None,
         "next_change_ts": view.next_change_ts,
+        "bridged": view.bridged,
         "members": [asdict(member) for member in view.members],
     }

@@ -14,6 +14,7 @@ from bot.config import Config
 from bot.control import NotRunning
 from bot.errors import UsageError
 from bot.naming import RoomNames, find_room
+from bot.rtc.membership import LEGACY
 from bot.store.archive import Archive
 from bot.store.folder import FILE_NAME
 
@@ -78,9 +79,11 @@ def _show_status(found: Mapping[str, Any]) -> None:
     say(f"account      {found['user_id']}{device}{waiting}")
     for name, part in found["components"].items():
         say(f"{name:<12} {'ok' if part['ok'] else 'FAILING'}: {part['detail']}")
+    bridged = f" {found['bridged']} bridged (old and new NeoBoards);" if found["bridged"] else ""
     say(
         f"boards       {count(found['boards'], 'board')} in {count(found['rooms'], 'room')};"
-        f" people on {found['attended']}; {count(found['memberships'], 'membership')} of ours"
+        f" people on {found['attended']};{bridged}"
+        f" {count(found['memberships'], 'membership')} of ours"
     )
     safety.show(found.get("saved", ()), time.time() * 1000)
     places = found["admission"]
@@ -104,29 +107,41 @@ async def sessions(config: Config, room: str, *, as_json: bool) -> None:
         output.say_json(found)
         return
     say(f"{found['name']} {found['room']}".strip())
-    rows = [row for session in found["sessions"] for row in _members(session)]
+    newer = any(
+        member["profile"] != LEGACY
+        for session in found["sessions"]
+        for member in session["members"]
+    )
+    rows = [row for session in found["sessions"] for row in _members(session, profiles=newer)]
     if not rows:
         say("Nobody is on a board.")
         return
-    output.table(("Board", "Who", "Device", "Since", "Expires", "Focus"), rows)
+    # Where there are old NeoBoards alone, nobody has to know that there are others.
+    profile = ("Profile",) if newer else ()
+    output.table(("Board", "Who", "Device", *profile, "Since", "Expires", "Focus"), rows)
     change_ts = min(session["next_change_ts"] for session in found["sessions"])
     left = span((change_ts - found["now_ts"]) / 1000)
     say(f"If no event comes, this changes in {left} ({show_time(change_ts)}).")
 
 
-def _members(session: Mapping[str, Any]) -> list[tuple[object, ...]]:
+def _members(session: Mapping[str, Any], *, profiles: bool) -> list[tuple[object, ...]]:
     board = session["board"] or f"{session['application']} {session['call_id']}"
     return [
         (
             board,
             f"{member['user_id']}{' (this bot)' if member['ours'] else ''}",
             member["device_id"],
+            *((_profile(session, member),) if profiles else ()),
             show_time(member["since_ts"]),
             show_time(member["expires_ts"]),
             member["focus"] or "-",
         )
         for member in session["members"]
     ]
+
+
+def _profile(session: Mapping[str, Any], member: Mapping[str, Any]) -> str:
+    return "both" if member["ours"] and session["bridged"] else str(member["profile"])
 
 
 async def leave(config: Config, room: str) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
+from collections.abc import Set as AbstractSet
 
+from bot.config import Config, Rtc
 from bot.doctor.finding import Finding, broken, ok, warning
 from bot.doctor.patient import Patient
 from bot.errors import ServerError
 from bot.matrix.survey import joined_rooms
 from bot.roomstate import RoomState
-from bot.rtc.membership import MEMBER_TYPE
+from bot.rtc.membership import LEGACY, MEMBER_TYPE, STICKY, WHITEBOARD
+from bot.rtc.slots import SLOT_TYPE, Slot
+from bot.rtc.sticky import STICKY_TYPE, slot_id
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 
 ROOMS = "rooms"
@@ -19,6 +24,8 @@ WITHIN = 60.0
 """Seconds for all rooms; each has its own few."""
 AT_ONCE = 4
 SPEAKING = "m.room.message"
+
+_TYPES = {LEGACY: MEMBER_TYPE, STICKY: STICKY_TYPE}
 
 
 async def rooms(patient: Patient) -> AsyncIterator[Finding]:
@@ -29,22 +36,25 @@ async def rooms(patient: Patient) -> AsyncIterator[Finding]:
         return
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def look(room_id: str) -> Finding | None:
+    async def look(room_id: str) -> Finding | bool:
         async with turns:
             return await _look(patient, room_id)
 
-    fine = 0
+    fine = slots = 0
     for looking in asyncio.as_completed([look(room_id) for room_id in ids]):
-        finding = await looking
-        if finding is None:
-            fine += 1
+        found = await looking
+        if isinstance(found, Finding):
+            yield found
         else:
-            yield finding
+            fine += 1
+            slots += found
     if fine:
-        yield ok(ROOMS, f"{fine} of {len(ids)}: the bot may do what it has to")
+        said = f", {slots} with an open slot" if slots else ""
+        yield ok(ROOMS, f"{fine} of {len(ids)}: the bot may do what it has to{said}")
 
 
-async def _look(patient: Patient, room_id: str) -> Finding | None:
+async def _look(patient: Patient, room_id: str) -> Finding | bool:
+    """Return what is wrong in a room; where nothing is, whether one of its slots is open."""
     try:
         async with asyncio.timeout(5.0):
             events = await patient.homeserver.room_state(room_id, patience=0.0)
@@ -54,22 +64,78 @@ async def _look(patient: Patient, room_id: str) -> Finding | None:
     for event in events:
         state.apply(event)
     name = f"{state.name} ({room_id})" if state.name else room_id
-    return judge(state, name, saves=patient.config.boards.mode == "keep")
+    found = judge(state, name, patient.config, sticky=patient.sticky)
+    if found is None:
+        return patient.config.rtc.profile != "legacy" and Slot.OPEN in _slots(state).values()
+    return found
 
 
-def judge(state: RoomState, name: str, *, saves: bool) -> Finding | None:
-    """Say what the bot may not do in a room; None when it may do all it has to.
+def judge(state: RoomState, name: str, config: Config, *, sticky: bool) -> Finding | None:
+    """Say what keeps the bot from its work in a room; None when nothing does.
 
     Args:
         state: of the room.
         name: for people.
-        saves: whether the bot is to write snapshots.
+        config: what the bot is to do.
+        sticky: whether the homeserver has sticky events.
     """
+    return (
+        _announcing(state, name, _profiles(state, config.rtc, sticky=sticky))
+        or _meeting(state, name, config.rtc)
+        or _writing(state, name, saves=config.boards.mode == "keep")
+    )
+
+
+def _announcing(state: RoomState, name: str, profiles: AbstractSet[str]) -> Finding | None:
     power = state.power(state.own_user)
-    if state.boards and not state.may_announce():
-        needed = state.needed_for_membership()
-        text = f"{name}: the bot may not announce itself (has power {power}, needs {needed})"
-        return broken(ROOMS, text, _advice(MEMBER_TYPE, power))
+    for profile in sorted(profiles):
+        if not state.may_announce(profile):
+            needed = state.needed_for_membership(profile)
+            text = f"{name}: the bot may not announce itself (has power {power}, needs {needed})"
+            return broken(ROOMS, text, _advice(_TYPES[profile], power))
+    return None
+
+
+def _profiles(state: RoomState, rtc: Rtc, *, sticky: bool) -> set[str]:
+    """Return in which profiles the bot is when it is on the room's boards alone."""
+    if rtc.profile != "auto":
+        return {rtc.profile} if state.boards else set()
+    if not sticky:
+        return {LEGACY} if state.boards else set()
+    return {STICKY if one is Slot.OPEN else LEGACY for one in _slots(state).values()}
+
+
+def _meeting(state: RoomState, name: str, rtc: Rtc) -> Finding | None:
+    """Look at the slots, where nobody could be on a board by the legacy profile instead."""
+    if rtc.profile != "sticky":
+        return None
+    slots = _slots(state)
+    closed = [board for board, slot in slots.items() if slot is Slot.CLOSED]
+    absent = [board for board, slot in slots.items() if slot is Slot.ABSENT]
+    if closed:
+        text = f"{name}: the slot of a board is closed, nobody can be on it"
+        return warning(ROOMS, text, _opening(closed[0]))
+    if absent and rtc.require_open_slot:
+        text = f"{name}: a board has no slot, nobody counts as being on it"
+        return broken(ROOMS, text, f"{_opening(absent[0])}; or rtc.require_open_slot: false")
+    if absent:
+        text = f"{name}: a board has no slot, other programs may show nobody on it"
+        return warning(ROOMS, text, _opening(absent[0]))
+    return None
+
+
+def _slots(state: RoomState) -> dict[str, Slot]:
+    """Return the state of each board's slot."""
+    return {board: state.slot(board) for board in state.boards}
+
+
+def _opening(board: str) -> str:
+    content = {"status": "open", "application": {"type": WHITEBOARD}}
+    return f"state event {SLOT_TYPE}, key {json.dumps(slot_id(board))}: {json.dumps(content)}"
+
+
+def _writing(state: RoomState, name: str, *, saves: bool) -> Finding | None:
+    power = state.power(state.own_user)
     wanted = [SPEAKING]
     if state.boards and saves:
         wanted = [SNAPSHOT_TYPE, CHUNK_TYPE, SPEAKING]

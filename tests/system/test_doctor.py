@@ -323,8 +323,8 @@ async def test_power_in_rooms(
     assert good not in report.said
 
 
-async def room(stack: Stack, bot: Login, levels: dict[str, Any]) -> str:
-    """A room of somebody's with a board and the bot in it."""
+async def room(stack: Stack, bot: Login, levels: dict[str, Any], *state: dict[str, Any]) -> str:
+    """A room of somebody's with a board, what else is wanted, and the bot in it."""
     owner = await stack.user(name("alice"))
     board = {
         "type": "net.nordeck.whiteboard",
@@ -334,7 +334,7 @@ async def room(stack: Stack, bot: Login, levels: dict[str, Any]) -> str:
     body = {
         "name": "Plans",
         "preset": "public_chat",
-        "initial_state": [board],
+        "initial_state": [board, *state],
         "power_level_content_override": levels,
     }
     answer = await stack.call(owner, "POST", "/_matrix/client/v3/createRoom", body)

@@ -14,6 +14,9 @@ from tests.stack.stack import Login, Options, Stack
 from tests.system.people import name
 from tests.system.test_doctor import examined, made, room
 
+PENDING = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
+SLOT_TYPE = "org.matrix.msc4143.rtc.slot"
+STICKY_TYPE = "org.matrix.msc4143.rtc.member"
 NO_STICKY_EVENTS: dict[str, Any] = {"experimental_features": {"msc4354_enabled": False}}
 NO_ENDPOINT: dict[str, Any] = {"experimental_features": {"msc4143_enabled": False}}
 NO_TRANSPORTS: dict[str, Any] = {"matrix_rtc": {"transports": []}}
@@ -37,11 +40,21 @@ async def test_all_is_well(stack: Stack, tmp_path: Path) -> None:
     assert report.has("✓ ok", "sticky tokens", f"{stack.jwt_url} gives tokens for")
     assert report.has("✓ ok", "sticky LiveKit", "connected and audible")
     assert report.has("✓ ok", "JWT service")
-    pending = await stack.call(
-        login, "GET", "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
-    )
+    pending = await stack.call(login, "GET", PENDING)
     assert pending.body["delayed_events"] == []
     assert await newest(stack, login, room_id) == before
+
+
+async def test_default_limits(tmp_path: Path) -> None:
+    async with Stack.start(tmp_path / "stack", Options(default_limits=True)) as stack:
+        login = await stack.user(name("bot"))
+        await room(stack, login, {"events": {MEMBER: 0}})
+        report = await examined(await made(stack, tmp_path, None, login))
+        assert report.code == 0, report.said
+        assert report.has("✓ ok", "sticky leave"), report.said
+        assert report.has("! warning", "limits", "carry 4 boards")
+        pending = await stack.call(login, "GET", PENDING)
+        assert pending.body["delayed_events"] == []
 
 
 async def newest(stack: Stack, login: Login, room_id: str) -> str:
@@ -135,3 +148,66 @@ async def test_what_the_homeserver_lacks(
         report = await examined(await made(stack, tmp_path, STICKY, login))
         assert report.code == 1
         assert report.has("✗ broken", subject, text, advice), report.said
+
+
+@pytest.mark.parametrize(
+    ("config", "levels", "slot", "code", "said"),
+    [
+        ({}, {}, None, 0, ("✓ ok", "1 of 1: the bot may do what it has to")),
+        ({}, {}, "open", 0, ("✓ ok", "1 of 1: the bot may do what it has to, 1 with an open slot")),
+        (
+            {},
+            {STICKY_TYPE: 50},
+            "open",
+            1,
+            (
+                "✗ broken",
+                "the bot may not announce itself (has power 0, needs 50)",
+                f'→ m.room.power_levels: "events": {{"{STICKY_TYPE}": 0}}, or more power',
+            ),
+        ),
+        ({}, {STICKY_TYPE: 50}, None, 0, ("✓ ok", "1 of 1")),
+        ({}, {MEMBER: 50}, "open", 0, ("✓ ok", "1 of 1")),
+        (STICKY, {MEMBER: 50}, "open", 0, ("✓ ok", "1 of 1")),
+        (STICKY, {}, "closed", 0, ("! warning", "the slot of a board is closed", "→ state event")),
+        (STICKY, {}, None, 0, ("! warning", "a board has no slot", f"→ state event {SLOT_TYPE}")),
+        (
+            {"rtc": {"profile": "sticky", "require_open_slot": True}},
+            {},
+            None,
+            1,
+            ("✗ broken", "nobody counts as being on it", "or rtc.require_open_slot: false"),
+        ),
+    ],
+    ids=[
+        "none",
+        "open",
+        "no power",
+        "no power, not needed",
+        "legacy not needed",
+        "sticky alone",
+        "closed",
+        "no slot",
+        "a slot is wanted",
+    ],
+)
+async def test_rooms(
+    stack: Stack,
+    tmp_path: Path,
+    config: dict[str, Any],
+    levels: dict[str, int],
+    slot: str | None,
+    code: int,
+    said: tuple[str, ...],
+) -> None:
+    login = await stack.user(name("bot"))
+    state = {
+        "type": SLOT_TYPE,
+        "state_key": "net.nordeck.whiteboard#w1",
+        "content": {"status": slot, "application": {"type": "net.nordeck.whiteboard"}},
+    }
+    events = {"events": {MEMBER: 0} | levels}
+    await room(stack, login, events, *([state] if slot else []))
+    report = await examined(await made(stack, tmp_path, config, login))
+    assert report.code == code, report.said
+    assert report.has("rooms", *said), report.said

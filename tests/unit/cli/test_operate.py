@@ -130,21 +130,23 @@ STATUS = {
     "device_id": "D", "logged_in": True, "draining": True,
     "components": {"archive": {"ok": False, "detail": "the disk is full"}},
     "rooms": 2, "paused": 1, "boards": 1, "attended": 1, "memberships": 1, "unsaved": 0,
-    "saved": [],
+    "bridged": 1, "saved": [],
     "entries": 1234, "archive_bytes": 2_000_000,
     "admission": {"on": 1, "waiting": 2, "capacity": 1, "refresh": 5.0},
 }  # fmt: skip
 MEMBER = {
     "user_id": "@a:x", "device_id": "A", "since_ts": 1, "expires_ts": 90_061_000, "focus": None,
-    "foreign_focus": False, "ours": True,
+    "foreign_focus": False, "ours": True, "profile": "legacy",
 }  # fmt: skip
-SESSIONS = {
+OTHER = {**MEMBER, "user_id": "@c:x", "ours": False, "profile": "sticky"}
+SESSIONS: dict[str, Any] = {
     "room": ROOM, "name": "Plan", "now_ts": 0, "connected": True,
     "sessions": [{
         "application": "m.call", "call_id": "ROOM", "whiteboard_id": None, "board": None,
-        "next_change_ts": 90_061_000, "members": [MEMBER],
+        "next_change_ts": 90_061_000, "members": [MEMBER], "bridged": False,
     }],
 }  # fmt: skip
+BRIDGED = {**SESSIONS["sessions"][0], "members": [MEMBER, OTHER], "bridged": True}
 
 
 async def answer(request: Mapping[str, Any]) -> Any:
@@ -152,7 +154,8 @@ async def answer(request: Mapping[str, Any]) -> Any:
         case {"command": "status"}:
             return STATUS
         case {"command": "sessions", "room": room}:
-            return SESSIONS if room == "1" else {**SESSIONS, "sessions": []}
+            there = {"1": SESSIONS["sessions"], "3": [BRIDGED]}.get(room, [])
+            return {**SESSIONS, "sessions": there}
         case {"command": "drain", "on": True}:
             return {"withdrawn": 1, "done": False, "left": {"unsaved": 2, "handlers": 0}}
         case {"command": command}:
@@ -175,7 +178,7 @@ async def _beside(folder: Path, work: Callable[[], Any]) -> Any:
                 "boardkeeper 1.2, process 7",
                 "@bot:here, device D\n",
                 "archive      FAILING: the disk is full",
-                "1 board in 2 rooms; people on 1; 1 membership of ours\n",
+                "1 board in 2 rooms; people on 1; 1 bridged (old and new NeoBoards); 1 membership",
                 "1 taken, at most 1, 2 waiting; each renewed every 5 s",
                 "1,234 entries; 2.0 MB; 1 room paused",
                 "DRAINED",
@@ -183,6 +186,7 @@ async def _beside(folder: Path, work: Callable[[], Any]) -> Any:
         ),
         (("status", "--json"), 0, ['"pid": 7']),
         (("sessions", "1"), 0, ["m.call ROOM", "@a:x (this bot)", "changes in 1 day 1 h"]),
+        (("sessions", "3"), 0, ["Profile", "   both  ", "@c:x", "   sticky  "]),
         (("sessions", "2"), 0, ["Nobody is on a board."]),
         (("sessions", "1", "--json"), 0, ['"foreign_focus": false']),
         (("pause", "1"), 0, ["Plan: nothing is recorded; the room was told."]),
@@ -210,3 +214,4 @@ def test_what_the_running_bot_answers_is_shown(
     said = caught.out + caught.err
     for text in texts:
         assert text in said
+    assert ("Profile" in said) is (command == ("sessions", "3"))

@@ -14,8 +14,10 @@ from bot.attendance import Attendance
 from bot.handlers.base import Event, Participant, SessionChanged
 from bot.overview import MemberView, SessionView, overview
 from bot.roomstate import RoomState
-from bot.rtc.membership import LEGACY
+from bot.rtc.membership import LEGACY, Focus
+from bot.rtc.membership import STICKY as STICKY_PROFILE
 from bot.rtc.session import next_change
+from bot.rtc.sticky import STICKY_MS, STICKY_TYPE, join_content
 from bot.whiteboard.board import BoardKey
 from tests.fakes.rooms import (
     ALICE,
@@ -32,6 +34,7 @@ from tests.fakes.rooms import (
 )
 
 BOB = "@bob:here"
+SFU = "https://sfu.here"
 HOUR = 3_600_000
 LATER = NOW + HOUR
 """When what `on_board` writes expires."""
@@ -43,6 +46,21 @@ def in_call(user: str = ALICE, device: str = "AD", **content: Any) -> dict[str, 
     event["state_key"] += "_m.call"
     event["content"] |= {"application": "m.call", "call_id": "", "expires": 4 * HOUR, **content}
     return event
+
+
+def sticky(user: str, device: str) -> dict[str, Any]:
+    """A membership as newer NeoBoards write it."""
+    content = join_content(
+        call_id="w1", device_id=device, member_id=user, foci=[Focus(SFU)], spelling="livekit"
+    )
+    return {
+        "type": STICKY_TYPE,
+        "sender": user,
+        "event_id": f"$s-{user}",
+        "origin_server_ts": NOW,
+        "msc4354_sticky": {"duration_ms": STICKY_MS},
+        "content": content,
+    }
 
 
 def room(*events: dict[str, Any]) -> RoomState:
@@ -75,11 +93,28 @@ def test_who_since_when_where_and_until_when() -> None:
                 MemberView(BOT, DEVICE, NOW - 500, LATER + 5, there, False, True, LEGACY),
             ),
             LATER,
+            bridged=False,
         ),
     )
     (view,) = overview(room(on_board(), ours), NOW)
     assert [one.user_id for one in view.people] == [ALICE]
     assert overview(room(off_board()), NOW) == ()
+
+
+def test_whom_we_bridge() -> None:
+    """One device counts once, by its sticky claim; that it speaks both profiles is said."""
+    state = room(on_board(), on_board(BOT, DEVICE, event_id="$m9"))
+    assert not overview(state, NOW)[0].bridged
+    state.take_sticky(sticky(BOB, "BD"), NOW)
+    assert not overview(state, NOW)[0].bridged
+    state.take_sticky(sticky(BOT, DEVICE), NOW)
+    (view,) = overview(state, NOW)
+    assert view.bridged
+    assert {one.user_id: one.profile for one in view.members} == {
+        ALICE: LEGACY,
+        BOB: STICKY_PROFILE,
+        BOT: STICKY_PROFILE,
+    }
 
 
 def test_since_when_survives_what_neoboard_renews() -> None:
