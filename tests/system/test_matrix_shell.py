@@ -202,7 +202,7 @@ async def test_media(stack: Stack, hs: Homeserver, alice: Login) -> None:
 
 async def test_delayed_events(stack: Stack, hs: Homeserver, account: Login, alice: Login) -> None:
     assert await hs.delayed_support() == DelayedSupport(
-        supported=True, max_delay_ms=86_400_000, max_scheduled=100
+        supported=True, max_delay_ms=86_400_000, max_scheduled=100, sticky=True
     )
     room_id = await create_room(stack, alice, account.user_id)
     await hs.join(room_id)
@@ -268,8 +268,8 @@ async def test_default_limits_are_said_at_once(tmp_path: Path) -> None:
                 await hs.send_notice(room_id, str(number))
 
 
-async def test_a_server_with_delayed_events_switched_off(tmp_path: Path) -> None:
-    options = Options(synapse={"max_event_delay_duration": None})
+async def test_a_server_with_delayed_and_sticky_events_switched_off(tmp_path: Path) -> None:
+    options = Options(sticky=False, synapse={"max_event_delay_duration": None})
     async with Stack.start(tmp_path / "stack", options) as without:
         account = await without.user("bot")
         async with opened(without, account) as hs:
