@@ -96,7 +96,7 @@ async def test_three_people_draw_and_see_each_other(stack: Stack) -> None:
 
         await bob.open(bob.board)
         await alice.until(lambda: people(alice) == everybody)
-        assert people(bob) == everybody
+        await bob.until(lambda: people(bob) == everybody)
         assert bob.identity != spent
 
 
@@ -105,17 +105,17 @@ async def test_somebody_killed_vanishes_and_a_closed_slot_shows_everybody_out(
 ) -> None:
     async with crowd(stack, "alice", "bob", habits=HABITS) as (alice, bob):
         board = alice.board
-        await bob.kill()
         killed = time.time() * 1000
+        await bob.kill()
         await alice.until(lambda: people(alice) == {alice.user_id}, within=12)
         _, leave = await written(alice, bob.user_id)
         assert sticky_problems(leave) == []
         assert reason(leave) == "delayed_leave"
-        assert 0 < leave["origin_server_ts"] - killed < LEAVE_AFTER_MS + 3000
+        assert 0 < leave["origin_server_ts"] - killed < LEAVE_AFTER_MS + 30_000
 
         closed = slot_content(is_open=False)
         await alice.user.put_state(board.room_id, SLOT, closed, slot_id(board))
-        await alice.until(lambda: not alice.meeting.met)
+        await alice.until(lambda: alice.meeting.channel is None)
         await alice.until(lambda: alice.members == [])
         _, leave = await written(alice, alice.user_id)
         assert reason(leave) == "slot_closed"
@@ -127,7 +127,7 @@ async def test_somebody_killed_vanishes_and_a_closed_slot_shows_everybody_out(
 async def test_a_membership_is_renewed_before_it_ends_and_its_leave_is_armed_anew(
     stack: Stack,
 ) -> None:
-    short = replace(HABITS, sticky_ms=6000)
+    short = replace(HABITS, sticky_ms=8000)
     async with crowd(stack, "alice", "bob", habits=short) as (alice, bob):
         identity = bob.identity
         first = await armed(bob)
@@ -139,14 +139,14 @@ async def test_a_membership_is_renewed_before_it_ends_and_its_leave_is_armed_ane
                 )
                 >= 3
             ),
-            within=20,
+            within=30,
             what="two renewals",
         )
         events = (await written(alice, bob.user_id))[:3]
         assert memberships(events) == ["join"] * 3
         assert len({event["content"]["member"]["id"] for event in events}) == 1
         assert bob.identity == identity
-        assert people(alice) == {alice.user_id, bob.user_id}
+        await alice.until(lambda: people(alice) == {alice.user_id, bob.user_id})
         # While it is armed anew there is none for a moment.
         while not (now := await armed(bob)):
             pass
