@@ -18,8 +18,9 @@ import aiohttp
 import pytest
 
 from bot.account import send_left_over
-from bot.config import Config
+from bot.config import Config, Livekit
 from bot.config import Homeserver as Account
+from bot.config.secret import Secret
 from bot.entrance import Entrance
 from bot.errors import Transient
 from bot.forms import StickyForm
@@ -372,26 +373,27 @@ async def test_a_seat_is_let_in_by_its_pseudonym_and_the_slots_room(stack: Stack
 async def test_through_the_entrance_it_meets_others_of_the_slot_only(stack: Stack) -> None:
     async with life(stack) as here, aiohttp.ClientSession() as http:
         account = Account(url=stack.homeserver_url, user_id=here.hs.user_id)
-        entrance = Entrance(Config(homeserver=account), here.hs, http, list)
+        asking = Entrance(Config(homeserver=account), here.hs, http, list)
+        secret = Secret(stack.livekit_secret)
+        key = Livekit("api_key", stack.livekit_url, stack.livekit_key, secret)
+        making = Entrance(Config(homeserver=account, livekit=key), here.hs, http, list)
         seen: dict[str, set[str]] = {"a": set(), "b": set(), "legacy": set()}
-        slots = {
-            "a": Seat("net.nordeck.whiteboard#w1", "a"),
-            "b": Seat("net.nordeck.whiteboard#w1", "b"),
-            "legacy": None,
-        }
 
-        def meets(key: str) -> Callable[[str, bool], None]:
-            return lambda who, there: seen[key].add(who) if there else None
+        def meets(name: str) -> Callable[[str, bool], None]:
+            return lambda who, there: seen[name].add(who) if there else None
 
+        slot = "net.nordeck.whiteboard#w1"
+        where, nothing = (here.room_id, stack.jwt_url), lambda: None
         connections = [
-            entrance.connect(here.room_id, stack.jwt_url, lambda: None, meets(key), seat)
-            for key, seat in slots.items()
+            asking.connect(*where, nothing, meets("a"), Seat(slot, "a")),
+            making.connect(*where, nothing, meets("b"), Seat(slot, "b")),
+            asking.connect(*where, nothing, meets("legacy")),
         ]
         tasks = [asyncio.create_task(one.run()) for one in connections]
         try:
             await until(lambda: all(one.connected for one in connections), 30, "not connected")
             await until(lambda: seen["a"] and seen["b"], 30, "they do not meet")
-            names = {key: pseudonym(here.hs.user_id, here.hs.device_id, key) for key in "ab"}
+            names = {name: pseudonym(here.hs.user_id, here.hs.device_id, name) for name in "ab"}
             assert seen == {"a": {names["b"]}, "b": {names["a"]}, "legacy": set()}
         finally:
             for one in connections:
