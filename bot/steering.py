@@ -237,10 +237,10 @@ class Steering:
         """Count what the rooms say of us: the homeserver's word, not ours."""
         own = self._own()
         return sum(
-            (one.user_id, one.device_id) == own
+            1 + view.bridged
             for room in self._rooms
             for view in room.sessions.views()
-            for one in view.members
+            if any((one.user_id, one.device_id) == own for one in view.members)
         )
 
     def _unsaved(self) -> int:
