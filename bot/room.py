@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, NoReturn
 
 from bot import conversation, past, stale
 from bot.boards import Boards
 from bot.commands.parser import Request, read_request
 from bot.complaints import Complaints
-from bot.errors import StoreError
 from bot.permission import own_refusal
+from bot.remembered import Remembered
 from bot.roomstate import STATE_TYPES, RoomState
 from bot.rtc.membership import MEMBER_TYPE
 from bot.rtc.sticky import STICKY_TYPES
@@ -28,8 +27,6 @@ from bot.whiteboard.board import BOARD_TYPE, BoardKey
 from bot.whiteboard.message import Message, Update
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 
-KEEP_AGAIN = 10.0
-"""Seconds until the bot tries again to keep what the archive did not take."""
 LOOK_EVERY = 60.0
 """Seconds at the most between two looks at checkpoints."""
 
@@ -64,11 +61,11 @@ class Room:
         )
         self._tasks: asyncio.TaskGroup
         self._complaints: Complaints
+        self._remembered: Remembered
         self._wake = asyncio.Event()
         self._due = False  # whether sessions are to be looked at without a batch
         self._met = False
         self._power_changed = asyncio.Event()
-        self._named = ("", "")  # as the archive has it
         self._acting = asyncio.Lock()  # people in the room and the operator may command at once
         self._keys = {"room": room_id}
 
@@ -141,10 +138,11 @@ class Room:
             tasks=tasks,
             admits=shared.open.is_set,
         )
+        self._remembered = Remembered(shared.archive, self.room_id, tasks)
         kept = await shared.archive.room(self.room_id)
         if kept is not None:
             self.boards.paused, self.boards.resumed_ts = kept.paused, kept.resumed_ts
-            self._named = kept.name, kept.alias
+            self._remembered.named = kept.name, kept.alias
 
     def look_soon(self) -> None:
         """Look at who is where without waiting for a batch."""
@@ -186,7 +184,7 @@ class Room:
         if self.ended.is_set():
             return  # somebody has sent us away
         if batch.kind == "leave" or self.state.own_membership != "join":
-            await self._remember(noticed=False)  # who invites us again is told again
+            await self._remembered.noticed(noticed=False)  # who invites us again is told again
             await self._complaints.forget()
             self.ended.set()
         elif self.state.encrypted:
@@ -195,7 +193,7 @@ class Room:
             self._replaced(self.room_id, self.state.replacement)
             self.ended.set()
         else:
-            await self._keep_name()
+            await self._remembered.name(self.state)
             await self._meet()
             await self._reconsider()
             self._wake.set()
@@ -235,14 +233,6 @@ class Room:
             archive = self._shared.archive
             before = [*batch.state, *batch.sticky]
             await past.keep_seen(archive, self.room_id, before, batch.timeline, since)
-
-    async def _keep_name(self) -> None:
-        """Keep what people call the room: operators know rooms by that."""
-        name, alias = self.state.name, self.state.alias
-        if (name, alias) != self._named:
-            with suppress(StoreError):  # the next batch tries again
-                await self._shared.archive.set_room(self.room_id, name=name, alias=alias)
-                self._named = name, alias
 
     async def _take(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")
@@ -323,36 +313,16 @@ class Room:
         async with self._acting:
             if self.boards.recording:
                 await self.boards.pause()
-                await self._keep_paused()
+                await self._remembered.pause(self.boards)
                 return True
         return False
-
-    async def _keep_paused(self) -> None:
-        """Have the next start know whether recording is paused; what was said holds at once."""
-        try:
-            await self._shared.archive.set_room(
-                self.room_id,
-                paused=self.boards.paused,
-                resumed_ts=self.boards.resumed_ts,
-                paused_ts=self.boards.paused_ts,
-            )
-        except StoreError:
-            self._tasks.create_task(self._keep_paused_later())
-            raise
-
-    async def _keep_paused_later(self) -> None:
-        await asyncio.sleep(KEEP_AGAIN)
-        try:
-            await self._keep_paused()
-        except StoreError:
-            _log.warning("a pause could not be kept; trying again", extra=self._keys)
 
     async def resume(self) -> bool:
         """Go on recording with one baseline per board; False when nothing was paused."""
         async with self._acting:
             if self.boards.paused:
                 await self.boards.resume()
-                await self._keep_paused()
+                await self._remembered.pause(self.boards)
                 return True
         return False
 
@@ -368,16 +338,9 @@ class Room:
                 self.sessions.reopen()
                 self.look_soon()
                 raise
-            await self._remember(noticed=False, paused=False)
+            await self._remembered.noticed(noticed=False, paused=False)
             await self._complaints.forget()
             self.ended.set()
-
-    async def _remember(self, *, noticed: bool, paused: bool | None = None) -> None:
-        """Keep what may be said once too often if it gets lost."""
-        try:
-            await self._shared.archive.set_room(self.room_id, noticed=noticed, paused=paused)
-        except StoreError:
-            _log.warning("the archive does not take what is to be kept of a room", extra=self._keys)
 
     async def _meet(self) -> None:
         """Say once on joining what the bot does, what it records and how to stop it."""
@@ -395,7 +358,7 @@ class Room:
         recorded = self._shared.services.recording
         text = "hello" if recorded else "hello_unrecorded"
         await self._conversation.greet(text, self._power_changed)
-        await self._remember(noticed=True)
+        await self._remembered.noticed(noticed=True)
 
 
 def _end(handled: asyncio.Future[None], error: BaseException) -> None:

@@ -87,6 +87,7 @@ ALLOWED: dict[str, set[str]] = {
         "bot.setting",
     },
     "bot.stale": ROOM,
+    "bot.remembered": {*ROOM, "bot.boards"},
     "bot.legacy": {
         *ROOM,
         "bot.admission",
@@ -129,6 +130,7 @@ ALLOWED: dict[str, set[str]] = {
         "bot.shared",
         "bot.complaints",
         "bot.permission",
+        "bot.remembered",
         "bot.stale",
     },
     "bot.context": {

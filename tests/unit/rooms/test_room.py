@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot import metrics, room
+from bot import metrics, remembered
 from bot.errors import Forbidden, ServerError, StoreError, Transient
 from bot.handlers.base import BoardFound, BoardGone, Event, SessionChanged
 from bot.matrix.batches import RoomBatch
@@ -353,7 +353,7 @@ async def test_a_paused_room_is_paused_from_its_first_event_on() -> None:
 async def test_what_the_archive_cannot_keep_is_said_or_logged_and_kept_later(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "KEEP_AGAIN", 0.001)
+    monkeypatch.setattr(remembered, "KEEP_AGAIN", 0.001)
     async with house() as here:
         here.archive.broken |= {"set_room", "saw_memberships"}
         await here.begin(board_event(), on_board())
