@@ -167,5 +167,13 @@ async def _fourth(connection: Connection) -> None:
 
 migrations.register(_fourth, description="what the history of sessions is computed from")
 
+
+async def _fifth(connection: Connection) -> None:
+    # Until here sticky members were not asked for: every room's past has to be read once more.
+    await connection.execute("DELETE FROM walks")
+
+
+migrations.register(_fifth, description="sticky members belong to the history of sessions")
+
 SCHEMA_VERSION = len(migrations.upgrades)
 """What this program reads and writes."""

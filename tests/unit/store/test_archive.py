@@ -325,3 +325,17 @@ async def test_an_older_archive_knows_no_order_but_its_own_and_no_beginning_of_a
         assert await archive.pauses("!on:b") == []
         assert await archive.pauses("!off:b") == [(0, None)]
         assert await archive.pauses("!was:b") == [(0, 7)]
+
+
+async def test_what_was_read_without_sticky_members_is_read_once_more(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "upgrades", migrations.upgrades[:4])
+        patch.setattr(sqlite, "SCHEMA_VERSION", 4)
+        async with Archive(folder) as archive:
+            await archive.read_memberships("!a:b", [(1, row("$1"))], {"back": None})
+            assert await archive.walk("!a:b") is not None
+    async with Archive(folder) as archive:
+        assert await archive.walk("!a:b") is None
+        assert len(await archive.memberships("!a:b")) == 1
