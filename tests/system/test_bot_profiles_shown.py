@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.stack.bot import Bot, until
 from tests.stack.client.habits import Habits
 from tests.stack.stack import Stack
@@ -11,6 +13,7 @@ from tests.system.people import meeting, person
 from tests.system.test_bot_control import asked, cli
 from tests.system.test_doctor import examined
 
+pytestmark = pytest.mark.timeout(900)  # a score of commands, each a process
 NEWER = Habits(profile="sticky", announces=True)
 
 
