@@ -105,6 +105,7 @@ async def test_somebody_killed_vanishes_and_a_closed_slot_shows_everybody_out(
 ) -> None:
     async with crowd(stack, "alice", "bob", habits=HABITS) as (alice, bob):
         board = alice.board
+        await sees(alice, {alice.user_id, bob.user_id})
         killed = time.time() * 1000
         await bob.kill()
         await alice.until(lambda: people(alice) == {alice.user_id}, within=12)
