@@ -11,7 +11,18 @@ from pathlib import Path
 from rich.console import Console
 
 from bot.livekit.lean import raise_file_limit
-from tests.bench import delays, handlers, idle, ingest, merging, opening, seeing, writing
+from tests.bench import (
+    bridging,
+    delays,
+    handlers,
+    idle,
+    ingest,
+    merging,
+    opening,
+    past,
+    seeing,
+    writing,
+)
 from tests.bench.results import Result, show, write
 from tests.bench.scene import Scene, scene
 from tests.stack.processes import ROOT
@@ -19,7 +30,7 @@ from tests.stack.stack import Options, Stack
 
 PURE = ("merge", "open", "write")
 """Parts that need no servers."""
-PARTS = (*PURE, "ingest", "handlers", "delays", "seeing", "idle")
+PARTS = (*PURE, "ingest", "handlers", "delays", "seeing", "bridge", "history", "idle")
 ROOMS = {1: 3, 50: 3, 200: 1}
 """How many idle boards, and how often each is measured: 200 take minutes."""
 # As operators of many boards are told to set it.
@@ -92,6 +103,19 @@ def _plan(parts: Sequence[str], rooms: Sequence[int], *, quick: bool) -> list[tu
         rounds, strokes = (1, 20) if quick else (5, 40)
         words = "how soon strokes are seen"
         plan.append((words, lambda on: seeing.measure(on, runs=rounds, strokes=strokes)))
+    if "bridge" in parts:
+        updates, moves, times = (1_500, 50, 1) if quick else (4_000, 200, 5)
+        words = "the bridge between the profiles"
+        plan.append(
+            (
+                words,
+                lambda on: bridging.measure(on, packets=updates, cursors=moves, runs=times),
+            )
+        )
+    if "history" in parts:
+        changes, readings = (1_000, 1) if quick else (10_000, 3)
+        words = "the history of sessions"
+        plan.append((words, lambda on: past.measure(on, changes=changes, runs=readings)))
     if "idle" in parts:
         plan += [_idle(count, 1 if quick else ROOMS[count]) for count in rooms]
     return plan
