@@ -6,7 +6,6 @@ remembered between starts.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from bot.commands.parser import power_of
 from bot.errors import InvalidMembership
 from bot.permission import level_needed
 from bot.rtc import session
+from bot.rtc.keys import Keys
 from bot.rtc.membership import (
     LEGACY,
     MEMBER_TYPE,
@@ -31,10 +31,6 @@ from bot.whiteboard.board import BOARD_TYPE, BoardKey, read_board
 
 MAX_BOARDS = 64
 """Boards followed in one room; more are ignored."""
-MAX_MEMBERSHIPS = 10_000
-"""State keys of memberships kept in one room; more are ignored."""
-MAX_OF_ONE = 100
-"""Of those of one person, who may fill a room with them; the oldest is given up."""
 MAX_AGES = 1_000
 """Boards, gone ones too, of which is kept how old they are."""
 
@@ -66,7 +62,6 @@ class RoomState:
         self.own_user = own_user
         self.stickies = Stickies()
         self.boards: dict[str, BoardKey] = {}
-        self.memberships: dict[tuple[str, str], tuple[Membership, ...]] = {}  # by type and key
         self.joined: set[str] = set()
         self.name = ""
         self.alias = ""
@@ -77,10 +72,9 @@ class RoomState:
         self.own_membership = "join"
         self._require_open_slot = require_open_slot
         self._slots = Slots()
+        self._keys = Keys()
         self._board_age: dict[str, int] = {}
         self._board_event: dict[str, Any] = {}
-        self._held: Counter[str] = Counter()  # state keys of memberships per person
-        self._since: dict[str, int] = {}  # by event id, where it is not the event's created_ts
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Take one state event; what is malformed or unknown changes nothing."""
@@ -127,13 +121,7 @@ class RoomState:
         content = event.get("content")
         inside = content.get("redacts") if isinstance(content, Mapping) else None
         target = event.get("redacts", inside)  # at the top before room version 11
-        gone = [
-            where
-            for where, memberships in self.memberships.items()
-            if any(membership.event_id == target for membership in memberships)
-        ]
-        for where in gone:
-            self._hold(where, ())
+        gone = self._keys.redact(target)
         self.stickies.redact(target)
         self._slots.redact(target)
         for key, event_id in list(self._board_event.items()):
@@ -199,49 +187,17 @@ class RoomState:
         except InvalidMembership:
             metrics.REFUSED_EVENTS.labels("membership").inc()
             memberships = ()
-        if (
-            memberships
-            and where not in self.memberships
-            and len(self.memberships) >= MAX_MEMBERSHIPS
-        ):
+        if not self._keys.put(where, memberships):
             metrics.REFUSED_EVENTS.labels("membership").inc()
-        else:
-            self._hold(where, memberships)
 
-    def _hold(self, where: tuple[str, str], memberships: tuple[Membership, ...]) -> None:
-        """Put memberships in the place of those before.
-
-        NeoBoard renews without `created_ts` every three hours; what it renews goes on.
-        """
-        before = self.memberships.pop(where, ())
-        if not (before or memberships):
-            return
-        began = {(_claim(one)): (self.since(one), one.expires_ts) for one in before}
-        for one in before:
-            self._since.pop(one.event_id, None)
-        if before:
-            self._count(before[0].user_id, -1)
-        for one in memberships:
-            since, until = began.get(_claim(one), (one.created_ts, 0))
-            if since < one.created_ts <= until:
-                self._since[one.event_id] = since
-        if memberships:
-            self.memberships[where] = memberships
-            self._count(memberships[0].user_id, 1)
-
-    def _count(self, user: str, more: int) -> None:
-        """Let nobody take the places of others, nor the memory for them."""
-        self._held[user] += more
-        if not self._held[user]:
-            del self._held[user]
-        elif self._held[user] > MAX_OF_ONE:
-            metrics.REFUSED_EVENTS.labels("membership").inc()
-            its = (key for key, many in self.memberships.items() if many[0].user_id == user)
-            self._hold(next(its), ())
+    @property
+    def memberships(self) -> Mapping[tuple[str, str], tuple[Membership, ...]]:
+        """What stands under each state key, by event type and key."""
+        return self._keys.memberships
 
     def since(self, membership: Membership) -> int:
         """Return since when (ms) its device has been there without a break, as far as we saw."""
-        return self._since.get(membership.event_id, membership.created_ts)
+        return self._keys.since(membership)
 
     def under(self, state_key: str) -> tuple[Membership, ...]:
         """Return what stands under a state key of the type we write."""
@@ -327,10 +283,6 @@ def _shown(name: object) -> str:
     if not isinstance(name, str):
         return ""
     return "".join(one for one in name[:MAX_NAME] if one.isprintable()).strip()
-
-
-def _claim(one: Membership) -> tuple[str, str, str, str]:
-    return one.user_id, one.device_id, one.application, one.call_id
 
 
 STATE_TYPES = frozenset(

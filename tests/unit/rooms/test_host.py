@@ -260,9 +260,9 @@ async def test_a_room_that_is_begun_anew_knows_who_sits_there() -> None:
         await here.host.deliver(RoomBatch(ROOM, "join", (), (), sticky=(join,)))
         broken: Any = 7
         failed = await here.host.deliver(RoomBatch(ROOM, "join", (), (broken,)))
-        await until(failed.done)
+        await until(failed.done, 10)
         assert failed.exception()
-        await until(lambda: here.host.rooms and here.host.rooms[0].state.joined)
+        await until(lambda: here.host.rooms and here.host.rooms[0].state.joined, 10)
         assert [one.user_id for one in here.host.rooms[0].state.live(NOW)] == [ALICE]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot import roomstate
 from bot.roomstate import STATE_TYPES, RoomState
-from bot.rtc import slots
+from bot.rtc import keys, slots
 from bot.rtc.membership import LEGACY, STICKY, WHITEBOARD
 from bot.rtc.slots import SLOT_TYPE, Slot
 from bot.rtc.sticky import STICKY_MS, STICKY_TYPE
@@ -136,7 +136,7 @@ def test_boards_come_change_and_go() -> None:
 
 def test_boards_and_memberships_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roomstate, "MAX_BOARDS", 1)
-    monkeypatch.setattr(roomstate, "MAX_MEMBERSHIPS", 1)
+    monkeypatch.setattr(keys, "MAX_MEMBERSHIPS", 1)
     room = state(board_event(), board_event(OTHER), on_board(), on_board(device="A2"))
     assert (set(room.boards), len(room.memberships)) == ({"w1"}, 1)
 
@@ -146,7 +146,7 @@ def test_nobody_takes_the_places_of_others_with_memberships() -> None:
     mallory = "@mallory:here"
     for number in range(20_000):
         room.apply(on_board(mallory, f"D{number}"))
-    assert len(room.memberships) == roomstate.MAX_OF_ONE + 1
+    assert len(room.memberships) == keys.MAX_OF_ONE + 1
     room.apply(member(ALICE))
     assert [one.user_id for one in room.live(NOW)] == [ALICE]
     room.apply(on_board(mallory, "D20000"))
@@ -154,7 +154,7 @@ def test_nobody_takes_the_places_of_others_with_memberships() -> None:
     assert {"AD", "D20000"} <= devices
     for number in range(20_001):
         room.apply(off_board(mallory, f"D{number}"))
-    assert (len(room.memberships), set(room._held)) == (1, {ALICE})
+    assert (len(room.memberships), set(room._keys._held)) == (1, {ALICE})
 
 
 def test_boards_that_come_and_go_leave_nothing_behind_that_grows() -> None:

@@ -187,6 +187,7 @@ def standing(events: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
     return sorted((one.member_id, one.event_id, one.expires_ts) for one in claims)
 
 
+@pytest.mark.scenario("X04", "S30")
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(HISTORY.flatmap(lambda events: st.tuples(st.just(events), st.permutations(events))))
 def test_any_order_of_delivery_gives_the_same_map(
