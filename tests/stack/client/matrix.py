@@ -178,12 +178,10 @@ class MatrixUser:
             try:
                 return await self._relations(room_id, event_id, event_type, page)
             except MatrixError as error:
-                if error.status != 404:
+                if error.status != 404 or query.get("from") == "":
                     raise
             past = await self.request("GET", f"{_room(room_id)}/messages", query=query)
-            if "end" not in past:
-                return []
-            query["from"] = past["end"]
+            query["from"] = past.get("end", "")
 
     async def _relations(
         self, room_id: str, event_id: str, event_type: str, page: int
