@@ -11,7 +11,7 @@ import os
 from setuptools import setup  # type: ignore[import-untyped]
 
 # What an update passes through. Not `touched` and `verdict`: their frozen data classes go to the
-# processes of handlers, and compiled ones cannot be unpickled.
+# processes of handlers, and compiled ones cannot be unpickled; `breath` is there to be interpreted.
 HOT = (
     "causality",
     "content",

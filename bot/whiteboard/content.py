@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any, Final
 
+from bot.whiteboard.breath import take_breath
 from bot.whiteboard.item import ANY, ARRAY, BINARY, FORMAT, MAP, STRING, TEXT, TYPE, Item, Shared
 from bot.whiteboard.lib0 import UNDEFINED, number, stretch, text, value
 
@@ -70,6 +71,7 @@ def plain(shared: Shared) -> Any:
 
 def entries(shared: Shared, keys: Iterable[str]) -> dict[str, Any]:
     """Return what a map holds under these keys."""
+    take_breath()
     found = {}
     for key in keys:
         # JavaScript takes this key for the object's prototype, so nobody sees it there.
@@ -130,5 +132,6 @@ def as_json(one: Any) -> Any:
 
 
 def _object(one: Mapping[str, Any]) -> dict[str, Any]:
+    take_breath()
     read = {key: as_json(inner) for key, inner in one.items()}
     return {key: inner for key, inner in read.items() if inner is not None}

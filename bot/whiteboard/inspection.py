@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from bot.whiteboard.breath import take_breath
 from bot.whiteboard.content import entries, latest, values
 from bot.whiteboard.item import MAP, Item, Shared
 from bot.whiteboard.lib0 import UNDEFINED
@@ -68,6 +69,7 @@ class _Inspection:
 
     def _note_in(self, parent: Shared) -> Callable[[Item], None]:
         """Return what to do with the items in a shared type."""
+        take_breath()
         note: Callable[[Item], None] = _ignore
         match _path(parent):
             case []:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bot.whiteboard.breath import take_breath
+
 MAX_NUMBER: Final = float(2**53 - 1)
 
 _BANNED_IDS = frozenset({"__proto__", "constructor"})  # they break JavaScript objects
@@ -261,6 +263,7 @@ _UNLOCKED = {"userId": "nobody"}  # stands for an absent lock
 def check_elements(elements: Mapping[str, Any]) -> str | None:
     """Check elements and the ids they have."""
     for element_id, element in elements.items():
+        take_breath()
         if not is_id(element_id):
             return "an element has an id that is not acceptable"
         wrong = check_element(element)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bot.errors import InvalidUpdate
+from bot.whiteboard.breath import take_breath
 from bot.whiteboard.item import GC, MEASURES, SKIP, Id, Item, Shared, cut_content
 from bot.whiteboard.lib0 import number, text, write_number, write_text
 
@@ -32,6 +33,9 @@ MAX_CONTENT: Final = 4 * 1024 * 1024
 _ORIGIN: Final = 0x80
 _RIGHT_ORIGIN: Final = 0x40
 _SUB: Final = 0x20
+
+_BREATH: Final = 0xFF
+"""After so many items others may run."""
 
 _BARE: Final = frozenset({GC, SKIP})  # have no references
 
@@ -107,7 +111,9 @@ def _read_items(
     count, client, clock = block
     items: list[Item] = []
     skipped = False
-    for _ in range(count):
+    for at in range(count):
+        if at & _BREATH == _BREATH:
+            take_breath()
         info = data[position]
         kind = info & 31
         position += 1

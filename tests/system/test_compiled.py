@@ -22,6 +22,19 @@ _OTHERS = (
     "tests/peers/test_documents.py",
 )
 
+_BREATHS = """
+from bot.whiteboard import breath
+
+taken = []
+breath.take_breath = lambda: taken.append(1)
+
+from bot.whiteboard.document import Document
+from tests.bench.drawing import large_board
+
+Document(large_board(500))
+print(len(taken))
+"""
+
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
@@ -50,6 +63,12 @@ def test_every_hot_module_is_compiled(environment: dict[str, str]) -> None:
     assert len(said) == len(compiled.hot())
     folder = environment["PYTHONPATH"].split(os.pathsep)[0]
     assert all(one.startswith(folder) and one.endswith(".so") for one in said)
+
+
+@pytest.mark.timeout(600)
+def test_others_may_run_between_the_elements_of_a_board(environment: dict[str, str]) -> None:
+    assert "bot.whiteboard.breath" not in compiled.hot()
+    assert int(run(environment, "-c", _BREATHS)) >= 500
 
 
 @pytest.mark.timeout(900)
