@@ -24,6 +24,8 @@ from tests.system.people import QUICK, name
 
 SESSIONS = 20
 AT_A_TIME = 4
+ALL = {"invites": {"per_minute": 1000}}
+"""It comes to every board, however fast they are made."""
 KINDS = ("draw", "draw", "draw", "move", "delete", "reorder", "add_slide", "lock", "unlock")
 
 
@@ -109,7 +111,7 @@ async def test_no_stroke_is_lost_on_real_servers(stack: Stack, tmp_path: Path) -
     turns = asyncio.Semaphore(AT_A_TIME)
     async with AsyncExitStack() as exits:
         bot = await exits.enter_async_context(
-            running_bot(stack, tmp_path / "bot", name("bot"), QUICK)
+            running_bot(stack, tmp_path / "bot", name("bot"), {**QUICK, **ALL})
         )
         sessions = await asyncio.gather(
             *(play(stack, bot, seed, turns, exits) for seed in range(SESSIONS))
