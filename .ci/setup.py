@@ -5,7 +5,8 @@ the files in `.ci/locks/`. What is large and does not depend on the checkout goe
 `${XDG_CACHE_HOME:-~/.cache}/boardkeeper` and is built once per version. Every step knows whether
 it is done already, so a second run takes no time.
 
-check: the Python environment. demo: the servers too. test: also node, its packages and a browser.
+check: the Python environment. demo: the servers too. test: also node, its packages, a browser and a
+C compiler.
 """
 
 from __future__ import annotations
