@@ -14,6 +14,7 @@ from bot.errors import Transient
 from bot.matrix.delayed import Delayed
 from bot.matrix.login import Credentials, TokenStore, log_in
 from bot.matrix.media import download, upload
+from bot.matrix.relations import Absent
 from bot.matrix.rooms import Rooms
 from bot.matrix.transport import ONE_TRY, Transport
 from bot.matrix.wellknown import address, well_known
@@ -55,6 +56,7 @@ class Homeserver(Rooms, Delayed):
         self._who = Credentials(user_id, device_id, access_token, password)
         self._tokens = tokens
         self._user_agent = user_agent
+        self.absent = Absent()
 
     async def __aenter__(self) -> Self:
         session = aiohttp.ClientSession(

@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mautrix.api import Method, Path
 
-from bot.errors import ServerError, Transient
+from bot.errors import NotFound, ServerError, Transient
 from bot.matrix.transport import Transport
 
 MAX_PAGES = 400
 """Pages read of one listing: a server that always names a next page ends here."""
 
 PAGE = 100
+
+BACK_PAGES = 200
+"""Pages read back at the most until our homeserver knows an event."""
+BACK_PAGE = 50
+"""Events of such a page; among them may be many of 45 kB."""
+BACK_AGAIN = 3600.0
+"""Seconds until a room is read back again for an event that was not found."""
+MAX_ABSENT = 1_000
+"""Events remembered that were not found; beyond, the oldest are forgotten."""
+
+
+class Absent:
+    """Events that our homeserver did not know after the room had been read back for them."""
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str, str], float] = {}
+
+    def note(self, room_id: str, event_id: str) -> None:
+        """Say that an event was not found."""
+        self._until[room_id, event_id] = time.monotonic() + BACK_AGAIN
+        while len(self._until) > MAX_ABSENT:
+            del self._until[next(iter(self._until))]
+
+    def holds(self, room_id: str, event_id: str) -> bool:
+        """Whether an event was not found lately."""
+        return self._until.get((room_id, event_id), 0.0) > time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +112,7 @@ async def messages(
 
 async def relations(
     transport: Transport,
+    absent: Absent,
     room_id: str,
     event_id: str,
     event_type: str,
@@ -96,8 +124,12 @@ async def relations(
 ) -> AsyncIterator[dict[str, Any]]:
     """Yield the events that relate to an event; pages are read as needed.
 
+    A homeserver that has come to a room of other servers lately does not know its past, and does
+    not ask the others for the event's sake; it does when somebody reads back. So that is done.
+
     Args:
         transport: asks the homeserver.
+        absent: what need not be looked for again.
         room_id: where.
         event_id: what they relate to.
         event_type: of the relating events.
@@ -107,12 +139,25 @@ async def relations(
         patience: seconds in which a page that fails is asked for again.
 
     Raises:
+        NotFound: nobody knows the event.
         ServerError: there are more than can be read: what is missing is not known.
     """
     path = Path.v1.rooms[room_id].relations[event_id][rel_type][event_type]
     query = {"dir": "f" if oldest_first else "b", "limit": str(limit)}
-    for _ in range(MAX_PAGES):
-        reply = await transport.ask("relations", Method.GET, path, query=query, patience=patience)
+    for number in range(MAX_PAGES):
+        try:
+            reply = await transport.ask(
+                "relations", Method.GET, path, query=query, patience=patience
+            )
+        except NotFound:
+            if number or absent.holds(room_id, event_id):
+                raise
+            if not await _read_back(transport, room_id, event_id, patience):
+                absent.note(room_id, event_id)
+                raise
+            reply = await transport.ask(
+                "relations", Method.GET, path, query=query, patience=patience
+            )
         for event in _chunk("relations", reply):
             yield event
         token = reply.get("next_batch")
@@ -120,6 +165,24 @@ async def relations(
             return
         query["from"] = token
     raise ServerError("relations: there are more events than can be read")
+
+
+async def _read_back(transport: Transport, room_id: str, event_id: str, patience: float) -> bool:
+    """Have our homeserver learn of a room's past, until it knows an event; return whether it does.
+
+    Unfiltered: a page that a filter leaves empty may have no token to read on with.
+    """
+    token = None
+    for _ in range(BACK_PAGES):
+        page = await messages(
+            transport, room_id, token, {}, forwards=False, limit=BACK_PAGE, patience=patience
+        )
+        if any(event.get("event_id") == event_id for event in page.events):
+            return True
+        if page.end is None:
+            return False
+        token = page.end
+    return False
 
 
 async def messages_between(

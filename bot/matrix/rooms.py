@@ -11,7 +11,7 @@ from multidict import MultiDict
 
 from bot.errors import NotFound, Transient
 from bot.matrix.delayed import STICKY_DURATION
-from bot.matrix.relations import Page, messages, relations
+from bot.matrix.relations import Absent, Page, messages, relations
 from bot.matrix.transport import ONE_TRY, PATIENCE, Transport
 
 JOIN_TIMEOUT = 180.0
@@ -22,6 +22,7 @@ class Rooms:
     """The calls on rooms; part of Homeserver, whose docstring explains timeout and patience."""
 
     transport: Transport
+    absent: Absent
 
     async def join(
         self, room_id: str, via: Sequence[str] = (), *, patience: float = PATIENCE
@@ -206,10 +207,12 @@ class Rooms:
         """Iterate over the events relating to an event, `limit` per request.
 
         Raises:
+            NotFound: no homeserver of the room has it.
             ServerError: also after very many.
         """
         return relations(
             self.transport,
+            self.absent,
             room_id,
             event_id,
             event_type,
