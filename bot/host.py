@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self
 from bot import metrics
 from bot.backoff import backoff
 from bot.board import Board
+from bot.borders import end_if_cancelled
 from bot.errors import Forbidden, NotFound, ServerError, Transient
 from bot.invites import Invite, Policy, read_invite
 from bot.room import Room
@@ -255,6 +256,7 @@ class Host:
                     await slot.room.run(slot.inbox, again)
                 except Exception:  # noqa: BLE001 - the border of a room
                     _log.exception("a room failed; beginning it anew", extra={"room": room_id})
+                    end_if_cancelled()
                 else:
                     if not slot.came_again():
                         return

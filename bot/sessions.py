@@ -17,6 +17,7 @@ from bot import metrics
 from bot.attendance import Attendance
 from bot.backoff import backoff
 from bot.board import Board
+from bot.borders import end_if_cancelled
 from bot.errors import InvalidMessage, ServerError, StoreError, UsageError
 from bot.handlers.base import Participant
 from bot.overview import SessionView, overview
@@ -217,6 +218,7 @@ class Sessions:
                     await self.presence.run()
                 except Exception:  # noqa: BLE001 - the border of a presence
                     _log.exception("taking part failed; beginning anew", extra=self._keys)
+                    end_if_cancelled()
                 else:
                     return
                 await asyncio.sleep(next(waits))
