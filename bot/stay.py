@@ -226,7 +226,7 @@ class Stay:
         others = [one for one in self._members() if one.user_id != setting.own_user]
         return sticky.join_content(
             call_id=self._whiteboard_id,
-            device_id=setting.own_device,
+            whose=(setting.own_user, setting.own_device),
             member_id=self._seat.member_id,
             foci=[self.focus],
             spelling=sticky.spelling(others, setting.spelling()),

@@ -75,27 +75,37 @@ def slot_id(call_id: str) -> str:
 
 
 def join_content(
-    *, call_id: str, device_id: str, member_id: str, foci: Sequence[Focus], spelling: str
+    *,
+    call_id: str,
+    whose: tuple[str, str],
+    member_id: str,
+    foci: Sequence[Focus],
+    spelling: str,
 ) -> dict[str, Any]:
     """Return the content of a join, or of its renewal, as NeoBoard checks it.
 
+    The user id and `versions` are what matrix-js-sdk demands beside that.
+
     Args:
         call_id: the whiteboard id.
-        device_id: ours.
+        whose: our user id and device id.
         member_id: fresh with each join.
         foci: where we publish.
         spelling: how the type of a LiveKit transport is written.
     """
+    user_id, device_id = whose
+    member = {"id": member_id, "membership": "join", "user_id": user_id, "device_id": device_id}
     return {
         "slot_id": slot_id(call_id),
-        "member": {"id": member_id, "membership": "join", "device_id": device_id},
+        "member": member,
         "application": {"type": WHITEBOARD, "whiteboard_id": call_id},
         "transports": {
             "published": [
                 {"type": spelling, "livekit_service_url": focus.service_url} for focus in foci
             ],
-            "can_subscribe": [spelling],
+            "can_subscribe": ["livekit"],  # NeoBoard takes exactly this, whatever is published
         },
+        "versions": [],
         "msc4354_sticky_key": member_id,
     }
 

@@ -59,7 +59,7 @@ class Kept:
         def content() -> dict[str, Any]:
             return sticky.join_content(
                 call_id=BOARD,
-                device_id=hs.device_id,
+                whose=(hs.user_id, hs.device_id),
                 member_id=self.member_id,
                 foci=[Focus(life.stack.jwt_url)],
                 spelling="livekit",

@@ -87,7 +87,7 @@ class Kept:
             "m1",
             lambda: sticky.join_content(
                 call_id="w1",
-                device_id=DEVICE,
+                whose=(BOT, DEVICE),
                 member_id="m1",
                 foci=[Focus("https://sfu.here")],
                 spelling="livekit",
@@ -132,12 +132,18 @@ async def test_m01_m02_m29_sticky_it_joins_renews_and_leaves() -> None:
         assert (room_id, kind, duration) == (ROOM, TYPE, 3_600_000)
         assert content == {
             "slot_id": "net.nordeck.whiteboard#w1",
-            "member": {"id": "m1", "membership": "join", "device_id": DEVICE},
+            "member": {
+                "id": "m1",
+                "membership": "join",
+                "user_id": BOT,
+                "device_id": DEVICE,
+            },
             "application": {"type": "net.nordeck.whiteboard", "whiteboard_id": "w1"},
             "transports": {
                 "published": [{"type": "livekit", "livekit_service_url": "https://sfu.here"}],
                 "can_subscribe": ["livekit"],
             },
+            "versions": [],
             "msc4354_sticky_key": "m1",
         }
         leave = {

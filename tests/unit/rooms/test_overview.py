@@ -51,7 +51,7 @@ def in_call(user: str = ALICE, device: str = "AD", **content: Any) -> dict[str, 
 def sticky(user: str, device: str) -> dict[str, Any]:
     """A membership as newer NeoBoards write it."""
     content = join_content(
-        call_id="w1", device_id=device, member_id=user, foci=[Focus(SFU)], spelling="livekit"
+        call_id="w1", whose=(user, device), member_id=user, foci=[Focus(SFU)], spelling="livekit"
     )
     return {
         "type": STICKY_TYPE,

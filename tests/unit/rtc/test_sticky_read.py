@@ -259,9 +259,16 @@ def test_when_it_ends_counts_from_when_it_came() -> None:
 
 def test_what_we_write_is_what_we_read() -> None:
     content = join_content(
-        call_id="board", device_id="DEV", member_id="one", foci=[SFU], spelling="livekit"
+        call_id="board", whose=(ANN, "DEV"), member_id="one", foci=[SFU], spelling="livekit"
     )
-    assert content == join()
+    # What NeoBoard demands, and what matrix-js-sdk demands beside that.
+    both = {"id": "one", "membership": "join", "user_id": ANN, "device_id": "DEV"}
+    assert content == join(member=both, versions=[])
+    assert read(content).once
+    member = claim(content)
+    assert member is not None
+    assert (member.user_id, member.device_id, member.foci) == (ANN, "DEV", (SFU,))
+    assert member.extra["whiteboard_id"] == "board"
     left = leave_content(call_id="board", device_id="DEV", member_id="one", code="leave")
     assert left == leave()
     assert slot_id("board") == SLOT
