@@ -209,6 +209,7 @@ class LegacyPresence:
             self._identity,
             setting.own_foci(),
             setting.configured_foci,
+            None if self._links is None else self._links.focus,
         )
         # Where the others are we may not be, and where we may be nobody is.
         return foci if foci and setting.allowed(foci[0]) else []

@@ -6,11 +6,15 @@ changes hands; to share one backend with NeoBoard the bot has to follow just tha
 
     the oldest member        what to use
     ---------------------    -----------------------------------------------------
-    nobody, or ourselves     own list: the homeserver's foci, then the configured
+    nobody                   own list: the homeserver's foci, then the configured
+    ourselves                the one in use while somebody else is there, else own list
     names a LiveKit focus    that one; the own list only says where to go later
     names none (yet)         ask the next oldest
     another strategy         own list, as NeoBoard does
     another kind of focus    nothing: we cannot be where the others are
+
+Whoever becomes the oldest stays: NeoBoard's people read the new oldest's focus at the moment in
+which somebody leaves, and are where that was. To go home would be to go alone, and back again.
 """
 
 from __future__ import annotations
@@ -42,6 +46,7 @@ def choose(
     own_identity: str,
     own_foci: Sequence[Focus],
     configured: Sequence[Focus] = (),
+    used: Focus | None = None,
 ) -> list[Focus]:
     """Choose the focus to use.
 
@@ -50,14 +55,19 @@ def choose(
         own_identity: our `user:device`.
         own_foci: what our homeserver offers.
         configured: foci of the configuration, which come last.
+        used: the one we are on.
 
     Returns:
         The preferred foci, each once: the first is to be used, all are to be announced. Empty
         when there is none we could use.
     """
     own_list = [*own_foci, *configured]
-    for member in sorted(filter(_counts, live_members), key=_age):
+    members = sorted(filter(_counts, live_members), key=_age)
+    for member in members:
         if identity(member) == own_identity:
+            others = (one for one in members if identity(one) != own_identity)
+            if used is not None and any(one.foci[:1] == (used,) for one in others):
+                own_list.insert(0, used)
             if own_list:
                 break
         elif member.focus_selection != OLDEST_MEMBERSHIP:

@@ -49,6 +49,17 @@ def test_f06_f07_f12_smallest_expires_leads() -> None:
     assert choose([theirs, renewed], ME, [OWN]) == [THEIRS, OWN]
 
 
+@pytest.mark.scenario("F09", "X01")
+def test_x01_become_the_oldest_we_stay_where_somebody_else_is() -> None:
+    ours, theirs = at("@bot:hs", 2, THEIRS), at(ANN, 3, THEIRS, OTHER)
+    assert choose([ours, theirs], ME, [OWN], used=THEIRS) == [THEIRS, OWN]
+    assert choose([ours, at(ANN, 3, OTHER, THEIRS)], ME, [OWN], used=THEIRS) == [OWN]
+    assert choose([ours, at(ANN, 3)], ME, [OWN], used=THEIRS) == [OWN]
+    another_board = at("@bot:hs", 3, THEIRS)
+    assert choose([ours, another_board], ME, [OWN], used=THEIRS) == [OWN]
+    assert choose([ours, theirs], ME, [], used=THEIRS) == [THEIRS]
+
+
 def test_ourselves_without_a_list_of_our_own() -> None:
     members = [at("@bot:hs", 2, OTHER), at(ANN, 3, THEIRS)]
     assert choose(members, ME, [], [LAST]) == [LAST]
