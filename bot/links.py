@@ -26,6 +26,10 @@ class Connection(Protocol):
     def connected(self) -> bool:
         """Whether it stands now."""
 
+    @property
+    def refused(self) -> bool:
+        """Whether somebody wants us out: then it stays away for a minute."""
+
     async def run(self) -> None:
         """Connect, and reconnect, until closed."""
 

@@ -96,6 +96,12 @@ class Stay:
         return 0.0 if self._lost_at is None else monotonic() - self._lost_at
 
     @property
+    def refused(self) -> bool:
+        """Whether somebody wants us out of that connection's room."""
+        link = self._links.get(self.focus)
+        return link is not None and link.connection.refused
+
+    @property
     def over(self) -> bool:
         """Whether the membership is gone for good, without our having left."""
         return self.keeper.machine.ended and not self.keeper.leaving

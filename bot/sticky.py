@@ -24,6 +24,8 @@ from bot.whiteboard.message import Message
 
 LISTEN_ON = 10.0
 """Seconds that a stay which is over goes on listening at the most."""
+AWAY_FOR = 60.0
+"""Seconds to stay away when somebody wants us out of LiveKit: another identity is no way back."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class StickyPresence:
         self._now: Stay | None = None
         self._former: dict[Stay, float] = {}  # with the instants at which they give up listening
         self._ends: list[float] = []  # when memberships were taken out
+        self._away_until = float("-inf")
         self._unfocused = False  # whether it was said that there is no focus
         self._tasks: asyncio.TaskGroup
         self._keys = {"room": home.room_id}
@@ -205,6 +208,8 @@ class StickyPresence:
             self._ends = [*self._ends[-9:], now]
             self._former[stay] = now + LISTEN_ON
         elif focus != stay.focus or stay.lost_for >= self._setting.sfu_grace:
+            if stay.refused:
+                self._away_until = now + AWAY_FOR
             if not stay.keeper.leaving:
                 stay.keeper.leave()
             self._former[stay] = now
@@ -213,12 +218,15 @@ class StickyPresence:
         self._now = None
 
     def _pause(self) -> float:
-        """Return the seconds to stay away: somebody takes us out again and again (2.6)."""
+        """Return the seconds to stay away: somebody wants us out, or takes us out again and again.
+
+        (docs/matrixrtc.md, 2.6)
+        """
         timing, now = self._setting.sticky_timing(), monotonic()
         lately = [at for at in self._ends if now - at < timing.fight_window]
-        if len(lately) <= timing.fight_limit:
-            return 0.0
-        return lately[-1] + timing.fight_pause - now
+        fought = len(lately) > timing.fight_limit
+        until = lately[-1] + timing.fight_pause if fought else now
+        return max(until, self._away_until) - now
 
     def _let_go(self) -> None:
         """Disconnect former stays once they are not needed; their leave may still be on its way."""

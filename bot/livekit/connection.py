@@ -146,6 +146,11 @@ class Connection:
         return self._room is not None and self.state is State.CONNECTED
 
     @property
+    def refused(self) -> bool:
+        """Whether we stay away, as somebody wants us out."""
+        return self.state is State.REFUSED
+
+    @property
     def received(self) -> int:
         """Packets taken in since it was made."""
         return self._inbox.received

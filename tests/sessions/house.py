@@ -72,7 +72,7 @@ class Wire:
         participant: Callable[[str, bool], None],
         log: tuple[list[bytes], Output],
     ) -> None:
-        self.connected = False
+        self.connected = self.refused = False
         self.heard, self.wrote = log
         self._sfu, self._changed = sfu, changed
         self._inbox: asyncio.Queue[Heard] = asyncio.Queue()

@@ -30,7 +30,7 @@ class Heard:
 class Wire:
     def __init__(self, focus: Focus) -> None:
         self.focus = focus
-        self.connected = False
+        self.connected = self.refused = False
         self.closed = False
         self.inbox: asyncio.Queue[Heard] = asyncio.Queue()
         self.sent: list[bytes] = []

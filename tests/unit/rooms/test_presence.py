@@ -50,7 +50,7 @@ class Wire:
 
     def __init__(self, where: str, changed: Callable[[], None]) -> None:
         self.where = where
-        self.connected = False
+        self.connected = self.refused = False
         self.sent: list[tuple[bool, tuple[str, ...]]] = []
         self.inbox: asyncio.Queue[Packet] = asyncio.Queue()
         self._changed = changed

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+import pytest
+
 from bot.hearing import Packet
 from bot.presence import Presence
 from bot.roomstate import RoomState
@@ -57,7 +59,7 @@ class Wire:
         stands: bool,
     ) -> None:
         self.where, self.seat, self.participant = where, seat, participant
-        self.connected = self.closed = False
+        self.connected = self.refused = self.closed = False
         self.sent: list[tuple[Message, bool, tuple[str, ...]]] = []
         self._stands = stands
         self._inbox: asyncio.Queue[Packet] = asyncio.Queue()
@@ -235,6 +237,20 @@ async def test_it_is_announced_only_while_others_can_hear_it() -> None:
         await until(lambda: len(here.server.stickies) == 3)
         assert len({seat.member_id for seat in here.seats()}) == 2
         assert here.memberships()[-1] == ("join", here.seats()[1].member_id)
+
+
+@pytest.mark.scenario("C04", "C11")
+async def test_c04_c11_sticky_who_is_wanted_out_stays_away_for_a_while(monkeypatch: Any) -> None:
+    monkeypatch.setattr("bot.sticky.AWAY_FOR", 0.5)
+    async with world(on_sticky(), sfu_grace=0.05) as here:
+        first = await joined(here)
+        removed = monotonic()
+        first.refused = True
+        first.stands(now=False)
+        await until(lambda: here.memberships()[-1][0] == "leave")
+        await until(lambda: len(here.wires) == 2)
+        assert monotonic() >= removed + 0.5
+        await until(lambda: here.memberships()[-1] == ("join", here.seats()[1].member_id))
 
 
 async def test_it_listens_wherever_members_publish_and_speaks_at_home() -> None:
