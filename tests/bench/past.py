@@ -1,6 +1,6 @@
 """The history of sessions: what a room with many membership events costs to read and to compute.
 
-Twenty people, half of them in the sticky profile, come and go in a room; then the bot is invited
+Four people, half of them in the sticky profile, come and go in a room; then the bot is invited
 and the operator asks for the history. The homeserver is a real one, and most of the time is its.
 """
 
@@ -20,7 +20,7 @@ from tests.stack.client import events, sticky
 from tests.stack.client.events import Board
 from tests.stack.client.matrix import MatrixUser
 
-_PEOPLE = 20
+_PEOPLE = 4
 _WITHIN = 1800.0
 _FOCUS = "http://nowhere.invalid"
 
