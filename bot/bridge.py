@@ -1,7 +1,9 @@
 """Bridge: what people of one profile do on a board reaches those of the other.
 
 It comes from us there, as LiveKit lets nobody speak for another. Changes are passed once the board
-has taken them, and only what was new to it: so nothing goes round between two bridges.
+has taken them, and only what was new to it; of signals the latest of each person and kind, and none
+that was passed the other way just before. So nothing goes round between two bridges that do not
+know of each other yet.
 
 Who presents is remembered: NeoBoard ends a presentation when its presenter leaves, which people of
 the other profile do not see; and tells it to whoever comes later.
@@ -14,16 +16,19 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from collections.abc import Set as AbstractSet
+from time import monotonic
 
 from bot import metrics
 from bot.errors import Transient, UsageError
 from bot.rtc.membership import LEGACY, STICKY
 from bot.rtc.profile import Device
 from bot.services import Arrival
-from bot.whiteboard.message import CursorMove, Message, Present
+from bot.whiteboard.message import Message, Present, Signal, Update
 
 MAX_QUEUED = 2_000
-"""Messages that wait to be passed on, of 64 kB at the most; what is lost comes with a snapshot."""
+"""Changes that wait to be passed on, of 64 kB at the most; what is lost comes with a snapshot."""
+ECHO = 2.0
+"""Seconds in which the same signal from where we have passed it to is our own, come round."""
 
 OTHER: Mapping[str, str] = {LEGACY: STICKY, STICKY: LEGACY}
 
@@ -42,13 +47,14 @@ class Bridge:
 
     def __init__(self, send: Callable[[Side, Message], Awaitable[None]]) -> None:
         self._send = send
-        self._queue: deque[tuple[Side, Message]] = deque()
-        self._cursors: dict[tuple[Side, Device], CursorMove] = {}
+        self._updates: deque[tuple[Side, Update]] = deque()
+        self._signals: dict[tuple[Side, Device, type[Signal]], Signal] = {}
+        self._passed: dict[tuple[Side, Signal], float] = {}  # where to, and when, monotonic
         self._presenting: dict[Side, tuple[Device, Present]] = {}  # by where the presenter is
         self._wake = asyncio.Event()
 
     def take(self, side: Side, who: Device | None, message: Message) -> None:
-        """Take what somebody did.
+        """Take what somebody did, to be passed on.
 
         Args:
             side: where he is.
@@ -57,28 +63,30 @@ class Bridge:
         """
         profile, whiteboard_id = side
         there = OTHER[profile], whiteboard_id
-        if isinstance(message, CursorMove):
-            if who is not None:
-                self._cursors[there, who] = message  # only where it is now is of interest
-                self._wake.set()
-            return
-        if isinstance(message, Present):
-            if who is None:
-                return
-            self._present(side, who, message)
-        self._put(there, message)
+        if isinstance(message, Update):
+            self._put(there, message)
+        elif who is not None and self._passed.get((side, message), 0.0) < monotonic() - ECHO:
+            self._signal(there, who, message)
 
-    def _present(self, side: Side, who: Device, message: Present) -> None:
+    def note(self, side: Side, who: Device, message: Present) -> None:
+        """Remember who presents, whether it is passed on now or only to who comes later."""
         if message.target is not None:
             self._presenting[side] = (who, message)
         elif side in self._presenting and self._presenting[side][0] == who:
             del self._presenting[side]
 
-    def _put(self, side: Side, message: Message) -> None:
-        if len(self._queue) >= MAX_QUEUED:
+    def _put(self, side: Side, update: Update) -> None:
+        if len(self._updates) >= MAX_QUEUED:
             metrics.BRIDGED.labels("dropped").inc()
             return
-        self._queue.append((side, message))
+        self._updates.append((side, update))
+        self._wake.set()
+
+    def _signal(self, side: Side, who: Device, message: Signal) -> None:
+        """Only the latest of a kind is of interest: where a cursor is, what is shown."""
+        kind = side, who, type(message)
+        self._signals.pop(kind, None)
+        self._signals[kind] = message
         self._wake.set()
 
     def shown(self, side: Side) -> Present | None:
@@ -107,8 +115,8 @@ class Bridge:
 
     def _end(self, side: Side) -> None:
         profile, whiteboard_id = side
-        _, message = self._presenting.pop(side)
-        self._put((OTHER[profile], whiteboard_id), Present(message.kind, None))
+        who, message = self._presenting.pop(side)
+        self._signal((OTHER[profile], whiteboard_id), who, Present(message.kind, None))
 
     async def run(self) -> None:
         """Pass messages on until cancelled."""
@@ -119,13 +127,22 @@ class Bridge:
 
     async def flush(self) -> None:
         """Pass on what waits."""
-        while self._queue or self._cursors:
-            while self._queue:
-                side, message = self._queue.popleft()
-                await self._pass(side, message)
-            cursors, self._cursors = self._cursors, {}
-            for (side, _), cursor in cursors.items():
-                await self._pass(side, cursor)
+        while self._updates or self._signals:
+            while self._updates:
+                await self._pass(*self._updates.popleft())
+            signals, self._signals = self._signals, {}
+            for (side, _, _), signal in signals.items():
+                self._remember(side, signal)
+                await self._pass(side, signal)
+
+    def _remember(self, side: Side, signal: Signal) -> None:
+        now = monotonic()
+        self._passed.pop((side, signal), None)
+        self._passed[side, signal] = now
+        oldest = next(iter(self._passed))
+        while self._passed[oldest] < now - ECHO or len(self._passed) > MAX_QUEUED:
+            del self._passed[oldest]
+            oldest = next(iter(self._passed))
 
     async def _pass(self, side: Side, message: Message) -> None:
         try:

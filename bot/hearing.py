@@ -18,6 +18,8 @@ from bot.whiteboard.message import Message, decode
 
 UNKNOWN_FOR = 4.0
 """Seconds a packet waits for the membership of its sender, which may be on its way."""
+STRANGE_FOR = 30.0
+"""Likewise where without one nobody is heard at all: it may come from another server."""
 MAX_UNKNOWN = 2_000
 """Packets that wait so at the most; beyond, the oldest go on without a name."""
 MAX_UNKNOWN_BYTES = 8 * 2**20
@@ -56,6 +58,8 @@ class Hearing:
         deliver: takes the arrivals, in order.
         now_ts: ms by the homeserver's clock.
         origin: what the connection tells of them.
+        strangers: whether those are heard who are in no membership, without a name. Clients of the
+            legacy profile do that; to those of the sticky one nobody speaks but its members.
     """
 
     def __init__(
@@ -64,12 +68,18 @@ class Hearing:
         deliver: Callable[[Sequence[Arrival]], None],
         now_ts: Callable[[], int],
         origin: Origin,
+        *,
+        strangers: bool = True,
     ) -> None:
         self._compute_names = names
         self._deliver = deliver
         self._now_ts = now_ts
         self._origin = origin
-        self._known: Names | None = None
+        self._strangers = strangers
+        self._patience = UNKNOWN_FOR if strangers else STRANGE_FOR
+        self._gone: dict[str, tuple[tuple[str, str], float]] = {}
+        self._known: Names = {}
+        self._changed_at: float | None = monotonic()  # when they may have, if not looked at since
         self._waiting: deque[tuple[Packet, Message]] = deque()
         self._rates: dict[str | None, int] = {}
         self._window = 0
@@ -77,49 +87,53 @@ class Hearing:
     @property
     def due(self) -> float | None:
         """When a waiting packet has waited long enough, monotonic; None when none waits."""
-        return self._waiting[0][0].at + UNKNOWN_FOR if self._waiting else None
+        return self._waiting[0][0].at + self._patience if self._waiting else None
 
     def memberships_changed(self) -> None:
-        """Name senders anew from now on."""
-        self._known = None
+        """Name senders anew from now on; what those sent who have just gone is still theirs."""
+        if self._changed_at is None:
+            self._changed_at = monotonic()
 
     def take(self, packets: Sequence[Packet]) -> None:
         """Take packets in the order they arrived."""
         self.settle()  # first what came earlier, perhaps of the same sender
-        names = self.names
         arrivals = []
         for packet in packets:
             message = self._read(packet)
             if message is None:
                 continue
-            if packet.identity is not None and packet.identity not in names:
+            if packet.identity is not None and self._name(packet.identity) is None:
                 self._waiting.append((packet, message))
             else:
-                arrivals.append(self._arrival(packet, message, names))
+                arrivals.append(self._arrival(packet, message))
         size = sum(len(packet.data) for packet, _ in self._waiting)
         while len(self._waiting) > MAX_UNKNOWN or size > MAX_UNKNOWN_BYTES:
             packet, message = self._waiting.popleft()
             size -= len(packet.data)
-            arrivals.append(self._arrival(packet, message, names))
-        if arrivals:
-            self._deliver(arrivals)
+            arrivals.append(self._arrival(packet, message))
+        self._hand_over(arrivals)
 
     def settle(self) -> None:
         """Let packets go whose sender is known by now, or that have waited long enough."""
         if not self._waiting:
             return
-        names = self.names
-        late = monotonic() - UNKNOWN_FOR
+        late = monotonic() - self._patience
         arrivals = []
         still: deque[tuple[Packet, Message]] = deque()
         for packet, message in self._waiting:
-            if packet.identity in names or packet.at <= late:
-                arrivals.append(self._arrival(packet, message, names))
+            if packet.at <= late or self._name(packet.identity) is not None:
+                arrivals.append(self._arrival(packet, message))
             else:
                 still.append((packet, message))
         self._waiting = still
-        if arrivals:
-            self._deliver(arrivals)
+        self._hand_over(arrivals)
+
+    def _hand_over(self, arrivals: Sequence[Arrival]) -> None:
+        heard = [one for one in arrivals if self._strangers or one.sender is not None]
+        if len(heard) < len(arrivals):
+            metrics.PACKETS.labels("stranger").inc(len(arrivals) - len(heard))
+        if heard:
+            self._deliver(heard)
 
     def _read(self, packet: Packet) -> Message | None:
         window = int(packet.at) // WINDOW
@@ -139,11 +153,23 @@ class Hearing:
     @property
     def names(self) -> Names:
         """Who is behind each identity, as of the last change of memberships."""
-        if self._known is None:
-            self._known = self._compute_names()
+        if self._changed_at is not None:
+            before, self._known = self._known, self._compute_names()
+            until, self._changed_at = self._changed_at + UNKNOWN_FOR, None
+            now = monotonic()
+            self._gone = {who: gone for who, gone in self._gone.items() if gone[1] > now}
+            self._gone |= {who: (before[who], until) for who in before.keys() - self._known.keys()}
         return self._known
 
-    def _arrival(self, packet: Packet, message: Message, names: Names) -> Arrival:
-        user, device = names.get(packet.identity or "", (None, None))
+    def _name(self, identity: str | None) -> tuple[str, str] | None:
+        """Return who is behind an identity, or was until just now."""
+        if identity is None:
+            return None
+        known = self.names.get(identity)
+        gone = self._gone.get(identity) if known is None else None
+        return gone[0] if gone is not None and gone[1] > monotonic() else known
+
+    def _arrival(self, packet: Packet, message: Message) -> Arrival:
+        user, device = self._name(packet.identity) or (None, None)
         age_ms = int((monotonic() - packet.at) * 1000)
         return Arrival(message, user, device, self._now_ts() - age_ms, packet.data, self._origin)

@@ -205,7 +205,7 @@ class LegacyPresence:
     def _foci(self) -> list[Focus]:
         setting = self._setting
         foci = focus.choose(
-            self._home.state.live(setting.now_ts()),
+            self._home.state.live(setting.now_ts(), LEGACY),
             self._identity,
             setting.own_foci(),
             setting.configured_foci,
@@ -366,7 +366,7 @@ class LegacyPresence:
                     self._tasks.create_task(self._send_to(who, message))
 
     def _boards_of(self, who: str) -> set[str]:
-        live = self._home.state.live(self._setting.now_ts())
+        live = self._home.state.live(self._setting.now_ts(), LEGACY)
         return {one.call_id for one in live if identity(one) == who}
 
     async def _send_to(self, who: str, message: Message) -> None:
@@ -378,5 +378,5 @@ class LegacyPresence:
         """Return who is behind each LiveKit identity, as the room's memberships say (rule 4)."""
         return {
             identity(membership): (membership.user_id, membership.device_id)
-            for membership in self._home.state.live(self._setting.now_ts())
+            for membership in self._home.state.live(self._setting.now_ts(), LEGACY)
         }

@@ -38,7 +38,7 @@ SESSIONS = Gauge(
 )
 PACKETS = Counter(
     "boardkeeper_packets_dropped_total",
-    "Packets from peers that were dropped, by reason (invalid, unknown_board, too_many)",
+    "Packets from peers that were dropped, by reason (invalid, unknown_board, too_many, stranger)",
     ["reason"],
     registry=REGISTRY,
 )

@@ -301,7 +301,7 @@ async def keep_seen(
     if before:
         archive.whole.pop(room_id, None)  # a gap: what came and went within it is not here
     # Who is out of the room went after they were on a board, not before.
-    before.sort(key=lambda row: row.type == PERSON_TYPE)
+    before.sort(key=lambda row: (row.type == PERSON_TYPE, row.ts))
     rows = [*before, *(row for event in timeline for row in read_rows(event))]
     pauses = [Pause(0, since_ts)]
     kept = [row for row in rows if is_kept(row, pauses)]

@@ -15,14 +15,15 @@ from time import monotonic
 from typing import Any
 
 from bot.bridge import Bridge, Side, device_of
+from bot.errors import Transient
 from bot.legacy import LegacyPresence
 from bot.rtc.membership import LEGACY, STICKY
-from bot.rtc.profile import Device, choose, on_duty
+from bot.rtc.profile import Device, choose
 from bot.rtc.slots import Slot
 from bot.services import Arrival
 from bot.setting import Home, Setting
 from bot.sticky import StickyPresence
-from bot.whiteboard.message import Message, Update
+from bot.whiteboard.message import Message, Present, Update
 
 HOLD = 10.0
 """Seconds to stay in a profile that nobody on the board speaks any more: people reload pages."""
@@ -100,12 +101,18 @@ class Presence:
             UsageError: it is too large for a packet.
         """
         boards = self._home.state.boards
+        broken: Transient | None = None
         for whiteboard_id, side in [*self._sticky.items()]:
             board = boards.get(whiteboard_id)
             if board is not None and board.document_id == update.document_id:
-                await side.publish(update)
+                try:
+                    await side.publish(update)
+                except Transient as error:  # the others get it all the same
+                    broken = error
         if self._legacy.connected or not self._sticky:
             await self._legacy.publish(update)
+        if broken is not None:
+            raise broken
 
     async def close(self) -> None:
         """Withdraw the memberships, then disconnect."""
@@ -217,12 +224,16 @@ class Presence:
         if arrival.origin is None or not self._setting.passes:
             return
         side, who = (arrival.origin.profile, whiteboard_id), device_of(arrival)
-        if not {(LEGACY, whiteboard_id), (STICKY, whiteboard_id)} <= self._needed.keys():
-            return
-        legacy, sticky = (self._devices(whiteboard_id)[one] for one in (LEGACY, STICKY))
-        is_bridge = who is not None and who in legacy & sticky
-        if not is_bridge and on_duty(self._own, legacy, sticky):
+        if who is not None and self._is_bridge(whiteboard_id, who):
+            return  # which passes on by itself
+        if who is not None and isinstance(arrival.message, Present):
+            self._bridge.note(side, who, arrival.message)
+        if {(LEGACY, whiteboard_id), (STICKY, whiteboard_id)} <= self._needed.keys():
             self._bridge.take(side, who, arrival.message)
+
+    def _is_bridge(self, whiteboard_id: str, who: Device) -> bool:
+        """Whether somebody is on a board by both profiles."""
+        return all(who in devices for devices in self._devices(whiteboard_id).values())
 
     async def _send(self, side: Side, message: Message) -> None:
         profile, whiteboard_id = side

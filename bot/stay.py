@@ -1,26 +1,22 @@
 """Stay: our being on a board of the sticky profile under one member id.
 
-    our own focus       where we publish, and hear who else publishes there
-    each other focus    that a member publishes on: there we only listen
-
 An identity on LiveKit is made of the member id, so a stay ends with its membership, and the next
-one has another id and connections of its own. Who runs an SFU can have anybody speak on it: so what
-comes from a focus is from those members alone who say that they publish there.
+one has another id and connections of its own (`bot.ears`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
 
-from bot.errors import Transient
+from bot.ears import Ears
+from bot.errors import Transient, UsageError
 from bot.forms import StickyForm
-from bot.hearing import Hearing
 from bot.keeper import Keeper
-from bot.links import Link
+from bot.links import Connection
 from bot.newcomers import Newcomers
 from bot.rtc import own, sticky
 from bot.rtc.membership import STICKY, Focus, Membership, identity
@@ -62,8 +58,6 @@ class Stay:
         )
         self._tasks = tasks
         self._wake = wake
-        self._links: dict[Focus, Link] = {}
-        self._hearings: dict[Focus, Hearing] = {}
         self._met: frozenset[str] = frozenset()
         self._lost_at: float | None = None
         self.keeper = Keeper(
@@ -80,15 +74,24 @@ class Stay:
             changed=self._status_changed,
         )
         self._keeping = tasks.create_task(self.keeper.run())
-        self._open(focus)
+        self._ears = Ears(
+            focus,
+            self._connect,
+            self._names,
+            home.deliver,
+            setting.now_ts,
+            Origin(STICKY, whiteboard_id),
+            tasks=tasks,
+            wake=wake,
+        )
 
     # -- what is asked -------------------------------------------------------------------------
 
     @property
     def connected(self) -> bool:
         """Whether the connection stands that others hear us on."""
-        link = self._links.get(self.focus)
-        return link is not None and link.connection.connected
+        home = self._ears.home
+        return home is not None and home.connected
 
     @property
     def lost_for(self) -> float:
@@ -98,8 +101,8 @@ class Stay:
     @property
     def refused(self) -> bool:
         """Whether somebody wants us out of that connection's room."""
-        link = self._links.get(self.focus)
-        return link is not None and link.connection.refused
+        home = self._ears.home
+        return home is not None and home.refused
 
     @property
     def over(self) -> bool:
@@ -113,35 +116,31 @@ class Stay:
 
     def due(self, grace: float) -> list[float]:
         """List when (monotonic) something is to be looked at by time."""
-        times = [one.due for one in self._hearings.values()]
-        times += [self.newcomers.due(self._known())]
+        newcomers = self.newcomers.due(self._known())
+        times = [*self._ears.due, *([] if newcomers is None else [newcomers])]
         if self._lost_at is not None:
             times.append(self._lost_at + grace)
-        return [one for one in times if one is not None]
+        return times
 
     # -- what is told --------------------------------------------------------------------------
 
-    def follow(self, foci: Collection[Focus]) -> None:
+    def follow(self, foci: Sequence[Focus]) -> None:
         """Be announced while connected, and listen wherever members publish."""
         if self.connected:
             self._lost_at = None
             self.keeper.join()
-            for focus in foci:
-                if focus not in self._links:
-                    self._open(focus)
+            self._ears.follow([focus for focus in foci if focus != self.focus])
         elif self._lost_at is None and not self.keeper.leaving:
             self._lost_at = monotonic()
-        for focus in [*self._links]:
-            if focus not in foci and focus != self.focus:
-                self._tasks.create_task(self._links.pop(focus).drop())
-                del self._hearings[focus]
-        for hearing in self._hearings.values():
-            hearing.settle()
+        self._ears.settle()
+
+    def listen_on(self) -> None:
+        """Go on listening, though it is over."""
+        self._ears.settle()
 
     def memberships_changed(self) -> None:
         """Name senders anew from now on."""
-        for hearing in self._hearings.values():
-            hearing.memberships_changed()
+        self._ears.memberships_changed()
 
     def newly_here(self) -> list[tuple[str, Membership]]:
         """Return who has come lately and can hear us now, by identity."""
@@ -159,51 +158,31 @@ class Stay:
         Raises:
             Transient: it does not stand.
         """
-        link = self._links.get(self.focus)
-        if link is None:
+        home = self._ears.home
+        if home is None:
             raise Transient("not connected")
-        reliable = not isinstance(message, CursorMove)
-        await link.connection.publish(encode(message), reliable=reliable, to=to)
+        await home.publish(encode(message), reliable=not isinstance(message, CursorMove), to=to)
 
     async def say_to(self, who: str, message: Message) -> None:
         """Send a message to one alone; who does not get it has the next snapshot."""
-        with contextlib.suppress(Transient):
+        with contextlib.suppress(Transient, UsageError):
             await self.publish(message, to=[who])
 
     async def disconnect(self) -> None:
         """Drop all connections, and have nothing kept any more."""
-        links, self._links = self._links, {}
-        self._hearings.clear()
-        for link in links.values():
-            await link.drop()
+        await self._ears.disconnect()
         self._keeping.cancel()
 
     # -- the parts -----------------------------------------------------------------------------
 
-    def _open(self, focus: Focus) -> None:
-        hearing = Hearing(
-            lambda: self._names(focus),
-            self._home.deliver,
-            self._setting.now_ts,
-            Origin(STICKY, self._whiteboard_id),
-        )
-        connection = self._setting.connect(
+    def _connect(self, focus: Focus) -> Connection:
+        return self._setting.connect(
             self._home.room_id,
             focus.service_url,
             self._wake.set,
             self._participant if focus == self.focus else _nobody,
             self._seat,
         )
-        self._hearings[focus] = hearing
-        self._links[focus] = Link(focus, connection, self._heard(hearing), self._tasks)
-
-    def _heard(self, hearing: Hearing) -> Any:
-        def take(packets: Sequence[Any]) -> None:
-            hearing.take(packets)
-            if hearing.due is not None:
-                self._wake.set()
-
-        return take
 
     def _participant(self, who: str, here: bool) -> None:  # noqa: FBT001 - a callback
         if here:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from time import monotonic
 from typing import Any
 
@@ -26,6 +27,9 @@ LISTEN_ON = 10.0
 """Seconds that a stay which is over goes on listening at the most."""
 AWAY_FOR = 60.0
 """Seconds to stay away when somebody wants us out of LiveKit: another identity is no way back."""
+
+OF_ONE = 2
+"""Foci of one person that we go to."""
 
 _log = logging.getLogger(__name__)
 
@@ -152,14 +156,17 @@ class StickyPresence:
             for who, _ in self._now.newly_here():
                 for message in self._greet():
                     self._tasks.create_task(self._now.say_to(who, message))
+        for stay in self._former:
+            stay.listen_on()
         self._let_go()
 
     def _next_look(self) -> float:
         """Return the seconds until something is due by itself."""
         now, pause = monotonic(), self._pause()
-        due = [now + 30.0, *([now + pause] if pause > 0 else []), *self._former.values()]
-        for stay in self._stays():
-            due += stay.due(self._setting.sfu_grace)
+        due = [now + 30.0, *([now + pause] if pause > 0 else [])]
+        due += [until for until in self._former.values() if until > now]
+        if self._now is not None:
+            due += self._now.due(self._setting.sfu_grace)
         return max(0.02, min(due) - now)
 
     def _stays(self) -> list[Stay]:
@@ -192,12 +199,20 @@ class StickyPresence:
         return possible[0] if possible else None
 
     def _foci(self) -> list[Focus]:
-        """Return where the members publish, the oldest first, as far as we may go there."""
+        """Return where the members publish, as far as we may go there.
+
+        First one focus of everybody, whoever came first; then a second one: NeoBoard names one,
+        and nobody takes the places of others by naming many.
+        """
         members = self._home.state.live(self._setting.now_ts(), STICKY)
         here = [one for one in members if one.call_id == self._whiteboard_id]
         here.sort(key=lambda one: (one.created_ts, one.user_id, one.member_id))
-        foci = dict.fromkeys(focus for one in here for focus in one.foci)
-        return [focus for focus in foci if self._setting.allowed(focus)][:MAX_FOCI]
+        theirs: dict[str, dict[Focus, None]] = {}
+        for one in here:
+            named = filter(self._setting.allowed, one.foci)
+            theirs[one.user_id] = dict.fromkeys(named) | theirs.get(one.user_id, {})
+        ranked = zip_longest(*([*foci][:OF_ONE] for foci in theirs.values()))
+        return [*dict.fromkeys(one for rank in ranked for one in rank if one)][:MAX_FOCI]
 
     # -- the end of a stay ---------------------------------------------------------------------
 

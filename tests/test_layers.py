@@ -78,8 +78,10 @@ ALLOWED: dict[str, set[str]] = {
     "bot.presence": {*ROOM, "bot.legacy", "bot.sticky", "bot.bridge", "bot.setting"},
     "bot.bridge": ROOM,
     "bot.sticky": {*ROOM, "bot.admission", "bot.legacy", "bot.stay", "bot.setting"},
+    "bot.ears": {*ROOM, "bot.hearing", "bot.links"},
     "bot.stay": {
         *ROOM,
+        "bot.ears",
         "bot.forms",
         "bot.hearing",
         "bot.keeper",

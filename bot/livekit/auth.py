@@ -260,6 +260,10 @@ def _read(answer: Mapping[str, Any], service_url: str) -> Grant:
         raise ServerError("the JWT service named no SFU")
     if not isinstance(token, str):
         raise ServerError("the JWT service gave no token")
+    try:
+        (url + token).encode()
+    except UnicodeEncodeError:  # JSON can spell half a surrogate pair
+        raise ServerError("the JWT service answered with a text that is not Unicode") from None
     claims = _claims(token)
     identity, video = claims.get("sub"), claims.get("video")
     if not isinstance(video, dict) or video.get("roomJoin") is not True:

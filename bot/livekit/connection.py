@@ -235,6 +235,10 @@ class Connection:
                 asked = error.retry_after if isinstance(error, Transient) else None
                 await asyncio.sleep(max(next(waits), min(asked or 0.0, _LONGEST_ASKED)))
                 continue
+            except Exception as error:  # noqa: BLE001 - any member may name a service of his own
+                self._enter(State.LOST, f"the service made us fail ({type(error).__name__})")
+                await asyncio.sleep(next(waits))
+                continue
             joined_at = time.monotonic()
             ending = await self._hold(room, grant)
             if time.monotonic() - joined_at >= STEADY:

@@ -1,4 +1,4 @@
-"""In which profiles to take part in a board's session (docs/matrixrtc.md, 0.1), and who bridges.
+"""In which profiles to take part in a board's session (docs/matrixrtc.md, 0.1).
 
     rtc.profile   people of     the bot takes part in
     -----------   -----------   ------------------------------------------------
@@ -9,7 +9,7 @@
                   neither       sticky where a slot is open, otherwise legacy
 
 The two cannot hear each other: other identities, other LiveKit rooms. So whoever is in both is a
-bridge, as we are, and no reason to be in either; of several bridges one is on duty.
+bridge, as we are, and no reason to be in either.
 """
 
 from __future__ import annotations
@@ -57,8 +57,3 @@ def choose(
     if new or (slot_open and not old):
         return frozenset({STICKY})
     return frozenset({LEGACY})
-
-
-def on_duty(own: Device, legacy: AbstractSet[Device], sticky: AbstractSet[Device]) -> bool:
-    """Return whether we are the one who bridges: the first of all that are in both profiles."""
-    return own == min({own, *(legacy & sticky)})

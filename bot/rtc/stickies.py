@@ -137,8 +137,13 @@ class Stickies:
         if self._held[user_id] < MAX_OF_ONE:
             return len(self._places) < MAX_KEYS
         its = [key for key in self._places if key[0] == user_id]
-        self._drop(min(its, key=lambda key: (self._places[key].ends, key)))
+        # What has been left goes first: a device that comes and goes takes nobody else's place.
+        self._drop(min(its, key=self._worth))
         return True
+
+    def _worth(self, key: _Key) -> tuple[bool, int, _Key]:
+        place = self._places[key]
+        return place.claim is not None, place.ends, key
 
     def _drop(self, key: _Key) -> None:
         del self._places[key]

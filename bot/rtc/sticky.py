@@ -134,7 +134,8 @@ def spelling(others: Iterable[Membership], own: str) -> str:
         others: the room's other members.
         own: how our homeserver's list spells it; "" without one.
     """
-    used = Counter(one.spelling for one in others if one.spelling)
+    # One voice each: nobody outvotes the others by more memberships.
+    used = Counter({one.user_id: one.spelling for one in others if one.spelling}.values())
     if used:
         return min(used, key=lambda one: (-used[one], one))
     return own or "livekit"

@@ -212,6 +212,8 @@ async def test_the_services_word_on_waiting_is_kept(
         {"url": "wss://sfu", "jwt": "a.\u00e9\u00e9.c"},
         {"url": "wss://sfu", "jwt": token(video=None)},
         {"url": "wss://sfu", "jwt": token(sub="")},
+        {"url": "wss://sfu\udc00", "jwt": token()},
+        {"url": "wss://sfu", "jwt": token() + "\ud800"},
         {"url": "wss://sfu", "jwt": token(video=VIDEO | {"room": ""})},
         {"url": "wss://sfu", "jwt": token(video=VIDEO | {"room": 7})},
         {"url": "wss://sfu", "jwt": token(video=VIDEO | {"roomJoin": False})},

@@ -200,6 +200,19 @@ async def test_failures_are_told_and_tried_again_ever_more_slowly() -> None:
 
 
 @virtual
+async def test_whatever_a_service_makes_us_fail_with_ends_here() -> None:
+    world = World(refusals=[ValueError("unforeseen")], outcomes=[UnicodeError("of the SDK")])
+    async with running(world) as connection:
+        await settle(10)
+        assert connection.connected
+    lost = [why for state, why, _ in world.told if state is State.LOST]
+    assert lost == [
+        "the service made us fail (ValueError)",
+        "the service made us fail (UnicodeError)",
+    ]
+
+
+@virtual
 @pytest.mark.parametrize(("asked", "waited"), [(None, 0.5), (0.0, 0.5), (7.0, 7.0), (1e9, 600.0)])
 async def test_the_servers_word_on_waiting_counts(asked: float | None, waited: float) -> None:
     world = World(refusals=[RateLimited("slowly", asked)])

@@ -412,7 +412,11 @@ async def test_what_stands_is_given_up_when_it_cannot_be_read(
 
 
 async def test_a_server_that_never_ends_its_sticky_events_is_not_asked_for_ever(
-    fake: FakeHomeserver, hs: Homeserver, tokens: MemoryTokens, monkeypatch: pytest.MonkeyPatch
+    fake: FakeHomeserver,
+    hs: Homeserver,
+    tokens: MemoryTokens,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(standing, "MAX_PAGES", 3)
     tokens.texts["sync_token"] = "s0"
@@ -422,6 +426,7 @@ async def test_a_server_that_never_ends_its_sticky_events_is_not_asked_for_ever(
     rooms = Rooms()
     await follow(syncer_of(hs, tokens), rooms, lambda: tokens.texts["sync_token"] == "s2")
     assert seats(rooms) == ["$0", "$1", "$2"]
+    assert "not all sticky events" in caplog.text
 
 
 async def test_a_lost_token_is_told_there_too(

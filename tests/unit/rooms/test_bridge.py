@@ -31,7 +31,7 @@ class Banks:
         self.heard.append((side, message))
 
 
-async def test_each_sides_messages_reach_the_other_in_order() -> None:
+async def test_each_sides_messages_reach_the_other() -> None:
     banks = Banks()
     banks.bridge.take(OLD, WHO, Update("d", b"1"))
     banks.bridge.take(OLD, WHO, FocusOn("s"))
@@ -39,9 +39,31 @@ async def test_each_sides_messages_reach_the_other_in_order() -> None:
     await banks.bridge.flush()
     assert banks.heard == [
         (NEW, Update("d", b"1")),
-        (NEW, FocusOn("s")),
         (OLD, Update("d", b"2")),
+        (NEW, FocusOn("s")),
     ]
+
+
+async def test_a_signal_that_comes_back_is_not_passed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As between two bridges, until their memberships are known."""
+    banks = Banks()
+    banks.bridge.take(OLD, WHO, FocusOn("s"))
+    await banks.bridge.flush()
+    banks.bridge.take(NEW, OTHER, FocusOn("s"))
+    banks.bridge.take(NEW, OTHER, CursorMove("s", 1, 2))
+    banks.bridge.take(OLD, WHO, FocusOn("s"))  # once more from where it came first
+    await banks.bridge.flush()
+    assert banks.heard == [
+        (NEW, FocusOn("s")),
+        (OLD, CursorMove("s", 1, 2)),
+        (NEW, FocusOn("s")),
+    ]
+    monkeypatch.setattr("bot.bridge.ECHO", 0.0)
+    banks.bridge.take(NEW, OTHER, FocusOn("s"))
+    await banks.bridge.flush()
+    assert banks.heard[-1] == (OLD, FocusOn("s"))
 
 
 async def test_it_runs_until_cancelled() -> None:
@@ -55,18 +77,23 @@ async def test_it_runs_until_cancelled() -> None:
     await asyncio.wait([running])
 
 
-async def test_of_a_cursor_only_where_it_is_now_is_passed() -> None:
+async def test_of_a_persons_signals_only_the_latest_of_a_kind_is_passed() -> None:
     banks = Banks()
     for x in range(5):
         banks.bridge.take(OLD, WHO, CursorMove("s", x, 0))
+        banks.bridge.take(OLD, WHO, FocusOn(f"s{x}"))
     banks.bridge.take(OLD, OTHER, CursorMove("s", 9, 9))
     await banks.bridge.flush()
-    assert banks.heard == [(NEW, CursorMove("s", 4, 0)), (NEW, CursorMove("s", 9, 9))]
+    assert banks.heard == [
+        (NEW, CursorMove("s", 4, 0)),
+        (NEW, FocusOn("s4")),
+        (NEW, CursorMove("s", 9, 9)),
+    ]
 
 
 async def test_what_nobody_is_known_to_have_said_is_passed_only_if_it_changes_the_board() -> None:
     banks = Banks()
-    for message in (Present("slide", "s"), CursorMove("s", 1, 2), Update("d", b"1")):
+    for message in (FocusOn("s"), CursorMove("s", 1, 2), Update("d", b"1")):
         banks.bridge.take(OLD, None, message)
     await banks.bridge.flush()
     assert banks.heard == [(NEW, Update("d", b"1"))]
@@ -74,37 +101,36 @@ async def test_what_nobody_is_known_to_have_said_is_passed_only_if_it_changes_th
 
 
 async def test_who_comes_later_is_told_what_is_presented_on_the_other_side() -> None:
-    banks = Banks()
-    banks.bridge.take(OLD, WHO, Present("slide", "s1"))
-    banks.bridge.take(OLD, WHO, Present("slide", "s2", edit=True))
-    assert banks.bridge.shown(NEW) == Present("slide", "s2", edit=True)
-    assert banks.bridge.shown(OLD) is None
-    banks.bridge.take(OLD, OTHER, Present("slide", None))  # not his to end
-    assert banks.bridge.shown(NEW) is not None
-    banks.bridge.take(OLD, WHO, Present("slide", None))
-    assert banks.bridge.shown(NEW) is None
-    banks.bridge.take(OLD, WHO, Present("slide", None))
-    assert banks.bridge.shown(NEW) is None
+    bridge = Banks().bridge
+    bridge.note(OLD, WHO, Present("slide", "s1"))
+    bridge.note(OLD, WHO, Present("slide", "s2", edit=True))
+    assert bridge.shown(NEW) == Present("slide", "s2", edit=True)
+    assert bridge.shown(OLD) is None
+    bridge.note(OLD, OTHER, Present("slide", None))  # not his to end
+    assert bridge.shown(NEW) is not None
+    for _ in range(2):
+        bridge.note(OLD, WHO, Present("slide", None))
+        assert bridge.shown(NEW) is None
 
 
 async def test_a_presentation_ends_when_its_presenter_has_gone() -> None:
     banks = Banks()
-    banks.bridge.take(OLD, WHO, Present("frame", "f"))
+    banks.bridge.note(OLD, WHO, Present("frame", "f"))
     banks.bridge.look("w1", {LEGACY: {WHO}, STICKY: {OTHER}})
     banks.bridge.look("w2", {LEGACY: set(), STICKY: set()})
     assert banks.bridge.shown(NEW) is not None
     banks.bridge.look("w1", {LEGACY: set(), STICKY: {OTHER}})
     await banks.bridge.flush()
-    assert banks.heard[-1] == (NEW, Present("frame", None))
+    assert banks.heard == [(NEW, Present("frame", None))]
 
 
 async def test_what_is_presented_across_ends_with_the_bridge() -> None:
     banks = Banks()
-    banks.bridge.take(NEW, OTHER, Present("slide", "s"))
+    banks.bridge.note(NEW, OTHER, Present("slide", "s"))
     banks.bridge.forget("w2")
     banks.bridge.forget("w1")
     await banks.bridge.flush()
-    assert banks.heard == [(OLD, Present("slide", "s")), (OLD, Present("slide", None))]
+    assert banks.heard == [(OLD, Present("slide", None))]
 
 
 @pytest.mark.parametrize("error", [Transient("gone"), UsageError("too large")])
@@ -121,10 +147,12 @@ async def test_what_cannot_be_sent_holds_nothing_up(error: Exception) -> None:
 
 async def test_a_flood_is_bounded() -> None:
     banks = Banks()
-    for _ in range(MAX_QUEUED + 5):
-        banks.bridge.take(OLD, WHO, FocusOn("s"))
+    for number in range(MAX_QUEUED + 5):
+        banks.bridge.take(OLD, WHO, Update("d", b"u"))
+        banks.bridge.take(OLD, (ALICE, f"D{number}"), FocusOn(f"s{number}"))
     await banks.bridge.flush()
-    assert len(banks.heard) == MAX_QUEUED
+    assert len([one for _, one in banks.heard if isinstance(one, Update)]) == MAX_QUEUED
+    assert len(banks.bridge._passed) == MAX_QUEUED
 
 
 def test_a_device_is_known_by_both_its_names() -> None:

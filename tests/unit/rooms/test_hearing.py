@@ -26,10 +26,12 @@ def packet(slide: str, identity: str | None = "alice", age: float = 0.0) -> Hear
 
 
 class Ear:
-    def __init__(self) -> None:
+    def __init__(self, *, strangers: bool = True) -> None:
         self.names = {"alice": (ALICE, "AD")}
         self.arrivals: list[Arrival] = []
-        self.hearing = Hearing(lambda: dict(self.names), self.take, lambda: NOW, Origin(LEGACY))
+        self.hearing = Hearing(
+            lambda: dict(self.names), self.take, lambda: NOW, Origin(LEGACY), strangers=strangers
+        )
 
     def take(self, arrivals: Sequence[Arrival]) -> None:
         self.arrivals += arrivals
@@ -40,6 +42,39 @@ class Ear:
             for one in self.arrivals
             if isinstance(one.message, FocusOn)
         ]
+
+
+def test_where_only_members_speak_strangers_are_not_heard() -> None:
+    ear = Ear(strangers=False)
+    before = metrics.PACKETS.labels("stranger")._value.get()
+    ear.hearing.take([packet("nameless", None), packet("early", "bob"), packet("known")])
+    assert ear.heard() == [("known", ALICE)]
+    ear.names["bob"] = ("@bob:here", "BD")
+    ear.hearing.memberships_changed()
+    ear.hearing.settle()
+    assert ear.heard()[1:] == [("early", "@bob:here")]
+    ear.hearing.take([packet("never", "mallory", age=hearing.STRANGE_FOR + 1)])
+    ear.hearing.settle()
+    assert len(ear.heard()) == 2
+    assert metrics.PACKETS.labels("stranger")._value.get() == before + 2
+
+
+def test_what_somebody_sent_who_has_just_gone_is_still_his(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ear = Ear(strangers=False)
+    ear.hearing.take([packet("first")])
+    del ear.names["alice"]
+    ear.hearing.memberships_changed()
+    ear.hearing.memberships_changed()
+    ear.hearing.take([packet("last")])
+    assert ear.heard() == [("first", ALICE), ("last", ALICE)]
+    now = monotonic() + hearing.UNKNOWN_FOR
+    monkeypatch.setattr(hearing, "monotonic", lambda: now)
+    ear.hearing.take([packet("late")])
+    ear.hearing.memberships_changed()
+    ear.hearing.settle()
+    assert len(ear.heard()) == 2
 
 
 def test_packets_get_the_name_and_the_time_they_came() -> None:

@@ -253,7 +253,7 @@ async def test_c04_c11_sticky_who_is_wanted_out_stays_away_for_a_while(monkeypat
         await until(lambda: here.memberships()[-1] == ("join", here.seats()[1].member_id))
 
 
-async def test_it_listens_wherever_members_publish_and_speaks_at_home() -> None:
+async def test_it_listens_wherever_members_publish_and_speaks_at_home(monkeypatch: Any) -> None:
     there = on_sticky(BOB, "BD", url=THERE)
     async with world(on_sticky(), there, on_sticky(BOB, "B2", url="https://evil")) as here:
         await until(lambda: [one.where for one in here.wires] == [HERE, THERE])
@@ -269,6 +269,7 @@ async def test_it_listens_wherever_members_publish_and_speaks_at_home() -> None:
         await here.presence.publish(Update("$another", b"u"))
         assert [one[0] for one in home.sent] == [Update(KEY.document_id, b"u")]
         assert away.sent == []
+        monkeypatch.setattr("bot.ears.LINGER", 0.0)
         here.says(on_sticky(BOB, "BD", joined=False, ts=NOW))
         await until(lambda: away.closed)
         assert not home.closed
@@ -277,12 +278,52 @@ async def test_it_listens_wherever_members_publish_and_speaks_at_home() -> None:
 async def test_who_runs_an_sfu_cannot_speak_for_those_who_publish_elsewhere(
     monkeypatch: Any,
 ) -> None:
-    monkeypatch.setattr("bot.hearing.UNKNOWN_FOR", 0.05)
+    monkeypatch.setattr("bot.hearing.STRANGE_FOR", 0.05)
     async with world(on_sticky(), on_sticky(BOB, "BD", url=THERE)) as here:
         await until(lambda: len(here.wires) == 2)
-        here.wires[1].hears(name(), FocusOn("s"))
-        await until(lambda: here.arrivals, 5)
-        assert here.arrivals[0].sender is None
+        here.wires[1].hears(name(), FocusOn("not hers"))
+        here.wires[1].hears("nobody in the room", FocusOn("nobody's"))
+        await asyncio.sleep(0.2)
+        here.wires[1].hears(name(BOB, "BD"), FocusOn("his"))
+        await until(lambda: here.arrivals)
+        assert [one.message for one in here.arrivals] == [FocusOn("his")]
+
+
+async def test_what_was_sent_last_is_heard_of_who_has_left() -> None:
+    async with world(on_sticky(), on_sticky(BOB, "BD", url=THERE)) as here:
+        await until(lambda: len(here.wires) == 2)
+        here.wires[1].hears(name(BOB, "BD"), FocusOn("first"))
+        await until(lambda: here.arrivals)
+        here.says(on_sticky(BOB, "BD", joined=False, ts=NOW))
+        here.wires[1].hears(name(BOB, "BD"), FocusOn("last"))
+        await until(lambda: len(here.arrivals) == 2)
+        assert here.arrivals[1].sender == BOB
+
+
+async def test_nobody_takes_the_places_of_others_by_naming_many_foci() -> None:
+    greedy = [
+        on_sticky(ALICE, f"D{number}", url=f"https://{number}.example", ts=NOW - 5000)
+        for number in range(50)
+    ]
+    async with world(*greedy, on_sticky(BOB, "BD", url=THERE)) as here:
+        await until(lambda: THERE in [one.where for one in here.wires])
+        assert len(here.wires) == 4  # at home, two of hers, his
+
+
+async def test_who_comes_and_goes_has_no_connection_opened_each_time(monkeypatch: Any) -> None:
+    monkeypatch.setattr("bot.ears.AT_ONCE", 2)
+    monkeypatch.setattr("bot.ears.EVERY", 60.0)
+    monkeypatch.setattr("bot.ears.LINGER", 0.0)
+    async with world(on_sticky()) as here:
+        await joined(here)
+        for number in range(6):
+            url = f"https://{number}.example"
+            here.says(on_sticky(BOB, "BD", member_id=f"m{number}", url=url, ts=NOW + number))
+            await asyncio.sleep(0.02)
+            gone = on_sticky(BOB, "BD", member_id=f"m{number}", joined=False, ts=NOW + number)
+            here.says(gone)
+            await asyncio.sleep(0.02)
+        assert len(here.wires) == 3
 
 
 async def test_a_membership_that_was_taken_out_is_followed_by_another_one() -> None:
@@ -380,18 +421,17 @@ async def test_people_of_both_profiles_hear_each_other_through_it() -> None:
         assert old.sent[1][0] == Present("slide", None)
 
 
-async def test_what_another_bridge_does_is_not_passed_on_nor_what_it_is_there_for() -> None:
+async def test_what_another_bridge_does_is_not_passed_on() -> None:
     other = ("@a-bridge:here", "B")
     events = (on_board(), on_sticky(BOB, "BD"), member(other[0]))
     async with world(*events, on_board(*other, event_id="$b"), on_sticky(*other)) as here:
         await until(lambda: here.server.stickies and here.server.states)
         new = next(one for one in here.wires if one.seat is not None)
         old = next(one for one in here.wires if one.seat is None)
-        old.hears(f"{other[0]}:B", FocusOn("s"))
-        old.hears(f"{ALICE}:AD", FocusOn("s"))
-        await until(lambda: len(here.arrivals) == 2)
-        await asyncio.sleep(0.05)
-        assert new.sent == []
+        old.hears(f"{other[0]}:B", FocusOn("its"))
+        old.hears(f"{ALICE}:AD", FocusOn("hers"))
+        await until(lambda: new.sent)
+        assert [one[0] for one in new.sent] == [FocusOn("hers")]
 
 
 async def test_it_leaves_a_profile_that_nobody_speaks_any_more(monkeypatch: Any) -> None:

@@ -1,15 +1,13 @@
-"""Which profiles the bot takes part in, and who bridges."""
+"""Which profiles the bot takes part in."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bot.rtc.membership import LEGACY, STICKY
-from bot.rtc.profile import AUTO, Device, choose, on_duty
+from bot.rtc.profile import AUTO, Device, choose
 
-OLD, NEW, BRIDGE, US = ("@old:hs", "O"), ("@new:hs", "N"), ("@bridge:hs", "B"), ("@us:hs", "U")
+OLD, NEW, BRIDGE = ("@old:hs", "O"), ("@new:hs", "N"), ("@bridge:hs", "B")
 
 
 def chosen(
@@ -63,20 +61,3 @@ def test_what_the_operator_wants_is_not_decided_again(wish: str) -> None:
 def test_without_sticky_events_on_the_homeserver_there_is_no_sticky_profile() -> None:
     assert chosen(sticky=(NEW,), possible=False) == {LEGACY}
     assert chosen(STICKY, sticky=(NEW,), possible=False) == set()
-
-
-def test_of_several_bridges_one_is_on_duty() -> None:
-    assert on_duty(US, frozenset(), frozenset())
-    assert not on_duty(US, frozenset({BRIDGE}), frozenset({BRIDGE}))
-    assert on_duty(BRIDGE, frozenset({US, OLD}), frozenset({US}))
-
-
-_devices = st.frozensets(st.tuples(st.sampled_from("abc"), st.sampled_from("xy")), max_size=6)
-
-
-@given(_devices, _devices)
-def test_all_bridges_agree_on_who_is_on_duty(
-    legacy: frozenset[Device], sticky: frozenset[Device]
-) -> None:
-    on = [one for one in sorted(legacy & sticky) if on_duty(one, legacy, sticky)]
-    assert len(on) == bool(legacy & sticky)

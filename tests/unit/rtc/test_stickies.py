@@ -135,6 +135,14 @@ def test_what_has_nobodys_place_changes_nothing() -> None:
     assert ids(room) == ["one"]
 
 
+def test_what_was_left_gives_way_before_what_stands() -> None:
+    room = taken(event(join("steady"), ago=5000))
+    for number in range(2 * stickies.MAX_OF_ONE):
+        room.take(event(join(f"f{number}"), ago=4000 - 2 * number), NOW)
+        room.take(event(leave(f"f{number}"), ago=3999 - 2 * number), NOW)
+    assert ids(room) == ["steady"]
+
+
 @pytest.mark.scenario("S22")
 def test_s22_a_redacted_join_has_left() -> None:
     room = taken(event(join(), event_id="$one"), event(join("two"), event_id="$two"))
