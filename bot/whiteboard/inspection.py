@@ -15,6 +15,8 @@ from bot.whiteboard.content import entries, latest, values
 from bot.whiteboard.item import MAP, Item, Shared
 from bot.whiteboard.lib0 import UNDEFINED
 from bot.whiteboard.schema import (
+    WRONG_ID,
+    WRONG_IDS,
     are_ids,
     are_strings,
     check_document,
@@ -171,7 +173,15 @@ class _Inspection:
             return None
         if not slide_id:
             return "a slide has an empty id"
-        return check_slide(values(item)[-1], self._version)
+        reason = check_slide(values(item)[-1], self._version)
+        return reason or self._check_unseen(slide_id)
+
+    def _check_unseen(self, slide_id: str) -> str | None:
+        """Check the ids of elements that are undefined, which a slide's content does not show."""
+        for element_id in WRONG_IDS:
+            if _at(self._root, "slides", slide_id, "elements", element_id) is not None:
+                return WRONG_ID
+        return None
 
     def _check_frame(self, slide_id: str) -> str | None:
         item = _at(self._root, "slides", slide_id)
@@ -187,7 +197,7 @@ class _Inspection:
         if item is None or slide_id in self._slides or element_id == "__proto__":
             return None
         if not is_id(element_id):
-            return "an element has an id that is not acceptable"
+            return WRONG_ID
         element = values(item)[-1]
         return None if element is UNDEFINED else check_element(element)
 

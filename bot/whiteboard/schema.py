@@ -21,7 +21,10 @@ from bot.whiteboard.breath import take_breath
 
 MAX_NUMBER: Final = float(2**53 - 1)
 
-_BANNED_IDS = frozenset({"__proto__", "constructor"})  # they break JavaScript objects
+WRONG_IDS: Final = ("", "constructor")
+"""What no element may have as its id, even if it is undefined."""
+WRONG_ID: Final = "an element has an id that is not acceptable"
+_BANNED_IDS = frozenset({"__proto__", *WRONG_IDS})  # they break JavaScript objects
 _MXC = re.compile(r"mxc://[^\n\r\u2028\u2029]*/")  # not anchored, as NeoBoard's is not
 
 _Rule = Callable[[Any], bool]
@@ -54,7 +57,7 @@ def _boolean(value: Any) -> bool:
 
 def is_id(value: Any) -> bool:
     """Return whether an element may have this id."""
-    return type(value) is str and value != "" and value not in _BANNED_IDS
+    return type(value) is str and value not in _BANNED_IDS
 
 
 def are_ids(value: Any) -> bool:
@@ -265,7 +268,7 @@ def check_elements(elements: Mapping[str, Any]) -> str | None:
     for element_id, element in elements.items():
         take_breath()
         if not is_id(element_id):
-            return "an element has an id that is not acceptable"
+            return WRONG_ID
         wrong = check_element(element)
         if wrong is not None:
             return wrong

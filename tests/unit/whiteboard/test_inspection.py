@@ -6,8 +6,10 @@ import pytest
 from pycrdt import Map
 
 from bot.whiteboard.document import Document
+from bot.whiteboard.item import ANY, ARRAY, MAP, TYPE
 from bot.whiteboard.schema import check_field
 from bot.whiteboard.verdict import Verdict
+from tests.unit.whiteboard.craft import UNDEFINED, any_content, item, update
 from tests.unit.whiteboard.people import Person, verdicts
 
 
@@ -39,3 +41,30 @@ def test_no_field_is_acceptable_in_an_element_of_no_known_type(name: object) -> 
     for present in (True, False):
         wrong = check_field(name, "text", "a", present=present)
         assert wrong == "an element has an unknown type"
+
+
+@pytest.mark.parametrize(
+    ("element_id", "acceptable"),
+    [("a", True), ("__proto__", True), ("", False), ("constructor", False)],
+)
+def test_an_element_may_be_undefined_but_not_under_any_id(
+    element_id: str,
+    acceptable: bool,  # noqa: FBT001
+) -> None:
+    # So it is with Joi 17: a key that no pattern fits is not allowed, whatever it holds.
+    nothing = any_content(UNDEFINED)
+    alone = update((5, 0, [item(ANY, nothing, (0, 2), element_id)]))
+    with_its_slide = update(
+        (
+            5,
+            0,
+            [
+                item(TYPE, bytes([MAP]), (0, 0), "new"),
+                item(TYPE, bytes([MAP]), (5, 0), "elements"),
+                item(TYPE, bytes([ARRAY]), (5, 0), "elementIds"),
+                item(ANY, nothing, (5, 1), element_id),
+            ],
+        )
+    )
+    for one in (alone, with_its_slide):
+        assert verdicts(Document(), [one]) == ("C" if acceptable else "R")
