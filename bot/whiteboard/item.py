@@ -6,7 +6,7 @@ Source: yjs 13.6 `src/structs/*`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from json import JSONDecoder
 from typing import Final, NoReturn
 
@@ -250,3 +250,16 @@ def collect(item: Item) -> None:
     item.kind, item.deleted, item.content = GC, True, write_number(item.length)
     item.origin = item.right_origin = item.parent = item.sub = None
     item.left = item.right = item.shared = None
+
+
+def children(shared: Shared, *, history: bool = False) -> Iterator[Item]:
+    """Return the items in a shared type; of keys the latest only, unless with history."""
+    item = shared.start
+    while item is not None:
+        yield item
+        item = item.right
+    for latest in shared.entries.values():
+        entry: Item | None = latest
+        while entry is not None:
+            yield entry
+            entry = entry.left if history else None

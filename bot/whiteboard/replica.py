@@ -15,7 +15,7 @@ Source: yjs 13.6 `Item.getMissing`, `Item.integrate`, `integrateStructs`, `readA
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import chain
@@ -31,6 +31,7 @@ from bot.whiteboard.item import (
     Id,
     Item,
     Shared,
+    children,
     collect,
     cut_content,
     unlink,
@@ -48,9 +49,10 @@ MIN_EFFORT = 10_000
 
 @dataclass(slots=True)
 class _Cut:
-    """Journal: `left` was cut; `content` is what it had."""
+    """Journal: `left` was cut, `right` is what is behind; `content` is what it had."""
 
     left: Item
+    right: Item
     content: bytes
 
 
@@ -286,8 +288,9 @@ class Replica:
         return item
 
     def _cut(self, item: Item, offset: int) -> Item:
-        self._journal.append(_Cut(item, item.content))
+        content = item.content
         right = self.store.cut(item, offset)
+        self._journal.append(_Cut(item, right, content))
         self.touched.append(right)  # it may be of this very update
         return right
 
@@ -313,7 +316,7 @@ class Replica:
         self._journal.append(_Deletion(item))
         self.touched.append(item)
         if item.shared is not None:
-            for child in _children(item.shared):
+            for child in children(item.shared):
                 self._delete(child)
 
     # -- ending --------------------------------------------------------------------------------
@@ -325,18 +328,22 @@ class Replica:
 
     def commit(self) -> None:
         """Make what was integrated final: deleted contents are let go, neighbours merge."""
-        gone = [
-            entry.item if isinstance(entry, _Deletion) else entry
-            for entry in self._journal
-            if isinstance(entry, _Deletion) or (isinstance(entry, Item) and entry.deleted)
-        ]
+        gone: list[Item] = []
+        cut: list[Item] = []  # of what was deleted before nothing may have come in between
+        for entry in self._journal:
+            if isinstance(entry, _Deletion):
+                gone.append(entry.item)
+            elif isinstance(entry, _Cut):
+                cut.append(entry.right)
+            elif entry.deleted:
+                gone.append(entry)
         self._journal.clear()
         self.touched.clear()
         self._steps = 0
         collected: list[Item] = []
         for item in gone:
             self._let_go(item, collected)
-        self.store.merge_around(chain(gone, collected))
+        self.store.merge_around(chain(gone, collected, (one for one in cut if one.deleted)))
 
     def _let_go(self, item: Item, collected: list[Item]) -> None:
         shared = item.shared
@@ -345,7 +352,7 @@ class Replica:
             item.kind, item.content, item.shared = DELETED, write_number(item.length), None
             self.store.size += len(item.content)
         if shared is not None:
-            for child in list(_children(shared, history=True)):
+            for child in list(children(shared, history=True)):
                 self._let_go(child, collected)
                 collect(child)
                 collected.append(child)
@@ -383,16 +390,3 @@ def _fits(item: Item, parent: Shared, left: Item | None, right: Item | None) -> 
 
 def _is_in(neighbour: Item | None, parent: Shared, sub: str | None) -> bool:
     return neighbour is None or (neighbour.parent is parent and neighbour.sub == sub)
-
-
-def _children(shared: Shared, *, history: bool = False) -> Iterator[Item]:
-    """Return the items in a shared type; of keys the latest only, unless with history."""
-    item = shared.start
-    while item is not None:
-        yield item
-        item = item.right
-    for latest in shared.entries.values():
-        entry: Item | None = latest
-        while entry is not None:
-            yield entry
-            entry = entry.left if history else None

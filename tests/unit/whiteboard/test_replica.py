@@ -12,9 +12,9 @@ from bot.whiteboard import replica as module
 from bot.whiteboard.content import plain
 from bot.whiteboard.document import Document
 from bot.whiteboard.inspection import inspect
-from bot.whiteboard.item import ANY, ARRAY, DELETED, GC, MAP, SKIP, STRING, TYPE, Shared
+from bot.whiteboard.item import ANY, ARRAY, DELETED, GC, MAP, SKIP, STRING, TYPE, Item, Shared
 from bot.whiteboard.replica import Replica
-from bot.whiteboard.schema import check_document
+from bot.whiteboard.schema import check_document, is_id
 from bot.whiteboard.update import merge_updates, read_update, write_update
 from bot.whiteboard.verdict import Verdict
 from bot.whiteboard.versions import initial
@@ -73,6 +73,7 @@ def scribbled(seed: int, *, sane: bool, count: int = 20) -> tuple[Replica, list[
 
 @given(SEEDS, st.booleans())
 @example(2677, False)
+@example(16867, False)  # what is deleted is cut, and nothing comes in between
 @settings(deadline=None, max_examples=150)
 def test_what_is_encoded_is_read_the_same(seed: int, sane: bool) -> None:  # noqa: FBT001
     replica, _ = scribbled(seed, sane=sane)
@@ -143,17 +144,30 @@ def test_a_document_stays_acceptable_whatever_it_is_given(
 
 
 def whole(root: Shared) -> dict[str, Any]:
-    """A root's content for the schema: a slide must not be undefined, so that is None."""
+    """A root's content for the schema, with None for what may not even be undefined.
+
+    That is a slide; and an element under an id that it may not have.
+    """
     found: dict[str, Any] = plain(root)
-    slides = root.entries["slides"]
-    if slides.shared is not None and slides.shared.kind == MAP:
-        for slide_id, held in slides.shared.entries.items():
-            if not held.deleted and slide_id != "__proto__":
-                found["slides"].setdefault(slide_id)
+    for slide_id, slide in there(root.entries["slides"].shared):
+        content = found["slides"].setdefault(slide_id)
+        elements = dict(there(slide.shared)).get("elements")
+        for element_id, _ in there(elements.shared if elements else None):
+            if not is_id(element_id):
+                content["elements"].setdefault(element_id)
     return found
 
 
+def there(shared: Shared | None) -> list[tuple[str, Item]]:
+    """What a map has that JavaScript sees."""
+    if shared is None or shared.kind != MAP:
+        return []
+    held = shared.entries.items()
+    return [(key, one) for key, one in held if not one.deleted and key != "__proto__"]
+
+
 @given(SEEDS, st.booleans())
+@example(28310, True)  # an element without a value under an id that none may have
 @settings(deadline=None, max_examples=300)
 def test_what_was_touched_tells_the_same_as_everything(seed: int, sane: bool) -> None:  # noqa: FBT001
     scribbler = Scribbler(seed, sane=sane)
@@ -274,6 +288,15 @@ def test_overwritten_values_become_one() -> None:
     replica.commit()
     assert [one.length for one in replica.store.blocks()[5]] == [50]
     assert replica.store.size < size
+
+
+def test_what_is_cut_for_something_that_lands_behind_it_becomes_one_again() -> None:
+    # As in yjs. Else the same document would be written in another way each time it is read.
+    base = update((5, 0, [item(ANY, any_content(ONE, X, TRUE), LIST)]), deletes=[(5, 0, 3)])
+    late = [update((6, 0, [item(ANY, any_content(ONE), origin=(5, clock))])) for clock in range(3)]
+    for one in late:
+        replica = replica_of(initial("0"), base, one)
+        assert [each.length for each in replica.store.blocks()[5]] == [3]
 
 
 CONTRADICTIONS = [
