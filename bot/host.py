@@ -65,10 +65,12 @@ class _Slot:
     Attributes:
         whole: whether its first batch holds the room's whole state.
         delivered: how many batches sync has brought for it.
+        confirming: whether its state is being read apart.
     """
 
     whole: bool
     delivered: int = 0
+    confirming: bool = False
     inbox: asyncio.Queue[tuple[Batch, asyncio.Future[None]]] = field(
         default_factory=lambda: asyncio.Queue(INBOX)
     )
@@ -154,8 +156,10 @@ class Host:
                 return handled
             slot = self._slots[batch.room_id] = _Slot(_is_whole(batch))
             self._own(self._keep(batch.room_id, slot))
-            if slot.whole:
-                self._own(self._confirm(batch.room_id, slot))
+        tells_state = _is_whole(batch) or (batch.kind == "join" and slot.delivered and batch.state)
+        if tells_state and not slot.confirming:
+            slot.confirming = True
+            self._own(self._confirm(batch.room_id, slot))
         slot.delivered += 1
         await slot.inbox.put((batch, handled))
         return handled
@@ -275,14 +279,15 @@ class Host:
                 handled.cancel()
 
     async def _confirm(self, room_id: str, slot: _Slot) -> None:
-        """Read once apart what the first sync said of a room's state.
+        """Read apart what a sync has said of a room's state beside its timeline.
 
         Where the last events of a room were sent at the same instant, by two people, Synapse's
-        sync gives the state as one of them saw it (seen in 60 of 60 tries): somebody who is there
-        is missing, until anybody writes to the room again. What is read apart is the whole truth.
+        sync gives the state as one of them saw it (seen in 60 of 60 tries; of two homeservers all
+        the time): who is there is missing until anybody writes again. What is read apart is true.
         """
         async with self._confirming:
             state = await self._undisturbed(room_id, slot)
+            slot.confirming = False
         own = self._shared.own_user  # of what we do we know more than that
         others = [one for one in state if own not in {one.get("sender"), one.get("state_key")}]
         if others and not slot.ended.is_set():

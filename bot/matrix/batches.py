@@ -171,7 +171,7 @@ def _joined(room_id: str, body: Any, before: Before) -> Section:
     batch = RoomBatch(
         room_id,
         "join",
-        _events(body, "state"),
+        _without_invite(_events(body, "state"), before.own_user),
         _without_past(timeline, came),
         limited=gap or (before.since is None and not is_new),
         full_state=before.full or is_new,
@@ -179,6 +179,21 @@ def _joined(room_id: str, body: Any, before: Before) -> Section:
     )
     prev_batch = _mapping(body, "timeline").get("prev_batch")
     return Section(batch, prev_batch if gap and isinstance(prev_batch, str) else None)
+
+
+def _without_invite(state: tuple[Event, ...], own_user: str) -> tuple[Event, ...]:
+    """Leave out state that says that we are not in a room which we are in by the section's word.
+
+    Where two servers have spoken at the same time, Synapse tells the state as the sender of the
+    first event of the timeline knew it: for him we may be invited only (seen).
+    """
+    return tuple(
+        event
+        for event in state
+        if event.get("type") != "m.room.member"
+        or event.get("state_key") != own_user
+        or _mapping(event, "content").get("membership") == "join"
+    )
 
 
 def _own_join(timeline: tuple[Event, ...], own_user: str) -> int | None:

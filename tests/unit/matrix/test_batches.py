@@ -105,6 +105,14 @@ def test_a_new_room_begins_with_our_join(before: Before) -> None:
     assert section.missing_before is None
 
 
+@pytest.mark.scenario("X04")
+def test_state_of_old_does_not_put_us_out_of_a_room_that_we_are_in() -> None:
+    """Synapse tells the state as the first sender of the timeline knew it: we were invited only."""
+    state = member(ME, "invite"), member("@ann:example.org", "invite"), member(ME, "join")
+    (section,) = read_sync(joined(said("from afar"), state=state), LATER)
+    assert section.batch.state == state[1:]
+
+
 def test_a_new_name_of_ours_is_no_join() -> None:
     renamed = member(ME, "join", was="join")
     section = only(joined(said("a"), renamed), AGAIN)

@@ -189,6 +189,20 @@ async def test_who_is_missing_in_the_first_sync_is_found_by_reading_apart() -> N
         assert here.server.calls["room_state"] == 1
 
 
+@pytest.mark.scenario("X04")
+async def test_state_beside_a_later_timeline_is_not_believed_either() -> None:
+    """It is what the sender of the timeline's first event knew, on another server."""
+    async with hotel() as here:
+        here.server.state += [board_event(), on_board()]
+        await (await here.says(*WHOLE, board_event()))
+        [room] = here.host.rooms
+        await until(lambda: room.state.live(NOW))
+        await (await here.says(off_board(), whole=False))
+        await until(lambda: here.server.calls["room_state"] == 2 and room.state.live(NOW))
+        await (await here.says(whole=False))
+        assert here.server.calls["room_state"] == 2
+
+
 async def test_what_was_read_apart_never_undoes_what_sync_has_brought_since() -> None:
     async with hotel() as here:
         here.server.state += [board_event(), on_board()]
