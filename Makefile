@@ -5,6 +5,8 @@ SETUP := $(PYTHON) .ci/setup.py
 # The pure core is covered to the last branch; so is what reads other people's input.
 CORE_TESTS := $(addprefix tests/unit/,whiteboard rtc config commands test_logs.py test_invites.py)
 CORE := bot/rtc/*,bot/whiteboard/*,bot/config/*,bot/errors.py,bot/logs.py,bot/commands/*,bot/invites.py
+# What people speak in chaos and soak: PROFILE=legacy (by default), sticky or both.
+PEOPLE := $(if $(PROFILE),--profile $(PROFILE))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check setup bench chaos chaos-jobs chaos-deliveries soak stack-up stack-down lock clean
@@ -38,9 +40,9 @@ bench: ## measure against LiveKit's SDK, pycrdt, yjs; ONLY=merge: a part; writes
 	@$(SETUP) test
 	$(VENV)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
 
-chaos: ## kill the bot (-9) KILLS=200 times on 10 boards, SEED=n; writes build/kills.json
+chaos: ## kill the bot (-9) KILLS=200 times on 10 boards, SEED=n, PROFILE=sticky|both; writes build/kills.json
 	@$(SETUP) demo
-	$(VENV)/python -m tests.chaos kills $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
+	$(VENV)/python -m tests.chaos kills $(PEOPLE) $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
 
 chaos-jobs: ## kill it KILLS=50 times amid restores, imports and clones, SEED=n; writes build/jobs.json
 	@$(SETUP) demo
@@ -48,12 +50,12 @@ chaos-jobs: ## kill it KILLS=50 times amid restores, imports and clones, SEED=n;
 
 chaos-deliveries: ## kill it KILLS=100 times amid webhook and relay, SEED=n; writes build/deliveries.json
 	@$(SETUP) demo
-	$(VENV)/python -m tests.chaos deliveries $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
+	$(VENV)/python -m tests.chaos deliveries $(PEOPLE) $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS))
 
 soak: ## 4 boards under Synapse's limits, 60 without, servers restarting; then each fault 20 times
 	@$(SETUP) demo
-	$(VENV)/python -m tests.chaos soak
-	$(VENV)/python -m tests.chaos recovery
+	$(VENV)/python -m tests.chaos soak $(PEOPLE)
+	$(VENV)/python -m tests.chaos recovery $(PEOPLE)
 
 stack-up: ## Synapse, LiveKit and the JWT service on loopback, with logins to try
 	@$(SETUP) demo

@@ -14,6 +14,7 @@ from typing import Any
 
 from bot import __version__
 from tests.chaos import deliveries, jobs, kills, recovery, soak
+from tests.chaos.crew import LEGACY, PROFILES
 from tests.stack.processes import ROOT
 from tests.stack.stack import Stack
 
@@ -41,6 +42,8 @@ def main() -> int:
     five.add_argument("--kills", type=int, default=100)
     for each in (one, two, three, four, five):
         each.add_argument("--output", type=Path, help="default: build/COMMAND.json")
+    for each in (one, two, three, five):
+        each.add_argument("--profile", choices=PROFILES, default=LEGACY, help="of the people")
     chosen = parser.parse_args()
     report: dict[str, Any] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -64,17 +67,27 @@ async def _run(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
             limited=chosen.limited_minutes * 60,
             exempt=chosen.exempt_minutes * 60,
             boards=chosen.boards,
+            profile=chosen.profile,
         )
     if chosen.command == "recovery":
-        report = await recovery.recovery(folder, times=chosen.times, boards=chosen.boards)
+        report = await recovery.recovery(
+            folder, times=chosen.times, boards=chosen.boards, profile=chosen.profile
+        )
         return {**report, "problems": recovery.problems(report)}
     async with Stack.start(folder / "stack") as stack:
         if chosen.command == "jobs":
             return await jobs.jobs(stack, folder, seed=chosen.seed, kills=chosen.kills)
         if chosen.command == "deliveries":
-            return await deliveries.deliveries(stack, folder, seed=chosen.seed, kills=chosen.kills)
+            return await deliveries.deliveries(
+                stack, folder, seed=chosen.seed, kills=chosen.kills, profile=chosen.profile
+            )
         report = await kills.chaos(
-            stack, folder, seed=chosen.seed, kills=chosen.kills, boards=chosen.boards
+            stack,
+            folder,
+            seed=chosen.seed,
+            kills=chosen.kills,
+            boards=chosen.boards,
+            profile=chosen.profile,
         )
     return {**report, "problems": kills.problems(report)}
 

@@ -18,11 +18,13 @@ class Mark:
         ts: when the homeserver says it was sent.
         joined: whether it says that the bot is there.
         focus: the first focus it names.
+        member: its member id in the sticky profile, where one that was left is spent.
     """
 
     ts: float
     joined: bool
     focus: str = ""
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +56,28 @@ def outlived(marks: Sequence[Mark], lives: Sequence[Life]) -> list[float]:
     none may be outlived by more than one delay.
 
     Args:
-        marks: of one room, oldest first.
+        marks: of one room and profile, oldest first.
         lives: oldest first.
     """
     found = []
     for number, mark in enumerate(marks):
-        if not mark.joined:
-            continue
         life = next((one for one in reversed(lives) if one.began <= mark.ts), None)
-        if life is None:
+        if not mark.joined or life is None:
             continue
-        after = marks[number + 1].ts if number + 1 < len(marks) else inf
+        later = (one.ts for one in marks[number + 1 :] if one.member == mark.member)
+        after = next(later, inf)
         if after > life.ended:
             found.append(after - life.ended)
+    return found
+
+
+def standing(marks: Iterable[Mark]) -> dict[str, float]:
+    """Return when each membership that stands now was last sent, by its member id."""
+    found: dict[str, float] = {}
+    for mark in marks:
+        found.pop(mark.member, None)
+        if mark.joined:
+            found[mark.member] = mark.ts
     return found
 
 
@@ -74,15 +85,16 @@ def gaps(marks: Sequence[Mark]) -> list[Gap]:
     """Return when the bot was not there, after it had been for the first time."""
     found = []
     left: float | None = None
+    there: set[str] = set()
     for mark in marks:
-        if not mark.joined and left is None:
+        was = bool(there)
+        (there.add if mark.joined else there.discard)(mark.member)
+        if was and not there:
             left = mark.ts
         elif mark.joined and left is not None:
             found.append(Gap(left, mark.ts))
             left = None
-    first = next((mark.ts for mark in marks if mark.joined), inf)
-    found = [gap for gap in found if gap.began > first]
-    return found if left is None or left < first else [*found, Gap(left, inf)]
+    return found if left is None else [*found, Gap(left, inf)]
 
 
 def within(gap: Gap, begun: float, ended: float) -> bool:

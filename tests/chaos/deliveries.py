@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.checks import middle_and_worst
+from tests.chaos.crew import LEGACY
 from tests.chaos.relayed import relayed
 from tests.stack.bot import Bot, until
 from tests.stack.client import elements
@@ -238,7 +239,13 @@ def shown(who: NeoBoard) -> list[str]:
 
 
 async def deliveries(
-    stack: Stack, folder: Path, *, seed: int, kills: int, beside: int = 2
+    stack: Stack,
+    folder: Path,
+    *,
+    seed: int,
+    kills: int,
+    beside: int = 2,
+    profile: str = LEGACY,
 ) -> dict[str, Any]:
     """Run it all, with so many bots beside one another; return the report."""
     begun = time.monotonic()
@@ -248,13 +255,14 @@ async def deliveries(
     async def lane(number: int) -> Deliveries:
         async with few:
             part = len(range(number, kills, lanes))
-            return await _lane(stack, folder / str(number), seed + number, part)
+            return await _lane(stack, folder / str(number), seed + number, part, profile)
 
     runs = await asyncio.gather(*(lane(number) for number in range(lanes)))
     told = [len(run.receiver.seqs) for run in runs]
     once = [len(set(run.receiver.seqs)) for run in runs]
     return {
         "seed": seed,
+        "profile": profile,
         "kills": sum(sum(run.moments.values()) for run in runs),
         "bots": lanes,
         "beside": beside,
@@ -272,8 +280,8 @@ async def deliveries(
     }
 
 
-async def _lane(stack: Stack, folder: Path, seed: int, kills: int) -> Deliveries:
-    async with relayed(stack, folder) as (bot, receiver, people, bob):
+async def _lane(stack: Stack, folder: Path, seed: int, kills: int, profile: str) -> Deliveries:
+    async with relayed(stack, folder, profile) as (bot, receiver, people, bob):
         run = Deliveries(bot, receiver, people, bob, random.Random(seed))
         await run.run(kills)
         return run

@@ -16,7 +16,7 @@ from typing import Any
 
 from bot.livekit.connection import STEADY
 from tests.chaos.checks import gaps, middle_and_worst
-from tests.chaos.crew import crew
+from tests.chaos.crew import LEGACY, crew
 from tests.chaos.kills import CONFIG
 from tests.chaos.wellness import well
 from tests.stack.bot import Bot, until
@@ -78,15 +78,17 @@ FAULTS = (
 )
 
 
-async def recovery(folder: Path, *, times: int, boards: int) -> dict[str, Any]:
+async def recovery(
+    folder: Path, *, times: int, boards: int, profile: str = LEGACY
+) -> dict[str, Any]:
     """Break everything so often on as many boards; return the report."""
-    async with Stack.start(folder / "stack") as stack, crew(stack) as people:
+    async with Stack.start(folder / "stack") as stack, crew(stack, profile=profile) as people:
         bot = Bot(stack, folder / "bot", await stack.user("bot"), CONFIG)
         await people.make_boards(bot, boards)
         await people.enter()
         await bot.start()
         try:
-            await people.bot_on(boards, 60, bot)
+            await people.bot_on(people.places, 60, bot)
 
             async def healthy() -> bool:
                 return await well(people, bot)
@@ -98,6 +100,7 @@ async def recovery(folder: Path, *, times: int, boards: int) -> dict[str, Any]:
         await people.caught_up()
         missing = [gap.length for marks in people.marks.values() for gap in gaps(marks)]
         return {
+            "profile": profile,
             "boards": boards,
             "times_each": times,
             "well_again_seconds": {

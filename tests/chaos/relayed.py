@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from tests.chaos.crew import LEGACY, PROFILES, STICKY_PROFILE
 from tests.stack.bot import Bot, until
 from tests.stack.client.habits import Habits
 from tests.stack.neoboard import NeoBoard
@@ -16,17 +18,22 @@ from tests.system.receiver import SECRET, Receiver, receiving
 
 CONFIG = {"rtc": {"refresh": "1s", "delay": "4s"}, "boards": {"save_after": "2s"}}
 
+HABITS = {
+    LEGACY: Habits(announces=True),
+    STICKY_PROFILE: Habits(announces=True, profile="sticky"),
+}
+
 
 @asynccontextmanager
 async def relayed(
-    stack: Stack, folder: Path
+    stack: Stack, folder: Path, profile: str = LEGACY
 ) -> AsyncIterator[tuple[Bot, Receiver, tuple[NeoBoard, NeoBoard], NeoBoard]]:
     """Two boards and their people; the bot, not running, is to relay between and tell of both."""
-    heard = Habits(announces=True)
+    habits = itertools.cycle(HABITS[one] for one in PROFILES[profile])
     async with AsyncExitStack() as exits:
         receiver = await exits.enter_async_context(receiving())
         alice, carol, bob = [
-            await exits.enter_async_context(person(stack, who, heard))
+            await exits.enter_async_context(person(stack, who, next(habits)))
             for who in ("alice", "carol", "bob")
         ]
         bot = Bot(stack, folder / "bot", await stack.user(name("bot")), CONFIG)

@@ -16,12 +16,13 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from tests.bench.usage import cpu_seconds
+from tests.bench.usage import cpu_seconds, usage
 from tests.chaos.checks import Gap, gaps, middle_and_worst
-from tests.chaos.crew import Crew, crew, delayed_by_room
+from tests.chaos.crew import PROFILES, Crew, crew, delayed_by_room
 from tests.chaos.requests import requests
 from tests.chaos.wellness import well
 from tests.stack.bot import Bot, until
+from tests.stack.processes import StackError
 from tests.stack.stack import Options, Stack
 
 CONFIG = {"invites": {"per_minute": 1000}, "presence": {"linger": "10s"}}
@@ -41,6 +42,10 @@ PLAN = (
 """Which server, when (of the whole time), for how many seconds."""
 QUIET = 0.78
 """From here on nothing is broken: what idle memberships cost is measured."""
+GROWN = 1.25
+"""Times what it was half-way: this much memory at the end is no longer chance."""
+LEAKS = ("boardkeeper_connections", "boardkeeper_presences", "boardkeeper_memberships")
+"""Gauges that are 0 once nobody is on a board."""
 SHORT = 300.0
 """Seconds; in a run that is shorter, servers are away for less."""
 
@@ -70,6 +75,7 @@ class Soak:
     Attributes:
         faults: those so far.
         most_delayed: the most delayed events seen at a time, in all and in one room.
+        memory: resident MB of the bot, again and again.
     """
 
     stack: Stack
@@ -79,6 +85,7 @@ class Soak:
     most_delayed: int = 0
     most_delayed_in_a_room: int = 0
     over: int = 0
+    memory: list[float] = field(default_factory=list)
 
     async def run(self, seconds: float) -> dict[str, Any]:
         """Break and mend servers, then let it rest; return the report."""
@@ -112,12 +119,12 @@ class Soak:
     async def _sample(self) -> None:
         """Count delayed events again and again, by the homeserver's database."""
         while True:
-            await asyncio.sleep(SAMPLE)
+            self.memory.append((await usage(self.bot.process.pid, SAMPLE)).memory)
             with suppress(sqlite3.Error):
                 rooms = delayed_by_room(self.stack, self.bot.user_id)
                 self.most_delayed = max(self.most_delayed, sum(rooms.values()))
                 self.most_delayed_in_a_room = max(self.most_delayed_in_a_room, *rooms.values(), 0)
-                self.over += sum(rooms.values()) > len(self.crew.boards) + 1
+                self.over += sum(rooms.values()) > self.crew.places + 1
 
     def _report(self) -> dict[str, Any]:
         found = [gap for marks in self.crew.marks.values() for gap in gaps(marks)]
@@ -139,6 +146,11 @@ class Soak:
             "most_delayed_events": self.most_delayed,
             "most_delayed_events_in_a_room": self.most_delayed_in_a_room,
             "samples_with_too_many": self.over,
+            "memory_mb": {
+                "begin": round(self.memory[0], 1),
+                "half": round(self.memory[len(self.memory) // 2], 1),
+                "end": round(self.memory[-1], 1),
+            },
         }
 
     def _explained(self, gap: Gap) -> bool:
@@ -164,7 +176,7 @@ class Soak:
 
 
 async def soak(
-    folder: Path, *, seconds: float, boards: int, exempt: bool, name: str
+    folder: Path, *, seconds: float, boards: int, exempt: bool, name: str, profile: str
 ) -> dict[str, Any]:
     """Run one part on servers of its own; return the report."""
     async with Stack.start(folder / name, Options(default_limits=True)) as stack:
@@ -172,23 +184,26 @@ async def soak(
         if exempt:
             await stack.exempt(login.user_id)
         bot = Bot(stack, folder / f"{name}-bot", login, CONFIG)
-        async with crew(stack) as people:
+        async with crew(stack, profile=profile) as people:
             await stack.exempt(people.person.user_id)
             await people.make_boards(bot, boards)
             begun = time.monotonic()
             await people.enter()
             try:
                 await bot.start()
-                await people.bot_on(boards, JOIN_WITHIN, bot)
+                await people.bot_on(people.places, JOIN_WITHIN, bot)
                 joined = time.monotonic() - begun
                 part = Soak(stack, people, bot)
                 report = await part.run(seconds)
+                await people.go()
+                await people.bot_on(0, 40, bot)
+                kept = await _kept(bot)
                 took = await bot.stop()
-                await people.bot_on(0, 20, bot)
             finally:
                 await bot.kill()
             return {
                 "part": name,
+                "profile": profile,
                 "boards": boards,
                 "exempt": exempt,
                 "minutes": round(seconds / 60, 1),
@@ -196,17 +211,43 @@ async def soak(
                 **report,
                 "ended_in_order_seconds": round(took, 2),
                 "left_behind": people.present(),
+                "kept_without_people": kept,
                 "delayed_events_left_behind": sum(delayed_by_room(stack, bot.user_id).values()),
             }
 
 
-async def both(folder: Path, *, limited: float, exempt: float, boards: int) -> dict[str, Any]:
+async def _kept(bot: Bot) -> float:
+    """Return how many connections, memberships and places it has; waits for it to have none."""
+
+    async def count() -> float:
+        found = await bot.metrics()
+        return sum(value for name, value in found.items() if name.startswith(LEAKS))
+
+    async def none() -> bool:
+        return await count() == 0
+
+    with suppress(StackError):  # the report says so
+        await until(none, 30, "something is kept", bot)
+    return await count()
+
+
+async def both(
+    folder: Path, *, limited: float, exempt: float, boards: int, profile: str
+) -> dict[str, Any]:
     """Run both parts at the same time; one of no length is left out."""
-    parts = []
-    if limited:
-        parts.append(soak(folder, seconds=limited, boards=4, exempt=False, name="limited"))
-    if exempt:
-        parts.append(soak(folder, seconds=exempt, boards=boards, exempt=True, name="exempt"))
+    each = len(PROFILES[profile])  # a board that is bridged takes two places
+    parts = [
+        soak(
+            folder,
+            seconds=seconds,
+            boards=count // each,
+            exempt=name == "exempt",
+            name=name,
+            profile=profile,
+        )
+        for name, seconds, count in (("limited", limited, 4), ("exempt", exempt, boards))
+        if seconds
+    ]
     reports = list(await asyncio.gather(*parts))
     found = [f"{one['part']}: {problem}" for one in reports for problem in problems(one)]
     return {"parts": reports, "problems": found}
@@ -217,8 +258,14 @@ def problems(report: dict[str, Any]) -> list[str]:
     found = []
     if report["gaps"]["unexplained"]:
         found.append(f"{report['gaps']['unexplained']} gaps that no restart explains")
-    if report["samples_with_too_many"] or report["most_delayed_events_in_a_room"] > 2:
+    if report["samples_with_too_many"] or report["most_delayed_events_in_a_room"] > 2 * len(
+        PROFILES[report["profile"]]
+    ):
         found.append("more delayed events than memberships")
     if report["left_behind"] or report["delayed_events_left_behind"]:
         found.append("something is left behind")
+    if report["kept_without_people"]:
+        found.append("connections or places are kept without people")
+    if report["memory_mb"]["end"] > GROWN * report["memory_mb"]["half"]:
+        found.append("memory grows")
     return found

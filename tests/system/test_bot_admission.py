@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.chaos.checks import gaps
+from tests.chaos.checks import gaps, standing
 from tests.chaos.crew import Crew, crew
 from tests.stack.bot import Bot, until
 from tests.stack.client import events
@@ -69,7 +69,7 @@ async def said(people: Crew, room_id: str) -> list[str]:
 
 def on(people: Crew) -> set[str]:
     """Return the rooms in which the bot is announced."""
-    return {room_id for room_id, marks in people.marks.items() if marks and marks[-1].joined}
+    return {room_id for (room_id, _), marks in people.marks.items() if standing(marks)}
 
 
 def lost(people: Crew) -> int:
@@ -89,7 +89,7 @@ async def test_boards_beyond_the_limits_wait_and_none_is_lost(tmp_path: Path) ->
         assert metrics["boardkeeper_boards_admitted"] == CARRIED
         assert metrics["boardkeeper_boards_capacity"] == CARRIED
         assert metrics["boardkeeper_boards_refused"] == CARRIED
-        for room_id in people.marks:
+        for room_id, _ in people.marks:
             told = [text for text in await said(people, room_id) if "homeserver carry" in text]
             assert len(told) == (room_id not in first)
         await leave(people, first.pop())

@@ -6,7 +6,15 @@ from datetime import datetime
 from math import inf
 from pathlib import Path
 
-from tests.chaos.checks import Gap, Life, Mark, gaps, middle_and_worst, outlived
+from tests.chaos.checks import (
+    Gap,
+    Life,
+    Mark,
+    gaps,
+    middle_and_worst,
+    outlived,
+    standing,
+)
 from tests.chaos.requests import requests
 
 
@@ -40,6 +48,16 @@ def test_gaps_lie_between_memberships() -> None:
     assert gaps(marks)[0].length == 3
     assert gaps([off(1)]) == []
     assert gaps([]) == []
+
+
+def test_sticky_memberships_overlap_and_each_ends_for_itself() -> None:
+    one, two = Mark(1, joined=True, member="a"), Mark(13, joined=True, member="b")
+    gone = Mark(14, joined=False, member="a")
+    assert outlived([one, two, gone], LIVES) == [4, inf]
+    assert standing([one, two]) == {"a": 1, "b": 13}
+    assert standing([one, two, gone]) == {"b": 13}
+    assert gaps([one, two, gone]) == []
+    assert gaps([one, Mark(9, joined=False, member="a"), two]) == [Gap(9, 13)]
 
 
 def test_middle_and_worst() -> None:
