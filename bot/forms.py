@@ -77,8 +77,9 @@ class Homeserver(Protocol):
         *,
         timeout: float,
         patience: float,
+        txn_id: str,
     ) -> str:
-        """Send a sticky event; answers its id. Patience 0: try once."""
+        """Send a sticky event; answers its id. Patience 0: try once. The same id: not again."""
 
     async def schedule_sticky(
         self,
@@ -194,7 +195,8 @@ class StickyForm:
     """A membership as sticky events.
 
     Every join of it sticks as long as it is to last; every leave for the full hour, so that it
-    outlasts the joins that it ends.
+    outlasts the joins that it ends. Other than state, an event sent twice is in the room twice: so
+    what was not answered in time is tried again under the same transaction id.
 
     Args:
         homeserver: carries it out.
@@ -221,6 +223,7 @@ class StickyForm:
         self._call_id = call_id
         self._content = content
         self._event_id: str | None = None
+        self._joins = 0  # that were answered
 
     def is_ours(self, event: DelayedEvent) -> bool:
         """Whether it is of our member id."""
@@ -243,12 +246,14 @@ class StickyForm:
     ) -> str:
         """Send a join."""
         duration_ms = min(round(expires * 1000), STICKY_MS)
-        self._event_id = await self._send(self._content(), duration_ms, timeout)
+        what = f"join{self._joins}"
+        self._event_id = await self._send(what, self._content(), duration_ms, timeout)
+        self._joins += 1
         return self._event_id
 
     async def send_leave(self, *, timeout: float) -> None:
         """Send a leave."""
-        await self._send(self._leave("leave"), STICKY_MS, timeout)
+        await self._send("leave", self._leave("leave"), STICKY_MS, timeout)
 
     def shown(self, event: Mapping[str, Any]) -> Shown | None:
         """Read a join or leave of our member id, or the redaction of our newest join."""
@@ -273,7 +278,15 @@ class StickyForm:
             code=code,
         )
 
-    async def _send(self, content: Mapping[str, Any], duration_ms: int, timeout: float) -> str:
+    async def _send(
+        self, what: str, content: Mapping[str, Any], duration_ms: int, timeout: float
+    ) -> str:
         return await self.homeserver.send_sticky(
-            self.room_id, STICKY_TYPE, content, duration_ms, timeout=timeout, patience=0
+            self.room_id,
+            STICKY_TYPE,
+            content,
+            duration_ms,
+            timeout=timeout,
+            patience=0,
+            txn_id=f"{self.member_id}.{what}",
         )

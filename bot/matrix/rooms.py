@@ -100,6 +100,7 @@ class Rooms:
         *,
         timeout: float = ONE_TRY,
         patience: float = PATIENCE,
+        txn_id: str | None = None,
     ) -> str:
         """Send an event that sticks to the room for a while (MSC4354) and return its id.
 
@@ -112,9 +113,10 @@ class Rooms:
             duration_ms: how long it sticks.
             timeout: see Homeserver.
             patience: see Homeserver.
+            txn_id: give the same again to repeat an earlier call of this session.
         """
         # One transaction per call: repeated tries cannot double it, another call sends another.
-        path = Path.v3.rooms[room_id].send[event_type][uuid.uuid4().hex]
+        path = Path.v3.rooms[room_id].send[event_type][txn_id or uuid.uuid4().hex]
         return _event_id(
             await self.transport.ask(
                 "send sticky event",

@@ -330,6 +330,7 @@ class Server:
         *,
         timeout: float = 1.0,
         patience: float = 1.0,
+        txn_id: str = "",
     ) -> str:
         await self._do("send_sticky")
         self.stickies.append(dict(content))

@@ -210,6 +210,9 @@ async def test_m01_sticky_events_now_and_later(fake: FakeHomeserver, hs: Homeser
     paths = [seen.path.rpartition("/send/t/") for seen in fake.seen]
     assert len({txn for _, _, txn in paths}) == 3, "one call would be taken for another"
     assert all(path.endswith("/rooms/" + quote(ROOM)) for path, _, _ in paths)
+    fake.on("PUT", "", Answer(body={"event_id": "$2"}))
+    await hs.send_sticky(ROOM, "t", content, 3_600_000, txn_id="again")
+    assert fake.seen[-1].path.endswith("/again")
 
 
 async def test_delayed_calls_try_once(fake: FakeHomeserver, hs: Homeserver) -> None:

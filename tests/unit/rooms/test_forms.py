@@ -31,12 +31,21 @@ class Server:
         self.armed: dict[str, tuple[dict[str, Any], int, int]] = {}
         self.listed: list[Any] = []
         self.refuses = 0
+        self.transactions: list[str] = []
         self._count = 0
 
     async def send_sticky(
-        self, room_id: str, event_type: str, content: Any, duration_ms: int, **_: float
+        self,
+        room_id: str,
+        event_type: str,
+        content: Any,
+        duration_ms: int,
+        *,
+        txn_id: str,
+        **_: float,
     ) -> str:
         await asyncio.sleep(0)
+        self.transactions.append(txn_id)
         if self.refuses:
             self.refuses -= 1
             raise Forbidden("no")
@@ -233,3 +242,19 @@ def test_delayed_leaves_of_this_member_id_are_its_own() -> None:
     assert form.is_ours(Listed())
     for other in (Listed(room_id="!r"), Listed(type="t"), Listed(sticky_key="m2")):
         assert not form.is_ours(other)
+
+
+async def test_what_was_not_answered_is_not_sent_twice() -> None:
+    """An event sent twice is in the room twice, unless it is the same transaction."""
+    here = Kept()
+    here.server.refuses = 1
+    with pytest.raises(Forbidden):
+        await here.form.send_join(3600.0, None, timeout=1.0)
+    await here.form.send_join(3600.0, None, timeout=1.0)
+    await here.form.send_join(3600.0, None, timeout=1.0)
+    await here.form.send_leave(timeout=1.0)
+    await here.form.send_leave(timeout=1.0)
+    tried, again, renewed, left, still = here.server.transactions
+    assert tried == again
+    assert left == still
+    assert len({again, renewed, left}) == 3
