@@ -27,8 +27,9 @@ from bot.whiteboard.message import Message, Present, Signal, Update
 
 MAX_QUEUED = 2_000
 """Changes that wait to be passed on, of 64 kB at the most; what is lost comes with a snapshot."""
-ECHO = 2.0
-"""Seconds in which the same signal from where we have passed it to is our own, come round."""
+ECHO = 0.5
+"""Seconds in which the same signal from where we have passed it to is our own, come round: people
+are not that quick to do the same."""
 
 OTHER: Mapping[str, str] = {LEGACY: STICKY, STICKY: LEGACY}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bot.bridge import ECHO
 from tests.stack.client import elements
 from tests.stack.client.elements import FIRST_SLIDE
 from tests.stack.client.habits import Habits
@@ -119,6 +121,7 @@ async def test_cursors_focus_and_presenting_arrive_at_the_other_side(
             await all_see([other], presented, "presenting")
             await one.stop_presenting()
             await all_see([other], lambda who: not presented(who), "its end")
+            await asyncio.sleep(2 * ECHO)  # sooner, the same would be taken for its own
 
 
 def presented(someone: NeoBoard) -> bool:
