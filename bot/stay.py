@@ -88,6 +88,11 @@ class Stay:
     # -- what is asked -------------------------------------------------------------------------
 
     @property
+    def member_id(self) -> str:
+        """Under which we are announced."""
+        return self._seat.member_id
+
+    @property
     def connected(self) -> bool:
         """Whether the connection stands that others hear us on."""
         home = self._ears.home

@@ -17,14 +17,18 @@ from time import monotonic
 from typing import Any
 
 from bot.admission import Claims
+from bot.errors import ServerError
+from bot.forms import StickyForm
 from bot.legacy import LEAVE_WITHIN
-from bot.rtc.membership import MAX_FOCI, STICKY, Focus
+from bot.rtc.membership import MAX_FOCI, STICKY, Focus, Membership
 from bot.setting import Home, Setting
 from bot.stay import Stay
 from bot.whiteboard.message import Message
 
 LISTEN_ON = 10.0
 """Seconds that a stay which is over goes on listening at the most."""
+LEAVE_ASKS_FOR = 10.0
+"""Seconds that the homeserver gets to take the leave of what was left behind."""
 AWAY_FOR = 60.0
 """Seconds to stay away when somebody wants us out of LiveKit: another identity is no way back."""
 
@@ -62,6 +66,7 @@ class StickyPresence:
         self._former: dict[Stay, float] = {}  # with the instants at which they give up listening
         self._ends: list[float] = []  # when memberships were taken out
         self._away_until = float("-inf")
+        self._haunted = False  # whether memberships may stand that we were not allowed to take out
         self._unfocused = False  # whether it was said that there is no focus
         self._tasks: asyncio.TaskGroup
         self._keys = {"room": home.room_id}
@@ -87,6 +92,7 @@ class StickyPresence:
         """Try to announce again: the room's power levels have changed."""
         for stay in self._stays():
             stay.keeper.permission_changed()
+        self._haunted = True
         self._wake.set()
 
     def retime(self) -> None:
@@ -139,6 +145,9 @@ class StickyPresence:
     # -- the loop ------------------------------------------------------------------------------
 
     def _follow(self) -> None:
+        if self._haunted and self._home.state.may_announce(STICKY):
+            self._haunted = False
+            self._tasks.create_task(self._take_out(self._ghosts()))
         focus = self._own_focus() if self._has_place() else None
         if self._now is not None:
             self._end_if_over(self._now, focus)
@@ -231,6 +240,25 @@ class StickyPresence:
         else:
             return
         self._now = None
+
+    def _ghosts(self) -> list[Membership]:
+        """Return memberships of ours on the board that no stay of ours is about."""
+        claims = self._home.state.own_stickies(self._setting.own_device, self._setting.now_ts())
+        ours = {stay.member_id for stay in self._stays()}
+        here = [one for one in claims if one.call_id == self._whiteboard_id]
+        return [one for one in here if one.member_id not in ours]
+
+    async def _take_out(self, ghosts: Sequence[Membership]) -> None:
+        """Take out what the room has not let us take out; else it stands there for its hour."""
+        setting = self._setting
+        for one in ghosts:
+            whose = setting.own_user, setting.own_device
+            where = self._home.room_id, whose, one.call_id, one.member_id
+            form = StickyForm(setting.homeserver, *where, dict)
+            try:
+                await form.send_leave(timeout=LEAVE_ASKS_FOR)
+            except ServerError:
+                _log.warning("a stale membership could not be cleared", extra=self._keys)
 
     def _pause(self) -> float:
         """Return the seconds to stay away: somebody wants us out, or takes us out again and again.

@@ -77,7 +77,14 @@ ALLOWED: dict[str, set[str]] = {
     "bot.limits": {*CORE, "bot.admission", "bot.backoff", "bot.matrix.probe"},
     "bot.presence": {*ROOM, "bot.legacy", "bot.sticky", "bot.bridge", "bot.setting"},
     "bot.bridge": ROOM,
-    "bot.sticky": {*ROOM, "bot.admission", "bot.legacy", "bot.stay", "bot.setting"},
+    "bot.sticky": {
+        *ROOM,
+        "bot.admission",
+        "bot.forms",
+        "bot.legacy",
+        "bot.stay",
+        "bot.setting",
+    },
     "bot.ears": {*ROOM, "bot.hearing", "bot.links"},
     "bot.stay": {
         *ROOM,

@@ -10,12 +10,14 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.stack.bot import until
+from tests.stack.client.events import BOARD
 from tests.stack.client.habits import Habits
 from tests.stack.client.sticky import STICKY, sticky_problems
 from tests.stack.neoboard import NeoBoard
-from tests.stack.stack import Stack
+from tests.stack.stack import Login, Stack
 from tests.system.people import QUICK, Meeting, logged, meeting
 
+DELAYED = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
 NEW = Habits(profile="sticky", announces=True)
 BY_HAND = Habits(profile="sticky", announces=True, saves=False)
 """Somebody who saves when the test says so."""
@@ -23,13 +25,19 @@ PATIENT: Mapping[str, Any] = {**QUICK, "presence": {"linger": "60s"}}
 """The bot waits for people who lose their connection as it does."""
 
 
-async def written(here: Meeting) -> list[dict[str, Any]]:
-    """Every sticky member event of the bot as the room has it, oldest first; all are right."""
+async def of_account(here: Meeting) -> list[dict[str, Any]]:
+    """Every sticky member event of the bot's account as the room has it, oldest first."""
     path = f"/_matrix/client/v3/rooms/{quote(here.board.room_id)}/messages"
     only = json.dumps({"types": [STICKY], "senders": [here.bot.user_id]})
     query = {"dir": "b", "limit": "100", "filter": only}
     found = await here.alice.user.request("GET", path, query=query)
-    events: list[dict[str, Any]] = list(reversed(found["chunk"]))
+    return list(reversed(found["chunk"]))
+
+
+async def written(here: Meeting) -> list[dict[str, Any]]:
+    """The same of boards alone: those of the bot; all are right."""
+    found = await of_account(here)
+    events = [one for one in found if one["content"]["slot_id"].startswith(BOARD)]
     assert [problem for one in events for problem in sticky_problems(one)] == []
     return events
 
@@ -82,6 +90,18 @@ async def unseen(here: Meeting, within: float = 40) -> None:
 def states(here: Meeting) -> list[str]:
     """Return the states of its LiveKit connections, in order."""
     return [event["state"] for event in logged(here.bot, "livekit")]
+
+
+async def armed(stack: Stack, login: Login) -> list[dict[str, Any]]:
+    """Return the sticky events that the homeserver holds back for an account."""
+    answer = await stack.call(login, "GET", DELAYED)
+    assert answer.status == 200
+    return [one for one in answer.body["delayed_events"] if one["type"] == STICKY]
+
+
+async def login(here: Meeting) -> Login:
+    """Return another login of the bot's account."""
+    return await here.stack.user(here.bot.user_id[1:].partition(":")[0])
 
 
 @asynccontextmanager
