@@ -280,7 +280,9 @@ def test_the_spelling_of_the_others_is_ours() -> None:
     assert spelling([make.member()], "m.livekit") == "m.livekit"
     assert spelling([new], "livekit") == "m.livekit"
     assert spelling([new, old], "m.livekit") == "livekit"
-    assert spelling([new, new, old], "") == "m.livekit"
+    assert spelling([new, new, old], "") == "livekit"  # one voice each
+    third = make.member("@cid:hs", spelling="m.livekit")
+    assert spelling([new, third, old], "") == "m.livekit"
 
 
 def test_what_is_shown_of_our_member_id() -> None:
