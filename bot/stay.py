@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
@@ -23,6 +24,8 @@ from bot.rtc.membership import STICKY, Focus, Membership, identity
 from bot.services import Origin
 from bot.setting import Home, Setting
 from bot.whiteboard.message import CursorMove, Message, encode
+
+_log = logging.getLogger(__name__)
 
 
 class Stay:
@@ -223,6 +226,8 @@ class Stay:
         )
 
     def _status_changed(self, status: own.Status) -> None:
+        about = {"room": self._home.room_id, "status": status.value}
+        _log.info("own membership", extra=about)
         self._wake.set()
         if status is own.Status.FORBIDDEN:
             self._home.forbidden(STICKY)

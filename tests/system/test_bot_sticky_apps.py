@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,16 @@ async def test_x07_sticky_two_boards_of_a_room_have_nothing_to_do_with_each_othe
         await bob.leave()
         await ends_with(here, "leave", within=90)
         assert sees(here.alice, here) == 1
+
+
+@pytest.mark.scenario("S32")
+async def test_s32_it_names_the_transport_as_the_others_do(stack: Stack, tmp_path: Path) -> None:
+    newest = replace(NEW, spelling="m.livekit")
+    async with together(stack, tmp_path, habits=newest) as here:
+        [join] = await written(here)
+        assert join["content"]["transports"] == {
+            "published": [{"type": "m.livekit", "livekit_service_url": stack.jwt_url}],
+            "can_subscribe": ["livekit"],
+        }
+        await here.alice.draw(elements.shape())
+        await here.recorded(1)
