@@ -54,6 +54,11 @@ async def member_ids(here: Meeting) -> list[str]:
     return list(dict.fromkeys(one["id"] for one in members if one["membership"] == "join"))
 
 
+async def stays(here: Meeting, count: int) -> bool:
+    """Whether it has joined so often, each time under an id of its own."""
+    return len(await member_ids(here)) == count == (await said(here)).count("join")
+
+
 async def ends_with(here: Meeting, *codes: str, within: float = 40) -> None:
     """Wait until its last events are these."""
 

@@ -27,6 +27,7 @@ from tests.system.sticky_people import (
     of_account,
     sees,
     states,
+    stays,
     together,
     written,
 )
@@ -86,6 +87,7 @@ async def test_x05_x08_sticky_a_call_of_our_own_device_is_left_alone(
             await here.bot.kill()
             await here.bot.start()  # what an earlier life left is sent: this is not ours
             await until(seen, 40, "the call is not seen any more", here.bot)
+            await until(lambda: stays(here, 2), 60, "it does not join again", here.bot)
             await met(here.alice, here)
             # Who only talks holds the bot on no board.
             await here.alice.leave()
