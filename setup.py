@@ -19,10 +19,12 @@ HOT = (
     "inspection",
     "item",
     "lib0",
+    "merger",
     "notes",
     "replica",
     "schema",
     "store",
+    "trial",
     "update",
     "waiting",
 )

@@ -1,34 +1,30 @@
-"""Document: the accepted updates of a board, merged.
+"""Document: a board, merged from updates and snapshots.
 
-Does with updates and snapshots what a NeoBoard client does: integrates, checks, takes back what
-would make the board unacceptable. An update whose cause is missing waits until it is there, as do
-all later ones of a client whose update was refused, until a snapshot brings what is missing.
-Nothing that was accepted is left out of `encode()`.
+Does with them what a NeoBoard client does: integrates, checks, takes back what would make the board
+unacceptable (`merger`). What is no update, is too large or of another version does not get there;
+which version the board is of, and when it becomes another, is decided here. Nothing that was
+accepted is left out of `encode()`.
 
-                         no update ──────────────────────────────► REFUSED
-    read ─► roots, size ─ foreign, full ─────────────────────────► REFUSED
-                 │        a cause is missing ─► waits ───────────► WAITING
-                 ▼                 ▲ cause there
-             integrate ─► inspect ─ not acceptable ─► rollback ──► REFUSED
-                                  └ acceptable ─────► commit ────► CHANGED, KNOWN
+           no update ────────► REFUSED
+    read ─► roots, size ─ foreign, full ─► REFUSED
+                 └ `merger` ─► WAITING, REFUSED, CHANGED, KNOWN
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.causality import causes, ends, fits, holds, missing
+from bot.whiteboard.causality import ends
 from bot.whiteboard.content import read_content
 from bot.whiteboard.gaps import gaps
 from bot.whiteboard.item import Id, Shared
+from bot.whiteboard.merger import CHANGED, KNOWN, Merger
 from bot.whiteboard.notes import Notes
-from bot.whiteboard.replica import Replica
+from bot.whiteboard.store import Store
 from bot.whiteboard.together import together
-from bot.whiteboard.trial import Trial
 from bot.whiteboard.update import (
     Range,
     Structure,
@@ -39,15 +35,12 @@ from bot.whiteboard.update import (
     write_update,
 )
 from bot.whiteboard.verdict import Outcome, Verdict
-from bot.whiteboard.versions import VERSION, VERSIONS, changes, initial
-from bot.whiteboard.waiting import Waiting, WaitingRoom
+from bot.whiteboard.versions import VERSION, VERSIONS, changes
+from bot.whiteboard.waiting import Waiting
 
 MAX_BYTES = 20 * 1024 * 1024
-MAX_ITEMS = 300_000  # 9 MB of a real board; what is encoded has to be readable (`update`)
-MAX_IN_VAIN = 200_000
-"""Steps on what waited and is refused now, at once; what waited beyond that is given up."""
 
-_CHANGED, _KNOWN, _WAITING = map(Outcome, (Verdict.CHANGED, Verdict.KNOWN, Verdict.WAITING))
+_TOO_LARGE = Outcome(Verdict.REFUSED, "the document would be too large")
 _OTHER_VERSION = Outcome(Verdict.REFUSED, "it is of another version", other_version=True)
 
 
@@ -68,25 +61,25 @@ class Document:
         self, data: bytes = b"", *, default_version: str = "0", max_bytes: int = MAX_BYTES
     ) -> None:
         self._max_bytes = max_bytes
-        self._version = self._default = default_version
+        self._default = default_version
         self._certain = False
         self._foreign = b""  # the state of a version that we do not know
-        self._waiting = WaitingRoom(max_bytes)
         self.notes = Notes()
-        self._replica = Replica(default_version)
-        self._trial = Trial(self._replica, default_version)
-        self._replica.integrate(read_update(initial(default_version)))
-        self._replica.commit()
+        self._merger = Merger(default_version, max_bytes, self.notes)
         if data:
             self.merge_snapshot(data)
+
+    @property
+    def _store(self) -> Store:
+        return self._merger.replica.store
 
     # -- what it is ----------------------------------------------------------------------------
 
     @property
     def version(self) -> str | None:
         """`"0"` slides, `"1"` infinite canvas; None while nothing is known of the board."""
-        known = self._certain or len(self._replica.store.clocks) > 1 or len(self._waiting)
-        return self._version if known and self.supported else None
+        known = self._certain or len(self._store.clocks) > 1 or self.waiting
+        return self._merger.version if known and self.supported else None
 
     @property
     def supported(self) -> bool:
@@ -96,34 +89,34 @@ class Document:
     @property
     def waiting(self) -> int:
         """How many updates wait for a cause."""
-        return len(self._waiting)
+        return len(self._merger.waiting)
 
     @property
     def lost(self) -> int:
         """How many updates exceeded a bound and were dropped, so far."""
-        return self._waiting.lost
+        return self._merger.waiting.lost
 
     @property
     def has_gap(self) -> bool:
         """Whether something waits, or was dropped and has not come by another way since."""
-        return self._waiting.has_gap
+        return self._merger.waiting.has_gap
 
     @property
     def freed(self) -> int:
         """How often something that waited had its cause come, so far."""
-        return self._waiting.freed
+        return self._merger.waiting.freed
 
     def waits(self) -> list[bytes]:
         """Return the updates that wait."""
-        return [one.data for one in self._waiting]
+        return [one.data for one in self._merger.waiting]
 
     def causes(self) -> set[Id]:
         """Return ids that something waits for: not all, unlike `gaps`, but at little cost."""
-        return {one for waiting in self._waiting for one in waiting.causes}
+        return {one for waiting in self._merger.waiting for one in waiting.causes}
 
     def gaps(self) -> tuple[Range, ...]:
         """Return the ids (client, first clock, clock after the last) that something waits for."""
-        return () if self._foreign else gaps(self._waiting, self._replica.store.clocks)
+        return () if self._foreign else gaps(self._merger.waiting, self._store.clocks)
 
     def encode(self) -> bytes:
         """Return everything accepted as one update, what waits included.
@@ -132,12 +125,10 @@ class Document:
         wait for each other and would make the board unacceptable together are left out.
         """
         if self._foreign:
-            whole = merge_updates([self._foreign, changes(self._whole())])
+            whole = merge_updates([self._foreign, changes(self._merger.whole())])
             return together(whole, self.waits(), lambda _: True)
-        return together(self._whole(), self.waits(), lambda one: self._trial.objection(one) is None)
-
-    def _whole(self) -> bytes:
-        return write_update(self._replica.store.blocks(), self._replica.store.deletes())
+        trial, whole = self._merger.trial, self._merger.whole()
+        return together(whole, self.waits(), lambda one: trial.objection(one) is None)
 
     def snapshot(self) -> bytes:
         """Return what may be written to the room: `encode()`, if it changes nothing people see.
@@ -147,19 +138,20 @@ class Document:
         """
         if self._foreign:
             return self.encode()
-        cost = self._replica.store.size
-        return together(self._whole(), self.waits(), self._is_unseen, cost=cost)
+        whole, cost = self._merger.whole(), self._store.size
+        return together(whole, self.waits(), self._is_unseen, cost=cost)
 
     def _is_unseen(self, update: Structure) -> bool:
         """Return whether people see nothing of what Yjs, and we, integrate of an update."""
-        seen, again = self.content(), read_update(write_update(update.blocks, update.deletes))
-        with self._trial.tried(update, patient=False) as reason:
+        trial, seen = self._merger.trial, self.content()
+        again = read_update(write_update(update.blocks, update.deletes))
+        with trial.tried(update, patient=False) as reason:
             shows = reason is not None or self.content() != seen
-        return not shows and self._trial.objection(again) is None
+        return not shows and trial.objection(again) is None
 
     def state_vector(self) -> bytes:
         """Return the Yjs state vector of what is integrated."""
-        return write_state_vector(self._replica.store.clocks)
+        return write_state_vector(self._store.clocks)
 
     def diff(self, state_vector: bytes) -> bytes:
         """Return the update that a document with this state vector lacks.
@@ -168,16 +160,16 @@ class Document:
             InvalidUpdate: it is no state vector.
         """
         known = read_state_vector(state_vector)
-        return write_update(self._replica.store.blocks(known), self._replica.store.deletes(), known)
+        return write_update(self._store.blocks(known), self._store.deletes(), known)
 
     def content(self) -> dict[str, Any]:
         """Return the board as people see it (`content.read_content`); no slides if unsupported."""
-        return read_content(self._replica.root) if self.supported else {"slides": []}
+        return read_content(self._merger.replica.root) if self.supported else {"slides": []}
 
     @property
     def root(self) -> Shared:
         """What people's changes are in (`edit` finds the places of ours there); only to look at."""
-        return self._replica.root
+        return self._merger.replica.root
 
     def preview(self, data: bytes) -> dict[str, Any]:
         """Return the content that the document would have with an update.
@@ -186,9 +178,9 @@ class Document:
             InvalidUpdate: it is none, or NeoBoard would refuse the document.
         """
         update = read_update(data)
-        if self._replica.store.size + update.size > self._max_bytes:
+        if self._store.size + update.size > self._max_bytes:
             raise InvalidUpdate("the document would be too large")
-        with self._trial.tried(update) as reason:
+        with self._merger.trial.tried(update) as reason:
             if reason:
                 raise InvalidUpdate(reason)
             return self.content()
@@ -209,7 +201,7 @@ class Document:
             update = read_update(data)
         except InvalidUpdate as error:
             return Outcome(Verdict.REFUSED, str(error))
-        self._waiting.give_up(ends(update))
+        self._merger.waiting.give_up(ends(update))
         return Outcome(Verdict.GIVEN_UP, "its sender takes up too much time")
 
     def _take(self, data: bytes) -> Outcome:
@@ -218,83 +210,12 @@ class Document:
         except InvalidUpdate as error:
             return Outcome(Verdict.REFUSED, str(error))
         if self._foreign:
-            return self._wait(Waiting(data, False, (), ends(update), update.weight))
-        if update.roots - {self._version}:
+            return self._merger.wait(Waiting(data, False, (), ends(update), update.weight))
+        if update.roots - {self._merger.version}:
             return _OTHER_VERSION
-        if self._full(update):
-            return Outcome(Verdict.REFUSED, "the document would be too large")
-        return self._try(data, update, partly=update.gaps)
-
-    def _try(self, data: bytes, update: Structure, *, partly: bool) -> Outcome:
-        """Integrate an update now, or let it wait."""
-        if not partly and (cause := missing(update, self._replica.store.clocks)) is not None:
-            one = Waiting(data, False, (cause,), ends(update), update.weight)
-            # A client that has the beginning of it integrates that; who reads our bytes too.
-            reason = self._trial.objection(update)
-            return self._wait(one) if reason is None else Outcome(Verdict.REFUSED, reason)
-        outcome, rest = self._integrate(update, partly=partly)
-        if outcome is _CHANGED:
-            self._settle(update.blocks)
-        if rest is None:
-            return outcome
-        waits = self._wait(rest)
-        return waits if outcome is _KNOWN else outcome
-
-    def _integrate(self, update: Structure, *, partly: bool) -> tuple[Outcome, Waiting | None]:
-        """Integrate an update and check the document; return what of it has to wait."""
-        with self._trial.alone:
-            began = {client: self._replica.store.clocks.get(client, 0) for client in update.blocks}
-            rest, reason = self._trial.attempt(update)
-            if reason is None and rest is not None and not partly:
-                reason = "it is its own cause"  # nothing else was missing
-            if reason is not None:
-                self._replica.rollback()
-                return Outcome(Verdict.REFUSED, reason), None
-            if changed := self._replica.changed:
-                self.notes.take(self._replica, began)
-            self._replica.commit()
-        return _CHANGED if changed else _KNOWN, None if rest is None else self._left(rest)
-
-    def _left(self, rest: Structure) -> Waiting:
-        data, clocks = write_update(rest.blocks, rest.deletes), self._replica.store.clocks
-        return Waiting(data, True, causes(rest, clocks), ends(rest), rest.weight)
-
-    def _wait(self, one: Waiting) -> Outcome:
-        if one.data in self._waiting:
-            return _KNOWN
-        self._waiting.add(one)
-        return _WAITING
-
-    def _settle(self, clients: Iterable[int]) -> None:
-        """Let go on what waited for these clients, and what waited for that.
-
-        Each of them may cost as much as the document is large, only to be refused.
-        """
-        fresh, bound = set(clients), self._replica.wasted + MAX_IN_VAIN
-        while ready := self._waiting.take_ready(fresh, self._replica.store.clocks):
-            fresh.clear()
-            for one in ready:
-                if self._replica.wasted > bound:
-                    self._waiting.give_up(one.brings)
-                    continue
-                update = read_update(one.data)
-                cause = None if one.partly else missing(update, self._replica.store.clocks)
-                if cause is not None:
-                    self._waiting.add(replace(one, causes=(cause,)))
-                    continue
-                outcome, rest = self._integrate(update, partly=one.partly)
-                if rest is not None:
-                    self._waiting.add(rest)
-                if outcome is _CHANGED:
-                    fresh.update(update.blocks)
-
-    def _full(self, update: Structure) -> bool:
-        store = self._replica.store
-        free = self._max_bytes - store.size - self._waiting.size
-        if fits(update, store.clocks, free, MAX_ITEMS - store.count):
-            return False
-        self._waiting.give_up(ends(update))
-        return True
+        if not self._merger.has_room(update):
+            return _TOO_LARGE
+        return self._merger.merge(data, update, partly=update.gaps)
 
     # -- snapshots -----------------------------------------------------------------------------
 
@@ -324,42 +245,38 @@ class Document:
             The document with it, this very one if it brings nothing or is refused; the outcome.
         """
         if not self._foreign and self._holds(data):
-            return self, _KNOWN
+            return self, KNOWN
         other = self.copy()
         outcome = other.merge_snapshot(data)
         return (self if outcome.verdict is Verdict.REFUSED else other), outcome
 
     def _holds(self, data: bytes) -> bool:
-        with self._trial.alone, suppress(InvalidUpdate):
+        with suppress(InvalidUpdate):
             update = read_update(data)
-            store = self._replica.store
-            ours = self._certain and not update.roots - {self._version}
-            return ours and holds(store.clocks, store.deletes(), update)
+            ours = self._certain and not update.roots - {self._merger.version}
+            return ours and self._merger.holds(update)
         return False
 
     def copy(self) -> Document:
         """Return another document that is the same; from another thread as `merged`."""
-        other = Document(default_version=self._version, max_bytes=self._max_bytes)
+        other = Document(default_version=self._default, max_bytes=self._max_bytes)
         other._certain, other._foreign = self._certain, self._foreign
-        other._default, other.notes.on = self._default, self.notes.on
-        with self._trial.alone:
-            whole, other._waiting = self._whole(), self._waiting.copy()
-        other._replica.integrate(read_update(whole))
-        other._replica.commit()
+        other.notes.on = self.notes.on
+        other._merger = self._merger.copy(other.notes)
         return other
 
     def _merge_state(self, data: bytes, update: Structure) -> Outcome:
         if len(update.roots) > 1 or not all(map(VERSION.fullmatch, update.roots)):
             return Outcome(Verdict.REFUSED, "it is of no board")
-        version = next(iter(update.roots), self._version)
-        if self._certain and version != self._version and not self._follows(version):
+        version = next(iter(update.roots), self._merger.version)
+        if self._certain and version != self._merger.version and not self._follows(version):
             return _OTHER_VERSION
         if version not in VERSIONS:
             return self._keep_foreign(data)
-        if self._full(update):
-            return Outcome(Verdict.REFUSED, "the document would be too large")
-        if version == self._version and not self._foreign:
-            outcome = self._try(data, update, partly=True)
+        if not self._merger.has_room(update):
+            return _TOO_LARGE
+        if version == self._merger.version and not self._foreign:
+            outcome = self._merger.merge(data, update, partly=True)
         else:
             outcome = self._begin_again(version, data)
         if update.roots and outcome.verdict is not Verdict.REFUSED:
@@ -367,16 +284,16 @@ class Document:
         return outcome
 
     def _follows(self, version: str) -> bool:
-        return version in VERSIONS and self._version < version <= self._default
+        return version in VERSIONS and self._merger.version < version <= self._default
 
     def _keep_foreign(self, data: bytes) -> Outcome:
         """Keep a state that we cannot read, without mixing anything of ours into it."""
         merged = merge_updates(filter(None, [self._foreign, data]))
         if len(merged) > self._max_bytes:
-            return Outcome(Verdict.REFUSED, "the document would be too large")
+            return _TOO_LARGE
         known = merged == self._foreign
         self._foreign = merged
-        return _KNOWN if known else Outcome(Verdict.WAITING, "the version is not supported")
+        return KNOWN if known else Outcome(Verdict.WAITING, "the version is not supported")
 
     def _begin_again(self, version: str, data: bytes) -> Outcome:
         """Take over a state of another version; of one only assumed, what was changed in it too."""
@@ -385,17 +302,11 @@ class Document:
         if outcome.verdict is Verdict.REFUSED:
             return outcome
         if not self._certain:
-            other._adopt(changes(self._whole()), partly=True)
-            for one in self._waiting:
-                other._adopt(one.data, partly=one.partly)
-        other._waiting.lost += self._waiting.lost
+            other._merger.adopt(changes(self._merger.whole()), partly=True)
+            for one in self._merger.waiting:
+                other._merger.adopt(one.data, partly=one.partly)
+        other._merger.waiting.lost += self._merger.waiting.lost
         self.notes.compare(self.content, other.content)
-        self._replica, self._trial, self._waiting = other._replica, other._trial, other._waiting
-        self._version, self._foreign = version, b""
-        return _CHANGED
-
-    def _adopt(self, data: bytes, *, partly: bool) -> None:
-        update = read_update(data)
-        foreign = update.roots - {self._version}
-        if foreign or self._try(data, update, partly=partly).verdict is Verdict.REFUSED:
-            self._waiting.give_up(ends(update))
+        self._merger, self._foreign = other._merger, b""
+        self._merger.notes = self.notes
+        return CHANGED

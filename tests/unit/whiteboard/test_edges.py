@@ -138,7 +138,7 @@ def test_what_an_unknown_field_holds_is_plain() -> None:
     document = Document()
     document.merge_snapshot(initial("0"))
     document.apply([update((9, 0, [item(TYPE, write_number(MAP), "0", "more")]))])
-    assert plain(document._replica.root)["more"] == {}
+    assert plain(document._merger.replica.root)["more"] == {}
 
 
 @pytest.mark.parametrize(

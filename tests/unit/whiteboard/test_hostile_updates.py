@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.whiteboard import document as module
+from bot.whiteboard import merger as module
 from bot.whiteboard import waiting
 from bot.whiteboard.document import Document
 from bot.whiteboard.item import ANY, ARRAY, MAP, STRING, TYPE, Id

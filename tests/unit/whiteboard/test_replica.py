@@ -134,13 +134,15 @@ def test_a_document_stays_acceptable_whatever_it_is_given(
     for one in written:
         document.apply([one])
         # White box: checking what was touched is as good as checking everything.
-        assert check_document(whole(document._replica.root), "0") is None
+        assert check_document(whole(document._merger.replica.root), "0") is None
         document.content()
     for kept in (document.snapshot(), document.encode()):
         again = Document()
         assert again.merge_snapshot(kept).verdict is not Verdict.REFUSED
-        there = again._replica.store.clocks
-        assert all(there[who] >= clock for who, clock in document._replica.store.clocks.items())
+        there = again._merger.replica.store.clocks
+        assert all(
+            there[who] >= clock for who, clock in document._merger.replica.store.clocks.items()
+        )
 
 
 def whole(root: Shared) -> dict[str, Any]:

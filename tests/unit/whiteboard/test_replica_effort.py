@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pycrdt import Map
 
-from bot.whiteboard import document as module
 from bot.whiteboard import inspection, schema
+from bot.whiteboard import merger as module
 from bot.whiteboard.document import Document
 from bot.whiteboard.item import ANY, ARRAY, TYPE
 from bot.whiteboard.lib0 import write_number
@@ -96,7 +96,7 @@ def test_what_waited_and_is_all_refused_at_once_is_given_up_beyond_a_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     document, alice = drawn(200)
-    last = document._replica.store.clocks[5]
+    last = document._merger.replica.store.clocks[5]
     waiting = [
         # Each deletes everything, and is refused once its cause, an empty list, is there.
         update((30 + n, 0, [item(ANY, any_content(TRUE), (9, 0))]), deletes=[(5, 0, last)])
@@ -105,9 +105,9 @@ def test_what_waited_and_is_all_refused_at_once_is_given_up_beyond_a_bound(
     assert {one.verdict for one in document.apply(waiting)} == {Verdict.WAITING}
     monkeypatch.setattr(module, "MAX_IN_VAIN", 20_000)
     cause = update((9, 0, [item(TYPE, write_number(ARRAY), "0", "slideIds")]))
-    wasted = document._replica.wasted
+    wasted = document._merger.replica.wasted
     assert document.apply([cause])[0].verdict is Verdict.CHANGED
-    assert 20_000 < document._replica.wasted - wasted < 30_000
+    assert 20_000 < document._merger.replica.wasted - wasted < 30_000
     assert document.waiting == 0
     assert document.lost > 80
     assert document.apply([alice.add("after")])[0].verdict is Verdict.CHANGED
