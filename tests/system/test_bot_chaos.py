@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.crew import LEGACY
 from tests.chaos.kills import chaos, problems
 from tests.stack.stack import Stack
 from tests.system.people import name
@@ -22,7 +23,12 @@ QUIET = {"memberships were cleared while the bot lived", "it took too long to be
 
 @pytest.mark.timeout(900)
 @pytest.mark.scenario("C08", "M42")
-async def test_twenty_kills_leave_no_ghost(stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "profiles", [(LEGACY, LEGACY), ("sticky", "both")], ids=["legacy", "sticky"]
+)
+async def test_twenty_kills_leave_no_ghost(
+    stack: Stack, tmp_path: Path, profiles: tuple[str, str]
+) -> None:
     """Two bots at the same time, ten kills each: mostly it is waiting."""
 
     async def ten(number: int) -> dict[str, Any]:
@@ -37,6 +43,7 @@ async def test_twenty_kills_leave_no_ghost(stack: Stack, tmp_path: Path) -> None
             brief=True,
             slack=LATE,
             users=users,
+            profile=profiles[number - 1],
         )
 
     for report in await asyncio.gather(ten(1), ten(2)):
