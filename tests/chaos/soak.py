@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.usage import cpu_seconds, usage
-from tests.chaos.checks import Gap, gaps, middle_and_worst
+from tests.chaos.checks import Gap, gaps, middle_and_worst, standing
 from tests.chaos.crew import PROFILES, Crew, crew, delayed_by_room
 from tests.chaos.requests import requests
 from tests.chaos.wellness import well
@@ -111,9 +111,17 @@ class Soak:
         await asyncio.sleep(away)
         await process.start()
         ended = time.time()
-        await until(
-            lambda: well(self.crew, self.bot), 120, f"not well after {server} was away", self.bot
-        )
+        what = f"not well after {server} was away"
+        try:
+            await until(lambda: well(self.crew, self.bot), 120, what, self.bot)
+        except StackError as error:
+            now, marks = time.time(), self.crew.marks
+            lacking = {
+                where: [(round(one.ts - now, 2), one.joined, one.member) for one in marks[where]]
+                for where in marks
+                if not standing(marks[where])
+            }
+            raise StackError(f"{error}\nnot on: {lacking}\n{await self.bot.metrics()}") from None
         self.faults.append(Fault(server, began, ended, time.time()))
 
     async def _sample(self) -> None:
@@ -199,6 +207,7 @@ async def soak(
                 await people.bot_on(0, 40, bot)
                 kept = await _kept(bot)
                 took = await bot.stop()
+                await _fired(stack, bot)
             finally:
                 await bot.kill()
             return {
@@ -229,6 +238,12 @@ async def _kept(bot: Bot) -> float:
     with suppress(StackError):  # the report says so
         await until(none, 30, "something is kept", bot)
     return await count()
+
+
+async def _fired(stack: Stack, bot: Bot) -> None:
+    """Wait until none of its delayed events waits: who had no time to cancel one is past it."""
+    with suppress(StackError):  # the report says so
+        await until(lambda: not delayed_by_room(stack, bot.user_id), 30, "delayed events", bot)
 
 
 async def both(
