@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Awaitable, Callable, Container, Mapping
 from time import monotonic
 
 from bot import metrics
@@ -49,7 +48,7 @@ class Bridge:
     def __init__(self, send: Callable[[Side, Message], Awaitable[None]]) -> None:
         self._send = send
         self._updates: deque[tuple[Side, Update]] = deque()
-        self._signals: dict[tuple[Side, Device, type[Signal]], Signal] = {}
+        self._signals: dict[tuple[Side, Device, str], Signal] = {}  # by kind
         self._passed: dict[tuple[Side, Signal], float] = {}  # where to, and when, monotonic
         self._presenting: dict[Side, tuple[Device, Present]] = {}  # by where the presenter is
         self._wake = asyncio.Event()
@@ -85,9 +84,9 @@ class Bridge:
 
     def _signal(self, side: Side, who: Device, message: Signal) -> None:
         """Only the latest of a kind is of interest: where a cursor is, what is shown."""
-        kind = side, who, type(message)
-        self._signals.pop(kind, None)
-        self._signals[kind] = message
+        kind = message.kind if isinstance(message, Present) else type(message).__name__
+        self._signals.pop((side, who, kind), None)
+        self._signals[side, who, kind] = message
         self._wake.set()
 
     def shown(self, side: Side) -> Present | None:
@@ -96,7 +95,7 @@ class Bridge:
         found = self._presenting.get((OTHER[profile], whiteboard_id))
         return None if found is None else found[1]
 
-    def look(self, whiteboard_id: str, here: Mapping[str, AbstractSet[Device]]) -> None:
+    def look(self, whiteboard_id: str, here: Mapping[str, Container[Device]]) -> None:
         """End the presentations of who is not on the board any more.
 
         Args:

@@ -11,7 +11,7 @@ many, makes us open no more than a few connections.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 from bot.commands.bucket import Bucket
@@ -23,10 +23,12 @@ from bot.services import Arrival, Origin
 LINGER = 10.0
 """Seconds to stay where nobody publishes any more: what was sent last is still on its way, and who
 has gone may come back."""
-AT_ONCE = 16
-"""Connections opened at once."""
-EVERY = 2.0
+AT_ONCE = 4
+"""Connections opened at once because of one person."""
+EVERY = 10.0
 """Seconds in which one more becomes possible."""
+MAX_KNOWN = 1_000
+"""People of whom it is known how often they had us open one."""
 
 
 class Ears:
@@ -34,7 +36,7 @@ class Ears:
 
     Args:
         own: our own focus; connected at once.
-        connect: makes a connection on a focus.
+        connect: makes a connection on a focus, given what to call when somebody comes or goes.
         names: who may be heard on a focus.
         deliver: takes what was heard.
         now_ts: ms by the homeserver's clock.
@@ -46,7 +48,7 @@ class Ears:
     def __init__(
         self,
         own: Focus,
-        connect: Callable[[Focus], Connection],
+        connect: Callable[[Focus, Callable[[str, bool], None]], Connection],
         names: Callable[[Focus], Names],
         deliver: Callable[[Sequence[Arrival]], None],
         now_ts: Callable[[], int],
@@ -66,7 +68,7 @@ class Ears:
         self._links: dict[Focus, Link] = {}
         self._hearings: dict[Focus, Hearing] = {}
         self._unneeded: dict[Focus, float] = {}  # since when, monotonic
-        self._bucket = Bucket(AT_ONCE, EVERY)
+        self._buckets: dict[str, Bucket] = {}  # by user id
         self._waiting = False  # whether one could not be opened yet
         self._open(own)
 
@@ -80,8 +82,9 @@ class Ears:
     def due(self) -> list[float]:
         """When (monotonic) there is something to look at by time."""
         times = [one.due for one in self._hearings.values()]
-        times += [at + LINGER for at in self._unneeded.values()]
-        times += [monotonic() + EVERY] if self._waiting else []
+        if self.home is not None and self.home.connected:  # else nothing is followed
+            times += [at + LINGER for at in self._unneeded.values()]
+            times += [monotonic() + EVERY] if self._waiting else []
         return [one for one in times if one is not None]
 
     def memberships_changed(self) -> None:
@@ -94,21 +97,29 @@ class Ears:
         for hearing in self._hearings.values():
             hearing.settle()
 
-    def follow(self, foci: Sequence[Focus]) -> None:
-        """Listen on these foci besides our own, the most important first."""
+    def follow(self, foci: Mapping[Focus, str]) -> None:
+        """Listen on these foci besides our own, each because of somebody (his user id)."""
         now = monotonic()
         self._waiting = False
-        for focus in foci:
+        for focus, user_id in foci.items():
             self._unneeded.pop(focus, None)
             if focus in self._links:
                 continue
-            if self._bucket.take(now):
+            if self._may_open(user_id, now):
                 self._open(focus)
             else:
                 self._waiting = True
         for focus in self._links.keys() - {self._own, *foci}:
             if now - self._unneeded.setdefault(focus, now) >= LINGER:
                 self._drop(focus)
+
+    def _may_open(self, user_id: str, now: float) -> bool:
+        """Whether somebody has not named another focus too often: he alone waits then."""
+        bucket = self._buckets.pop(user_id, None) or Bucket(AT_ONCE, EVERY)
+        self._buckets[user_id] = bucket
+        while len(self._buckets) > MAX_KNOWN:
+            del self._buckets[next(iter(self._buckets))]
+        return bucket.take(now)
 
     async def disconnect(self) -> None:
         """Drop all connections."""
@@ -129,7 +140,13 @@ class Ears:
                 self._wake.set()
 
         self._hearings[focus] = hearing
-        self._links[focus] = Link(focus, self._connect(focus), hear, self._tasks)
+
+        def participant(identity: str, here: bool) -> None:  # noqa: FBT001 - a callback
+            if here:
+                hearing.came(identity)
+
+        connection = self._connect(focus, participant)
+        self._links[focus] = Link(focus, connection, hear, self._tasks)
 
     def _drop(self, focus: Focus) -> None:
         self._tasks.create_task(self._links.pop(focus).drop())

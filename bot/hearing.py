@@ -13,8 +13,9 @@ from typing import Protocol
 
 from bot import metrics
 from bot.errors import InvalidMessage
+from bot.nameless import Nameless
 from bot.services import Arrival, Origin
-from bot.whiteboard.message import Message, decode
+from bot.whiteboard.message import Message, Update, decode
 
 UNKNOWN_FOR = 4.0
 """Seconds a packet waits for the membership of its sender, which may be on its way."""
@@ -78,6 +79,7 @@ class Hearing:
         self._strangers = strangers
         self._patience = UNKNOWN_FOR if strangers else STRANGE_FOR
         self._gone: dict[str, tuple[tuple[str, str], float]] = {}
+        self._nameless: Nameless[Packet] = Nameless()
         self._known: Names = {}
         self._changed_at: float | None = monotonic()  # when they may have, if not looked at since
         self._waiting: deque[tuple[Packet, Message]] = deque()
@@ -87,12 +89,18 @@ class Hearing:
     @property
     def due(self) -> float | None:
         """When a waiting packet has waited long enough, monotonic; None when none waits."""
-        return self._waiting[0][0].at + self._patience if self._waiting else None
+        named = self._waiting[0][0].at + self._patience if self._waiting else None
+        nameless = self._nameless.due
+        return named if nameless is None else min(nameless, named or nameless)
 
     def memberships_changed(self) -> None:
         """Name senders anew from now on; what those sent who have just gone is still theirs."""
         if self._changed_at is None:
             self._changed_at = monotonic()
+
+    def came(self, identity: str) -> None:
+        """Hear of somebody whom the server has announced just now."""
+        self._nameless.came(identity, monotonic())
 
     def take(self, packets: Sequence[Packet]) -> None:
         """Take packets in the order they arrived."""
@@ -102,7 +110,9 @@ class Hearing:
             message = self._read(packet)
             if message is None:
                 continue
-            if packet.identity is not None and self._name(packet.identity) is None:
+            if packet.identity is None and not self._strangers:
+                self._keep_nameless(packet, message)
+            elif packet.identity is not None and self._name(packet.identity) is None:
                 self._waiting.append((packet, message))
             else:
                 arrivals.append(self._arrival(packet, message))
@@ -115,10 +125,10 @@ class Hearing:
 
     def settle(self) -> None:
         """Let packets go whose sender is known by now, or that have waited long enough."""
-        if not self._waiting:
+        if not self._waiting and self._nameless.due is None:
             return
         late = monotonic() - self._patience
-        arrivals = []
+        arrivals: list[Arrival] = []
         still: deque[tuple[Packet, Message]] = deque()
         for packet, message in self._waiting:
             if packet.at <= late or self._name(packet.identity) is not None:
@@ -127,6 +137,7 @@ class Hearing:
                 still.append((packet, message))
         self._waiting = still
         self._hand_over(arrivals)
+        self._settle_nameless()
 
     def _hand_over(self, arrivals: Sequence[Arrival]) -> None:
         heard = [one for one in arrivals if self._strangers or one.sender is not None]
@@ -134,6 +145,18 @@ class Hearing:
             metrics.PACKETS.labels("stranger").inc(len(arrivals) - len(heard))
         if heard:
             self._deliver(heard)
+
+    def _keep_nameless(self, packet: Packet, message: Message) -> None:
+        if not isinstance(message, Update) or not self._nameless.keep(packet, message):
+            metrics.PACKETS.labels("stranger").inc()
+
+    def _settle_nameless(self) -> None:
+        heard, strangers = self._nameless.take(
+            monotonic(), lambda identity: self._name(identity) is not None
+        )
+        metrics.PACKETS.labels("stranger").inc(strangers)
+        if heard:
+            self._deliver([self._arrival(packet, message) for packet, message in heard])
 
     def _read(self, packet: Packet) -> Message | None:
         window = int(packet.at) // WINDOW

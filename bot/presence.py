@@ -30,6 +30,9 @@ HOLD = 10.0
 FLUSH_WITHIN = 0.2
 """Seconds that messages still to be passed on get when we leave."""
 
+Here = Mapping[Device, int]
+"""Devices on a board, and since when (ms)."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -42,9 +45,10 @@ class Presence:
         self._own: Device = (setting.own_user, setting.own_device)
         self._wanted: frozenset[str] = frozenset()
         self._needed: dict[Side, float] = {}  # when each was last needed, monotonic
-        self._here: dict[str, Mapping[str, frozenset[Device]]] = {}
+        self._here: dict[str, Mapping[str, Here]] = {}
         self._legacy = LegacyPresence(home, setting, partial(self._greeting, LEGACY))
         self._sticky: dict[str, StickyPresence] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._ending: set[str] = set()  # boards whose sticky side is being left
         self._bridge = Bridge(self._send)
         self._impossible = False  # whether it was said that the homeserver cannot do it
@@ -61,6 +65,8 @@ class Presence:
 
     def want(self, whiteboards: frozenset[str]) -> None:
         """Say for which boards to be announced."""
+        for whiteboard_id in self._wanted - whiteboards:
+            self._bridge.forget(whiteboard_id)
         self._wanted = whiteboards
         self._wake.set()
 
@@ -176,8 +182,8 @@ class Presence:
             self._impossible = True
         return choose(
             setting.profile,
-            here[LEGACY] - {self._own},
-            here[STICKY] - {self._own},
+            self._without_us(here[LEGACY]),
+            self._without_us(here[STICKY]),
             possible=possible,
             slot_open=self._home.state.slot(whiteboard_id) is Slot.OPEN,
             bridge=setting.bridge,
@@ -191,28 +197,32 @@ class Presence:
             partial(self._greeting, STICKY, whiteboard_id),
         )
         self._sticky[whiteboard_id] = side
-        self._tasks.create_task(side.run())
+        self._running[whiteboard_id] = self._tasks.create_task(side.run())
 
     async def _leave(self, whiteboard_id: str) -> None:
         await self._sticky[whiteboard_id].close()
+        await asyncio.wait([self._running.pop(whiteboard_id)])  # till then its place is not free
         del self._sticky[whiteboard_id]
         self._ending.discard(whiteboard_id)
         self._wake.set()  # it may be needed again
 
-    def _devices(self, whiteboard_id: str) -> Mapping[str, frozenset[Device]]:
-        """Return who is on a board, ourselves included, by profile."""
+    def _without_us(self, devices: Here) -> Here:
+        return {one: since_ts for one, since_ts in devices.items() if one != self._own}
+
+    def _devices(self, whiteboard_id: str) -> Mapping[str, Here]:
+        """Return who is on a board since when, ourselves included, by profile."""
         here = self._here.get(whiteboard_id)
         if here is None:
             state = self._home.state
             boards, live = state.call_ids(), state.live(self._setting.now_ts())
             here = self._here[whiteboard_id] = {
-                profile: frozenset(
-                    (one.user_id, one.device_id)
+                profile: {
+                    (one.user_id, one.device_id): state.since(one)
                     for one in live
                     if one.profile == profile
                     and (board := boards.get(one.call_id)) is not None
                     and board.whiteboard_id == whiteboard_id
-                )
+                }
                 for profile in (LEGACY, STICKY)
             }
         return here
@@ -224,14 +234,15 @@ class Presence:
         if arrival.origin is None or not self._setting.passes:
             return
         side, who = (arrival.origin.profile, whiteboard_id), device_of(arrival)
-        if who is not None and self._is_bridge(whiteboard_id, who):
+        # Of changes only what was new to us comes here: they cannot go round.
+        if not isinstance(arrival.message, Update) and self._is_bridge(whiteboard_id, who):
             return  # which passes on by itself
         if who is not None and isinstance(arrival.message, Present):
             self._bridge.note(side, who, arrival.message)
         if {(LEGACY, whiteboard_id), (STICKY, whiteboard_id)} <= self._needed.keys():
             self._bridge.take(side, who, arrival.message)
 
-    def _is_bridge(self, whiteboard_id: str, who: Device) -> bool:
+    def _is_bridge(self, whiteboard_id: str, who: Device | None) -> bool:
         """Whether somebody is on a board by both profiles."""
         return all(who in devices for devices in self._devices(whiteboard_id).values())
 

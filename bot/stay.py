@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -132,12 +132,12 @@ class Stay:
 
     # -- what is told --------------------------------------------------------------------------
 
-    def follow(self, foci: Sequence[Focus]) -> None:
-        """Be announced while connected, and listen wherever members publish."""
+    def follow(self, foci: Mapping[Focus, str]) -> None:
+        """Be announced while connected, and listen wherever members publish (by user id)."""
         if self.connected:
             self._lost_at = None
             self.keeper.join()
-            self._ears.follow([focus for focus in foci if focus != self.focus])
+            self._ears.follow({one: who for one, who in foci.items() if one != self.focus})
         elif self._lost_at is None and not self.keeper.leaving:
             self._lost_at = monotonic()
         self._ears.settle()
@@ -183,16 +183,17 @@ class Stay:
 
     # -- the parts -----------------------------------------------------------------------------
 
-    def _connect(self, focus: Focus) -> Connection:
+    def _connect(self, focus: Focus, announced: Callable[[str, bool], None]) -> Connection:
+        def participant(who: str, here: bool) -> None:  # noqa: FBT001 - a callback
+            announced(who, here)
+            if focus == self.focus:  # who is elsewhere does not hear us
+                self._participant(who, here)
+
         return self._setting.connect(
-            self._home.room_id,
-            focus.service_url,
-            self._wake.set,
-            self._participant if focus == self.focus else _nobody,
-            self._seat,
+            self._home.room_id, focus.service_url, self._wake.set, participant, self._seat
         )
 
-    def _participant(self, who: str, here: bool) -> None:  # noqa: FBT001 - a callback
+    def _participant(self, who: str, here: bool) -> None:  # noqa: FBT001 - as it comes
         if here:
             self.newcomers.came(who, monotonic())
             self._wake.set()
@@ -231,7 +232,3 @@ class Stay:
         self._wake.set()
         if status is own.Status.FORBIDDEN:
             self._home.forbidden(STICKY)
-
-
-def _nobody(_who: str, _here: bool) -> None:  # noqa: FBT001 - a callback
-    """Take no notice of who is on a focus where we only listen."""

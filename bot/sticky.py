@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from itertools import zip_longest
+from itertools import chain, islice, zip_longest
 from time import monotonic
 from typing import Any
 
@@ -207,8 +207,8 @@ class StickyPresence:
             return self._now.focus
         return possible[0] if possible else None
 
-    def _foci(self) -> list[Focus]:
-        """Return where the members publish, as far as we may go there.
+    def _foci(self) -> dict[Focus, str]:
+        """Return where the members publish, as far as we may go there, and who is first to do so.
 
         First one focus of everybody, whoever came first; then a second one: NeoBoard names one,
         and nobody takes the places of others by naming many.
@@ -218,10 +218,13 @@ class StickyPresence:
         here.sort(key=lambda one: (one.created_ts, one.user_id, one.member_id))
         theirs: dict[str, dict[Focus, None]] = {}
         for one in here:
-            named = filter(self._setting.allowed, one.foci)
-            theirs[one.user_id] = dict.fromkeys(named) | theirs.get(one.user_id, {})
-        ranked = zip_longest(*([*foci][:OF_ONE] for foci in theirs.values()))
-        return [*dict.fromkeys(one for rank in ranked for one in rank if one)][:MAX_FOCI]
+            allowed = filter(self._setting.allowed, one.foci)
+            theirs[one.user_id] = dict.fromkeys(allowed) | theirs.get(one.user_id, {})
+        named = [[(focus, who) for focus in foci][:OF_ONE] for who, foci in theirs.items()]
+        found: dict[Focus, str] = {}
+        for focus, who in filter(None, chain.from_iterable(zip_longest(*named))):
+            found.setdefault(focus, who)
+        return dict(islice(found.items(), MAX_FOCI))
 
     # -- the end of a stay ---------------------------------------------------------------------
 

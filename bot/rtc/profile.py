@@ -8,13 +8,14 @@
                   one           that one
                   neither       sticky where a slot is open, otherwise legacy
 
-The two cannot hear each other: other identities, other LiveKit rooms. So whoever is in both is a
-bridge, as we are, and no reason to be in either.
+The two cannot hear each other: other identities, other LiveKit rooms. A device that is in both is a
+bridge, as we are, or somebody with a newer NeoBoard whose older one has not been cleared: it counts
+where it came last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping
 
 from bot.rtc.membership import LEGACY, STICKY
 
@@ -28,8 +29,8 @@ _NEITHER: frozenset[str] = frozenset()
 
 def choose(
     wish: str,
-    legacy: AbstractSet[Device],
-    sticky: AbstractSet[Device],
+    legacy: Mapping[Device, int],
+    sticky: Mapping[Device, int],
     *,
     possible: bool,
     slot_open: bool,
@@ -39,7 +40,7 @@ def choose(
 
     Args:
         wish: `rtc.profile`: auto, legacy or sticky.
-        legacy: the devices on the board by the legacy profile, without ours.
+        legacy: the devices on the board by the legacy profile, without ours, and since when (ms).
         sticky: likewise by the sticky profile.
         possible: whether the homeserver has sticky events.
         slot_open: whether the room says that the board's slot is open.
@@ -51,7 +52,8 @@ def choose(
         return _NEITHER if wish == STICKY else frozenset({LEGACY})
     if wish == STICKY:
         return frozenset({STICKY})
-    old, new = legacy - sticky, sticky - legacy
+    old = {one for one, since_ts in legacy.items() if since_ts > sticky.get(one, -1)}
+    new = {one for one, since_ts in sticky.items() if since_ts >= legacy.get(one, -1)}
     if old and new and bridge:
         return frozenset({LEGACY, STICKY})
     if new or (slot_open and not old):

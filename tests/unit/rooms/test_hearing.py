@@ -6,11 +6,11 @@ from time import monotonic
 
 import pytest
 
-from bot import hearing, metrics
+from bot import hearing, metrics, nameless
 from bot.hearing import Hearing
 from bot.rtc.membership import LEGACY
 from bot.services import Arrival, Origin
-from bot.whiteboard.message import FocusOn, encode
+from bot.whiteboard.message import FocusOn, Update, encode
 from tests.fakes.rooms import ALICE, NOW
 
 
@@ -57,6 +57,45 @@ def test_where_only_members_speak_strangers_are_not_heard() -> None:
     ear.hearing.settle()
     assert len(ear.heard()) == 2
     assert metrics.PACKETS.labels("stranger")._value.get() == before + 2
+
+
+def drawn_nameless(data: bytes, age: float = 0.0) -> Heard:
+    return Heard(None, encode(Update("$d", data)), monotonic() - age)
+
+
+def test_what_members_draw_before_they_are_announced_is_heard_once_they_are() -> None:
+    ear = Ear(strangers=False)
+    ear.hearing.take([drawn_nameless(b"1"), packet("known")])
+    due = ear.hearing.due
+    assert due is not None
+    assert 3 < due - monotonic() <= nameless.ANNOUNCED_WITHIN
+    ear.hearing.take([drawn_nameless(b"2", age=nameless.ANNOUNCED_WITHIN)])
+    ear.hearing.came("alice")
+    assert [one.sender for one in ear.arrivals] == [ALICE]
+
+
+@pytest.mark.parametrize(("came", "heard"), [(["alice"], 1), ([], 0), (["alice", "mallory"], 0)])
+def test_a_nameless_change_is_a_members_if_only_members_came(
+    came: list[str], heard: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ear = Ear(strangers=False)
+    ear.hearing.take([drawn_nameless(b"1")])
+    for who in came:
+        ear.hearing.came(who)
+    now = monotonic() + nameless.ANNOUNCED_WITHIN
+    monkeypatch.setattr(hearing, "monotonic", lambda: now)
+    ear.hearing.settle()
+    assert [(one.message, one.sender) for one in ear.arrivals] == [
+        (Update("$d", b"1"), None)
+    ] * heard
+    assert ear.hearing.due is None
+
+
+def test_of_nameless_changes_only_so_many_are_kept() -> None:
+    ear = Ear(strangers=False)
+    before = metrics.PACKETS.labels("stranger")._value.get()
+    ear.hearing.take([drawn_nameless(b"1") for _ in range(nameless.MAX_KEPT + 3)])
+    assert metrics.PACKETS.labels("stranger")._value.get() == before + 3
 
 
 def test_what_somebody_sent_who_has_just_gone_is_still_his(

@@ -455,6 +455,32 @@ async def test_what_another_bridge_does_is_not_passed_on() -> None:
         assert [one[0] for one in new.sent] == [FocusOn("hers")]
 
 
+async def test_who_has_come_with_a_newer_neoboard_is_served_though_the_older_is_not_cleared() -> (
+    None
+):
+    async with world(on_board(), on_board(BOB, "BD"), on_sticky(ts=NOW)) as here:
+        await until(lambda: here.server.stickies and here.server.states)
+        new = next(one for one in here.wires if one.seat is not None)
+        old = next(one for one in here.wires if one.seat is None)
+        new.hears(name(), Update(KEY.document_id, b"u"))
+        await until(lambda: old.sent)
+        assert old.sent[0][0] == Update(KEY.document_id, b"u")
+
+
+async def test_what_was_presented_on_a_board_nobody_is_on_is_over() -> None:
+    async with world(on_board(), on_sticky(BOB, "BD")) as here:
+        await until(lambda: here.server.stickies and here.server.states)
+        new = next(one for one in here.wires if one.seat is not None)
+        old = next(one for one in here.wires if one.seat is None)
+        old.hears(f"{ALICE}:AD", Present("slide", "s"))
+        await until(lambda: new.sent)
+        here.presence.want(frozenset({"w2"}))
+        here.presence.want(frozenset({"w1"}))
+        new.participant(name(BOB, "BD"), True)
+        await until(lambda: len(new.sent) > 1)
+        assert [one[0] for one in new.sent[1:]] == [Present("slide", None)]
+
+
 async def test_it_leaves_a_profile_that_nobody_speaks_any_more(monkeypatch: Any) -> None:
     monkeypatch.setattr("bot.presence.HOLD", 0.1)
     async with world(on_board(), on_sticky(BOB, "BD")) as here:

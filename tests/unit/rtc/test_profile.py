@@ -7,7 +7,7 @@ import pytest
 from bot.rtc.membership import LEGACY, STICKY
 from bot.rtc.profile import AUTO, Device, choose
 
-OLD, NEW, BRIDGE = ("@old:hs", "O"), ("@new:hs", "N"), ("@bridge:hs", "B")
+OLD, NEW, BOTH = ("@old:hs", "O"), ("@new:hs", "N"), ("@both:hs", "B")
 
 
 def chosen(
@@ -18,11 +18,12 @@ def chosen(
     possible: bool = True,
     slot_open: bool = False,
     bridge: bool = True,
+    since: int = 5,
 ) -> set[str]:
     found = choose(
         wish,
-        frozenset(legacy),
-        frozenset(sticky),
+        dict.fromkeys(legacy, since),
+        dict.fromkeys(sticky, 5),
         possible=possible,
         slot_open=slot_open,
         bridge=bridge,
@@ -48,9 +49,12 @@ def test_where_nobody_is_the_slot_decides() -> None:
     assert chosen() == {LEGACY}
 
 
-def test_another_bridge_is_no_reason_for_a_profile() -> None:
-    assert chosen(legacy=(OLD, BRIDGE), sticky=(BRIDGE,)) == {LEGACY}
-    assert chosen(legacy=(BRIDGE,), sticky=(NEW, BRIDGE)) == {STICKY}
+def test_a_device_in_both_counts_where_it_came_last() -> None:
+    """As somebody with a newer NeoBoard whose older one has not been cleared."""
+    assert chosen(legacy=(BOTH,), sticky=(BOTH,)) == {STICKY}
+    assert chosen(legacy=(BOTH,), sticky=(BOTH,), since=6) == {LEGACY}
+    assert chosen(legacy=(OLD, BOTH), sticky=(BOTH,)) == {LEGACY, STICKY}
+    assert chosen(legacy=(BOTH,), sticky=(NEW, BOTH), since=6) == {LEGACY, STICKY}
 
 
 @pytest.mark.parametrize("wish", [LEGACY, STICKY])
