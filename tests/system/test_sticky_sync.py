@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from time import time
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +23,7 @@ from bot.rtc.slots import SLOT_TYPE, Slot
 from bot.rtc.sticky import STICKY_MS, STICKY_TYPE, join_content, leave_content, slot_id
 from tests.fakes.homeserver import MemoryTokens
 from tests.stack.bot import until as wait_until
-from tests.stack.stack import Login, Stack
+from tests.stack.stack import Login, Options, Stack
 from tests.system.people import name
 
 V3 = "/_matrix/client/v3"
@@ -106,7 +107,7 @@ class Person:
     async def sits(self, room_id: str, member_id: str) -> str:
         content = join_content(
             call_id=BOARD,
-            device_id="DEV",
+            whose=(self.login.user_id, "DEV"),
             member_id=member_id,
             foci=[Focus("https://sfu.example.org")],
             spelling="livekit",
@@ -262,6 +263,30 @@ async def test_after_a_restart_who_sat_there_before_is_there(
             if "msc4354_sticky" in event
         ]
         assert told == ["gone", "meanwhile"], "the sync itself says nothing of before"
+
+
+async def test_a_second_restart_does_not_hear_what_the_first_was_told(tmp_path: Path) -> None:
+    """Synapse gives a response again for two minutes, as it does wherever nobody turned it off."""
+    as_shipped = {"caches": {"sync_response_cache_duration": "2m"}}
+    async with Stack.start(tmp_path / "stack", Options(synapse=as_shipped)) as stack:
+        account = await stack.user(name("bot"))
+        alice = Person(stack, await stack.user(name("alice")))
+        tokens = MemoryTokens()
+        async with opened(stack, account) as hs:
+            room_id = await alice.room(hs.user_id)
+            await hs.join(room_id)
+            async with following(hs, tokens) as rooms:
+                await alice.says(room_id, "nobody")
+                await until(lambda: "nobody" in rooms.said())
+        async with opened(stack, account) as hs, following(hs, tokens) as rooms:
+            await alice.sits(room_id, "one")
+            await until(sit(rooms, room_id, "one"))
+            await alice.says(room_id, "a position behind her")
+            await until(lambda: "a position behind her" in rooms.said())
+        async with opened(stack, account) as hs, following(hs, tokens) as rooms:
+            await alice.says(room_id, "hear me")
+            await until(lambda: "hear me" in rooms.said())
+            assert rooms.sitting(room_id) == ["one"]
 
 
 async def test_more_than_one_response_holds(hs: Homeserver, alice: Person) -> None:

@@ -383,6 +383,18 @@ async def test_without_sticky_events_nothing_more_is_asked(
     assert [seen.query["since"] for seen in fake.asked("/sync")][:2] == ["s0", "s1"]
 
 
+async def test_no_two_starts_ask_for_what_stands_with_the_same_words(
+    fake: FakeHomeserver, hs: Homeserver
+) -> None:
+    """Synapse would answer with what stood at the first of them."""
+    fake.on("GET", "/versions", STICKY)
+    play(fake, response("s1"), response("s2"), HANG)
+    for _ in range(2):
+        await standing.standing(hs.transport, seconds=30, patience=0)
+    asked = [seen.query["filter"] for seen in fake.asked("/sync")]
+    assert len(asked) == len(set(asked)) == 2
+
+
 async def test_a_start_without_a_position_is_told_them_anyway(
     fake: FakeHomeserver, hs: Homeserver, tokens: MemoryTokens
 ) -> None:
