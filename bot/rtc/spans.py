@@ -128,6 +128,7 @@ class _Pass:
         self._pauses = pauses
         self._redacted = redacted
         self._open: dict[_Where, dict[_Claim, _Open]] = {}
+        self._of: dict[str, dict[tuple[_Where, _Claim], None]] = {}  # the same, by user, in order
         self._ended: dict[tuple[_Where, _Claim], int] = {}
         self._left: dict[_Where, int] = {}  # of those that were left: how long a leave is sticky
         self._done: list[Span] = []
@@ -171,7 +172,8 @@ class _Pass:
         for claim, membership in now.items():
             held = self._open.setdefault(where, {})
             if claim not in held:
-                held[claim] = _Open(self._start(where, claim, membership, row.ts), 0, row.ts)
+                start_ts = self._start(where, claim, membership, row.ts)
+                self._begin(where, claim, _Open(start_ts, 0, row.ts))
             stay, end_ts = held[claim], membership.expires_ts
             stay.seen_ts = row.ts
             if row.type != STICKY_TYPE or end_ts >= stay.said_ts:
@@ -198,15 +200,22 @@ class _Pass:
 
     def person_left(self, row: Row) -> None:
         """Take that somebody is out of the Matrix room."""
-        for where, held in list(self._open.items()):
-            for claim in [one for one in held if one[0] == row.state_key]:
-                if self._seen_again(where, claim, row.ts) is not None:
-                    self._end(where, claim, row.ts)
+        for where, claim in list(self._of.get(row.state_key, ())):
+            if self._seen_again(where, claim, row.ts) is not None:
+                self._end(where, claim, row.ts)
+
+    def _begin(self, where: _Where, claim: _Claim, stay: _Open) -> None:
+        self._open.setdefault(where, {})[claim] = stay
+        self._of.setdefault(claim[0], {})[where, claim] = None
 
     def _end(self, where: _Where, claim: _Claim, ts: int) -> None:
         stay = self._open[where].pop(claim)
         if not self._open[where]:
             del self._open[where]
+        of_user = self._of[claim[0]]
+        del of_user[where, claim]
+        if not of_user:
+            del self._of[claim[0]]
         end_ts = max(stay.start_ts, min(ts, stay.until_ts))
         self._ended[where, claim] = end_ts
         self._done.append(_span(claim, stay.start_ts, end_ts))
@@ -235,7 +244,7 @@ class _Pass:
         again = _Open(self._resumed(ts), stay.until_ts, ts, stay.said_ts)
         if not paused_ts < again.start_ts < again.until_ts:
             return None  # still paused, or it had expired by then
-        self._open.setdefault(where, {})[claim] = again
+        self._begin(where, claim, again)
         return again
 
     def finish(self, now_ts: int) -> list[Span]:
