@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from bot import boards, conversation, snapshots, stale
+from bot import boards, conversation, remembered, snapshots, stale
 from bot.rtc.history import Row
 from bot.services import Services
 from bot.sessions import Presence
@@ -79,24 +79,11 @@ class RoomRow(Protocol):
         """When recording was last resumed, ms; 0 never."""
 
 
-class Archive(boards.Archive, Protocol):
+class Archive(boards.Archive, remembered.Archive, Protocol):
     """What a Room keeps."""
 
     async def room(self, room_id: str) -> RoomRow | None:
         """Return what is kept of the room."""
-
-    async def set_room(
-        self,
-        room_id: str,
-        *,
-        name: str | None = None,
-        alias: str | None = None,
-        paused: bool | None = None,
-        noticed: bool | None = None,
-        resumed_ts: int | None = None,
-        paused_ts: int | None = None,
-    ) -> None:
-        """Keep something of the room."""
 
     @property
     def whole(self) -> MutableMapping[str, int]:

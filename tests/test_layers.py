@@ -130,7 +130,14 @@ ALLOWED: dict[str, set[str]] = {
     "bot.attendance": {*SHELL, "bot.overview"},
     "bot.sessions": {*ROOM, "bot.overview", "bot.attendance", "bot.borders", "bot.turns"},
     "bot.conversation": {*CORE, "bot.commands", "bot.actions", "bot.metrics"},
-    "bot.shared": {*ROOM, "bot.sessions", "bot.conversation", "bot.boards", "bot.stale"},
+    "bot.shared": {
+        *ROOM,
+        "bot.sessions",
+        "bot.conversation",
+        "bot.boards",
+        "bot.remembered",
+        "bot.stale",
+    },
     "bot.past": SHELL,
     "bot.room": {
         *ROOM,
