@@ -178,6 +178,8 @@ class Boards:
         board = self._board(key, board_id)
         board.recording = self.recording
         self.found[key.whiteboard_id] = board
+        if self.paused:  # before anything else is told of it
+            self._services.offer(RecordingChanged(key, self._services.now_ts(), False, None))
         self.saving.found(board)
         metrics.BOARDS.inc()
         self._changed()

@@ -70,18 +70,27 @@ class Policy:
             now: seconds, monotonic. An accepted invite counts towards the rate.
         """
         if any(fnmatchcase(invite.sender, glob) for glob in self.deny):
-            return "You are not allowed to invite this bot."
+            return "You are not allowed to invite this bot. / Sie dürfen diesen Bot nicht einladen."
         if not any(fnmatchcase(invite.sender, glob) for glob in self.allow):
-            return "Only some users may invite this bot; ask those who run it."
+            return (
+                "Only some users may invite this bot; ask those who run it. /"
+                " Nur manche dürfen diesen Bot einladen; fragen Sie, wer ihn betreibt."
+            )
         if invite.encrypted:
             return (
                 "This bot cannot work in encrypted rooms yet. /"
                 " Dieser Bot kann in verschlüsselten Räumen noch nicht arbeiten."
             )
         if rooms >= self.max_rooms:
-            return "This bot is in as many rooms as it may be; ask those who run it."
+            return (
+                "This bot is in as many rooms as it may be; ask those who run it. /"
+                " Dieser Bot ist in so vielen Räumen, wie er darf; fragen Sie, wer ihn betreibt."
+            )
         self._accepted = [at for at in self._accepted if at > now - 60]
         if len(self._accepted) >= self.per_minute:
-            return "Too many invites at the moment; please try again in a minute."
+            return (
+                "Too many invites at the moment; please try again in a minute. /"
+                " Gerade sind es zu viele Einladungen; bitte in einer Minute noch einmal."
+            )
         self._accepted.append(now)
         return None

@@ -11,14 +11,14 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     "hello": {
         "en": (
             "Hello, I am a whiteboard keeper. While people are on a whiteboard of this room I join"
-            " them, and I record what is drawn, by whom and when, so that nothing is lost and"
-            " the board can be exported. Moderators can say “{prefix} pause” to stop the recording,"
-            " “{prefix} resume” to go on, “{prefix} leave” to send me away."
+            " them, and I record what is drawn, by whom and when, and who was there, so that"
+            " nothing is lost and the board can be exported. Moderators can say “{prefix} pause” to"
+            " stop the recording, “{prefix} resume” to go on, “{prefix} leave” to send me away."
         ),
         "de": (
             "Hallo, ich bewahre Whiteboards auf. Solange jemand auf einem Whiteboard dieses Raums"
-            " ist, nehme ich teil und zeichne auf, was wer wann zeichnet, damit nichts"
-            " verloren geht und das Board exportiert werden kann. Moderatoren können mit"
+            " ist, nehme ich teil und zeichne auf, was wer wann zeichnet und wer dabei ist, damit"
+            " nichts verloren geht und das Board exportiert werden kann. Moderatoren können mit"
             " „{prefix} pause“ die Aufzeichnung anhalten, mit „{prefix} resume“ fortsetzen"
             " und mich mit „{prefix} leave“ wegschicken."
         ),
@@ -26,12 +26,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     "hello_unrecorded": {
         "en": (
             "Hello, I am a whiteboard bot. While people are on a whiteboard of this room I join"
-            " them. I do not record anything. Moderators can say “{prefix} leave” to send me away."
+            " them. I do not record what is drawn. Moderators can say “{prefix} leave” to send me"
+            " away."
         ),
         "de": (
             "Hallo, ich bin ein Whiteboard-Bot. Solange jemand auf einem Whiteboard dieses Raums"
-            " ist, nehme ich teil. Ich zeichne nichts auf. Moderatoren können mich mit"
-            " „{prefix} leave“ wegschicken."
+            " ist, nehme ich teil. Was gezeichnet wird, zeichne ich nicht auf. Moderatoren können"
+            " mich mit „{prefix} leave“ wegschicken."
         ),
     },
     "paused": {

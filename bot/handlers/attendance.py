@@ -9,6 +9,9 @@ Who is there is kept in the archive, so that a crash loses nobody.
     a stay that goes on     yes         nothing yet; its start is when they came
     a stay that goes on     no          until now: the board is gone, or they do not count
     nothing                 no          from when they were first seen until now
+
+While recording is paused nothing is written or kept: to the file everybody leaves as it is paused,
+and whoever is there comes as it goes on.
 """
 
 from __future__ import annotations
@@ -24,7 +27,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bot.handlers.base import BoardFound, BoardGone, Handler, PastSession, SessionChanged, Span
+from bot.handlers.base import (
+    BoardFound,
+    BoardGone,
+    Handler,
+    PastSession,
+    RecordingChanged,
+    SessionChanged,
+    Span,
+)
 from bot.whiteboard.board import BoardKey
 
 COLUMNS = ("room", "board", "user", "device", "came", "left", "minutes")
@@ -52,6 +63,11 @@ class Attendance(Handler):
     settings_type: ClassVar[type[Any]] = AttendanceSettings
     settings: AttendanceSettings
 
+    def __init__(self, settings: AttendanceSettings) -> None:
+        super().__init__(settings)
+        self._paused: set[BoardKey] = set()
+        self._there: dict[BoardKey, set[str]] = {}  # in memory alone
+
     async def on_board_found(self, event: BoardFound) -> None:
         """Write who left while the bot was down: maybe nobody comes back."""
         await self._look(event.board, None, event.ts)
@@ -59,11 +75,25 @@ class Attendance(Handler):
     async def on_session_changed(self, event: SessionChanged) -> None:
         """Note who has come; write who has left."""
         there = {json.dumps([one.user_id, one.device_id]) for one in event.participants}
-        await self._look(event.board, there, event.ts)
+        self._there[event.board] = there
+        if event.board not in self._paused:
+            await self._look(event.board, there, event.ts)
+
+    async def on_recording_changed(self, event: RecordingChanged) -> None:
+        """Write who was there until a pause; go on with who is there after it."""
+        if event.recording:
+            self._paused.discard(event.board)
+            await self._look(event.board, self._there.get(event.board, set()), event.ts)
+        else:
+            self._paused.add(event.board)
+            await self._look(event.board, set(), event.ts)
 
     async def on_board_gone(self, event: BoardGone) -> None:
         """All have left."""
-        await self._look(event.board, set(), event.ts)
+        self._there.pop(event.board, None)
+        if event.board not in self._paused:
+            await self._look(event.board, set(), event.ts)
+        self._paused.discard(event.board)
         await self.context.store.set(_name(event.board), "")
 
     async def _look(self, board: BoardKey, there: set[str] | None, now_ts: int) -> None:

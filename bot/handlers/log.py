@@ -1,4 +1,7 @@
-"""`log`: writes what happens on boards to the program's log; who and what kind, never content."""
+"""`log`: writes what happens on boards to the program's log; who and what kind, never content.
+
+Of what happens while recording is paused it writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from bot.handlers.base import (
     SessionChanged,
     SnapshotSeen,
 )
+from bot.whiteboard.board import BoardKey
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,13 @@ class Log(Handler):
     settings_type: ClassVar[type[Any]] = LogSettings
     asks_changes: ClassVar[bool] = False
 
+    def __init__(self, settings: LogSettings) -> None:
+        super().__init__(settings)
+        self._paused: set[BoardKey] = set()
+
     def _say(self, text: str, event: Event, **extra: object) -> None:
+        if event.board in self._paused:
+            return
         self.context.log.info(
             text,
             extra={
@@ -53,6 +63,7 @@ class Log(Handler):
 
     async def on_board_gone(self, event: BoardGone) -> None:
         """Log it."""
+        self._paused.discard(event.board)
         self._say("board gone", event)
 
     async def on_session_changed(self, event: SessionChanged) -> None:
@@ -80,4 +91,9 @@ class Log(Handler):
 
     async def on_recording_changed(self, event: RecordingChanged) -> None:
         """Log it."""
-        self._say("recording resumed" if event.recording else "recording paused", event)
+        if event.recording:
+            self._paused.discard(event.board)
+            self._say("recording resumed", event)
+        else:
+            self._say("recording paused", event)
+            self._paused.add(event.board)

@@ -18,7 +18,10 @@ from tests.system.archive import query
 from tests.system.people import QUICK, logged, meeting, name, person
 from tests.system.test_doctor_tls import certificate, encrypted
 
-ONLY_SOME = "Only some users may invite this bot; ask those who run it."
+ONLY_SOME = (
+    "Only some users may invite this bot; ask those who run it. /"
+    " Nur manche dürfen diesen Bot einladen; fragen Sie, wer ihn betreibt."
+)
 
 
 @asynccontextmanager

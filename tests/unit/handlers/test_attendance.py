@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from bot.handlers.attendance import COLUMNS, Attendance, AttendanceSettings, cell
-from bot.handlers.base import BoardFound, BoardGone, Participant, SessionChanged, Span
+from bot.handlers.base import (
+    BoardFound,
+    BoardGone,
+    Participant,
+    RecordingChanged,
+    SessionChanged,
+    Span,
+)
 from bot.rtc.membership import WHITEBOARD
 from bot.rtc.session import Slot
 from bot.testing import SimulatedRoom
@@ -205,3 +212,33 @@ def test_nothing_is_a_formula(text: str) -> None:
 def test_the_rest_stays_as_it_is() -> None:
     assert cell("") == ""
     assert cell("!room:x") == "!room:x"
+
+
+def recording(minute: float, *, on: bool) -> RecordingChanged:
+    return RecordingChanged(KEY, at(minute), on, None)
+
+
+async def test_of_a_pause_nothing_is_written_or_kept(tmp_path: Path) -> None:
+    file, context = tmp_path / "a.csv", FakeContext()
+    handler = await begun(file, context)
+    await handler.on_session_changed(changed(0, ALICE))
+    await handler.on_recording_changed(recording(5, on=False))
+    await handler.on_session_changed(changed(6, ALICE, BOB))
+    await handler.on_session_changed(changed(8, ALICE))
+    await handler.on_recording_changed(recording(10, on=True))
+    await handler.on_session_changed(changed(12))
+    stays = [(line[2], line[4][14:19], line[5][14:19]) for line in lines(file)[1:]]
+    assert stays == [("'@alice:x", "00:00", "05:00"), ("'@alice:x", "10:00", "12:00")]
+
+
+async def test_a_board_that_goes_in_a_pause_leaves_nothing_behind(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    handler = await begun(file, FakeContext())
+    await handler.on_recording_changed(recording(0, on=False))
+    await handler.on_session_changed(changed(1, ALICE))
+    await handler.on_board_gone(BoardGone(KEY, at(2)))
+    assert not file.exists()
+    await handler.on_recording_changed(recording(3, on=True))
+    await handler.on_session_changed(changed(4, BOB))
+    await handler.on_session_changed(changed(5))
+    assert [line[2] for line in lines(file)[1:]] == ["'@bob:x"]

@@ -509,7 +509,7 @@ async def test_paused_nothing_is_kept_and_what_came_then_comes_in_without_a_name
         assert {entry.sender for entry in here.archive.entries} == {None}
         assert ALICE not in str(here.archive.seen)
         changes = [event for event in here.told if isinstance(event, RecordingChanged)]
-        assert [event.recording for event in changes] == [False, True, True]
+        assert [event.recording for event in changes] == [False, False, True, True]
         await until(lambda: not board.loaded)  # nobody is on it
 
 
