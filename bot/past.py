@@ -97,8 +97,8 @@ class Archive(Protocol):
     async def is_full(self, room_id: str) -> bool:
         """Return whether of a room as much is kept as can be."""
 
-    async def memberships(self, room_id: str, since_ts: int = 0) -> Sequence[Sequence[Any]]:
-        """Return what is kept of a room's past."""
+    async def memberships(self, room_id: str, since_ts: int = 0) -> Iterable[Sequence[Any]]:
+        """Return what is kept of a room's past; it takes its time to go through."""
 
     @property
     def whole(self) -> MutableMapping[str, int]:
@@ -130,6 +130,7 @@ class Past:
         self._archive = archive
         self._own_user = own_user
         self._one = asyncio.Lock()
+        self._computes = asyncio.Lock()  # a room's past may be large: never two in memory
 
     async def read(self, room_id: str, *, until_ts: int, anew: bool = False) -> dict[str, Any]:
         """Read on for a while: first what has come since, then backwards.
@@ -187,13 +188,14 @@ class Past:
                 raise
             except (BoardkeeperError, TimeoutError):
                 _log.warning("what sync left out cannot be read", extra={"room": room_id})
-        rows = await self._archive.memberships(room_id, since_ts - MAX_CLAIMED)
-        pauses = await self._archive.pauses(room_id)
-        return await asyncio.to_thread(self._sessions, rows, pauses, slot, since_ts, now_ts)
+        async with self._computes:
+            rows = await self._archive.memberships(room_id, since_ts - MAX_CLAIMED)
+            pauses = await self._archive.pauses(room_id)
+            return await asyncio.to_thread(self._sessions, rows, pauses, slot, since_ts, now_ts)
 
     def _sessions(
         self,
-        rows: Sequence[Sequence[Any]],
+        rows: Iterable[Sequence[Any]],
         pauses: Sequence[tuple[int, int | None]],
         slot: Slot,
         since_ts: int,

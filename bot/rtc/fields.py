@@ -8,7 +8,8 @@ from typing import Any
 
 from bot.errors import InvalidMembership
 
-_MAX_ID = 255  # bytes; Matrix bounds user ids, event ids and state keys so
+MAX_ID = 255
+"""Bytes of a text: Matrix bounds user ids, event ids and state keys so."""
 _MAX_MS = 2**53  # canonical JSON has no larger integers
 
 
@@ -23,13 +24,13 @@ def object_of(value: Any) -> Mapping[str, Any]:
 
 def text(value: Any, *, empty: bool = False) -> str:
     """Return a text that can be encoded, of 255 bytes at the most."""
-    if not isinstance(value, str) or len(value) > _MAX_ID or not (value or empty):
+    if not isinstance(value, str) or len(value) > MAX_ID or not (value or empty):
         raise InvalidMembership("a text is missing or too long")
     try:
         size = len(value.encode())
     except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair
         raise InvalidMembership("a text is not Unicode") from error
-    if size > _MAX_ID:
+    if size > MAX_ID:
         raise InvalidMembership("a text is missing or too long")
     return value
 

@@ -6,14 +6,19 @@ Four kinds of rows, each in the room's order:
     a sticky one           the "state key" is its sticky key; the content says also how long it is
     `m.room.member`        only that somebody has left or was banned; the state key is who
     `m.room.redaction`     the "state key" is the event that was redacted
+
+Kept are single fields and never whole objects, which may hold anything: a flood of them would have
+to be looked through whenever somebody asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from bot.rtc.membership import MEMBER_TYPES
+from bot.rtc.fields import MAX_ID
+from bot.rtc.membership import MAX_ENTRIES, MEMBER_TYPES
 from bot.rtc.stickyevent import STICKY_TYPE, is_sticky
 
 MAX_TS = 2**53 - 1
@@ -22,28 +27,36 @@ MAX_TS = 2**53 - 1
 PERSON_TYPE = "m.room.member"
 REDACTION_TYPE = "m.room.redaction"
 
-_KEPT = frozenset(
-    {
-        "application",
-        "call_id",
-        "created_ts",
-        "device_id",
-        "expires",
-        "member",
-        "memberships",
-        "session",
-    }
-)
-_KEPT_STICKY = frozenset(
-    {
-        "application",
-        "disconnect_reason",
-        "member",
-        "msc4354_sticky_key",
-        "slot_id",
-        "sticky_key",
-    }
-)
+_ENTRY = frozenset(
+    {"application", "call_id", "created_ts", "device_id", "expires", "expires_ts"}
+)  # of an R8 array
+
+
+def _both(*names: str) -> frozenset[str]:
+    return frozenset({*names, *(f"m.{name}" for name in names)})
+
+
+_KEPT = _both("application", "call_id", "created_ts", "device_id", "expires")
+_KEPT_IN = {
+    **dict.fromkeys(_both("member"), _both("device_id", "user_id")),
+    **dict.fromkeys(_both("session"), _both("application", "id")),
+}
+_ARRAY = _both("memberships")
+
+_KEPT_STICKY = frozenset({"disconnect_reason", "msc4354_sticky_key", "slot_id", "sticky_key"})
+_KEPT_IN_STICKY = {
+    "application": frozenset({"type"}),
+    "member": frozenset(
+        {
+            "claimed_device_id",
+            "claimed_user_id",
+            "device_id",
+            "id",
+            "membership",
+            "user_id",
+        }
+    ),
+}
 
 
 class Row(NamedTuple):
@@ -128,9 +141,8 @@ def _kept(kind: str, event: Mapping[str, Any], content: Any) -> tuple[str, Any] 
         out = held.get("membership") in ("leave", "ban")
         return (key, {"membership": held["membership"]}) if out else None
     if kind in MEMBER_TYPES:
-        return key, {
-            name: value for name, value in held.items() if name.removeprefix("m.") in _KEPT
-        }
+        kept = _fields(held, _KEPT, _KEPT_IN)
+        return key, kept | {name: _entries(held[name]) for name in _ARRAY & held.keys()}
     return None
 
 
@@ -142,10 +154,43 @@ def _kept_sticky(event: Mapping[str, Any], held: Mapping[str, Any]) -> tuple[str
     duration_ms = sticky.get("duration_ms") if isinstance(sticky, Mapping) else None
     key = held.get("sticky_key", held.get("msc4354_sticky_key"))
     match duration_ms, key:
-        case int(), str():
-            kept = {name: value for name, value in held.items() if name in _KEPT_STICKY}
+        case int(), str() if len(key) <= MAX_ID:
+            kept = _fields(held, _KEPT_STICKY, _KEPT_IN_STICKY)
             return key, {**kept, "msc4354_sticky": {"duration_ms": duration_ms}}
     return None
+
+
+def _fields(
+    held: Mapping[str, Any],
+    names: frozenset[str],
+    inside: Mapping[str, frozenset[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Return of an object the fields that are read, and of those within it likewise."""
+    kept = {name: _leaf(value) for name, value in held.items() if name in names or name in inside}
+    for name, wanted in inside.items():
+        value = held.get(name)
+        if isinstance(value, Mapping):
+            kept[name] = _fields(value, wanted)
+    return kept
+
+
+def _entries(value: Any) -> Any:
+    """Return what is kept of an R8 array."""
+    if not isinstance(value, list):
+        return _leaf(value)
+    return [_fields(one, _ENTRY) for one in value[:MAX_ENTRIES] if isinstance(one, Mapping)]
+
+
+def _leaf(value: Any) -> Any:
+    """Return a value so short that everybody may keep it, and as wrong as it was."""
+    match value:
+        case str():
+            return value[: MAX_ID + 1]
+        case Mapping():
+            return {}
+        case list():
+            return []
+    return value
 
 
 def is_kept(row: Row, pauses: Iterable[Pause]) -> bool:

@@ -40,12 +40,13 @@ ARRAY = "array"
 
 MAX_FOCI = 16
 """Foci looked at in one list; the rest is ignored."""
+MAX_ENTRIES = 32
+"""Likewise of one R8 array."""
 ABSOLUTE = 10**12
 """`expires` from here on is an instant in ms, below it a span: covers R6 and R7 alike."""
 
 _SPELLINGS = ("livekit", "m.livekit")  # a tuple: the type may be an object
 _MAX_URL = 2048
-_MAX_ENTRIES = 32  # of one R8 array
 _MAX_EXTRA = 2048  # characters of JSON of what else a membership says
 _DEFAULT_EXPIRES = 14_400_000
 _READ = frozenset(
@@ -230,7 +231,7 @@ def bounded(extra: Mapping[str, Any]) -> Mapping[str, Any]:
 def _read_array(event: Mapping[str, Any], entries: list[Any]) -> list[Membership]:
     """Read R8; malformed entries are left out one by one, as they are only history."""
     memberships = []
-    for entry in entries[:_MAX_ENTRIES]:
+    for entry in entries[:MAX_ENTRIES]:
         try:
             memberships.append(_read_entry(event, object_of(entry)))
         except InvalidMembership:

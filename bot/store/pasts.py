@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bot.store.sqlite import SqliteFile, Transaction
@@ -16,8 +16,9 @@ MEMBERSHIPS_OF_ONE = 4_000
 """Events of one person that a room's history keeps; the oldest go first."""
 MEMBERSHIPS_OF_ROOM = 40_000
 """Of all people together, and as many of people who left the room."""
-MAX_MEMBERSHIP = 8_192
-"""Bytes of one event's content; NeoBoard's have about 200 of what is kept."""
+MAX_MEMBERSHIP = 2_048
+"""Bytes of one event's content; NeoBoard's have about 300 of what is kept. With every text as long
+as may be it fits, as does one in the oldest form (R8) that names ten devices."""
 _TRIM_EVERY = 200
 
 Row = tuple[str, str, str, str, int, Any]
@@ -141,15 +142,18 @@ class Pasts:
         )
         return int(rows[0][0]) >= MEMBERSHIPS_OF_ROOM
 
-    async def memberships(self, room_id: str, since_ts: int = 0) -> list[Row]:
-        """Return what is kept of a room's past, in its order: all, or what was sent since."""
+    async def memberships(self, room_id: str, since_ts: int = 0) -> Iterator[Row]:
+        """Return what is kept of a room's past, in its order: all, or what was sent since.
+
+        Each is decoded when it is taken, as there may be many: take them in a thread of their own.
+        """
         rows = await self._file.read(
             "SELECT type, state_key, event_id, sender, ts, content FROM memberships"
             " WHERE room_id = $1 AND ts >= $2 ORDER BY place",
             room_id,
             since_ts,
         )
-        return [(*row[:5], json.loads(row[5])) for row in rows]
+        return ((*row[:5], json.loads(row[5])) for row in rows)
 
     async def pauses(self, room_id: str) -> list[tuple[int, int | None]]:
         """Return from when until when (ms; None: still) recording was paused in a room."""

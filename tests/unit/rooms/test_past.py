@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,34 @@ async def test_who_asks_for_more_gets_more(tmp_path: Path, monkeypatch: pytest.M
         server.asked.clear()
         assert await sessions(reader, since=4)
         assert not server.asked
+
+
+async def test_one_past_is_gone_through_at_a_time_and_never_where_all_else_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(0)
+    server.events = [stay(1, JOIN), stay(2, {})]
+    async with reading(tmp_path, server) as (reader, archive):
+        assert await sessions(reader) == [(1, 2)]
+        kept_rows, inside, most = archive.memberships, 0, 0
+        threads: set[int] = set()
+
+        async def slowly(room_id: str, since_ts: int = 0) -> Iterator[Any]:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            rows = await kept_rows(room_id, since_ts)
+
+            def taken() -> Iterator[Any]:
+                nonlocal inside
+                threads.add(threading.get_ident())
+                yield from rows
+                inside -= 1
+
+            return taken()
+
+        monkeypatch.setattr(archive, "memberships", slowly)
+        found = await asyncio.gather(*(sessions(reader) for _ in range(5)))
+    assert found == [[(1, 2)]] * 5
+    assert most == 1
+    assert threading.get_ident() not in threads
