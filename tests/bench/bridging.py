@@ -30,6 +30,7 @@ _EVERY = 0.05
 """Seconds between two cursors."""
 _POLL = 0.0005
 _LOOK = 0.005
+_WORD = {"msgtype": "m.text", "body": "no board"}
 _CALM = 1.0
 """Seconds between everybody being there and the first packet."""
 _PATIENCE = 120.0
@@ -110,7 +111,8 @@ async def _burst(scene: Scene, running: Bot, count: int) -> float:
         await scene.enter(board)
         await across.join(board)
         # She only counts: with the board in this process, what is measured would be her.
-        await across.open(replace(board, document_id="$another"))
+        another = await across.user.send_event(board.room_id, "m.room.message", _WORD)
+        await across.open(replace(board, document_id=another))
         bot_id = running.user_id
         await across.until(lambda: bot_id in {one.user_id for one in across.members}, _PATIENCE)
         await until(lambda: board.room_id in joined(running), 30, "the bot is not there", running)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -92,7 +93,15 @@ async def meet(here: Two, *people: NeoBoard) -> None:
         await someone.until(partial(bot_among, here, someone), 40, "the bot")
         await someone.until(partial(bot_hears, here, someone), 40, "being heard")
     for someone in people:
-        await here.says(someone, "first")
+        await until(partial(draws_by_name, here, someone), 15, "he is not known by name", here.bot)
+
+
+async def draws_by_name(here: Two, someone: NeoBoard) -> bool:
+    """Draw; return whether that is recorded as his: who has just come may have no name yet."""
+    before = here.entries(sender=someone.user_id)
+    await someone.draw(elements.shape(text="first"))
+    await asyncio.sleep(1)
+    return here.entries(sender=someone.user_id) > before
 
 
 def bot_hears(here: Two, someone: NeoBoard) -> bool:

@@ -98,7 +98,7 @@ async def test_a_newcomer_gets_the_past_from_the_snapshot_only(stack: Stack) -> 
         assert texts(carol) == []
         await carol.until(lambda: texts(carol) == ["early", "late"])
         assert time.monotonic() - begun > 4.9
-        assert carol.keeping.loaded == alice.keeping.saved
+        await carol.until(lambda: carol.keeping.loaded == alice.keeping.saved)
 
         await carol.leave()
         await carol.open(carol.board)
