@@ -22,7 +22,7 @@ UNKNOWN_FOR = 4.0
 STRANGE_FOR = 30.0
 """Likewise where without one nobody is heard at all: it may come from another server."""
 MAX_UNKNOWN = 2_000
-"""Packets that wait so at the most; beyond, the oldest go on without a name."""
+"""Packets that wait so at the most; beyond, the oldest have waited long enough."""
 MAX_UNKNOWN_BYTES = 8 * 2**20
 """Bytes of them, likewise."""
 WINDOW = 4

@@ -231,7 +231,9 @@ class Presence:
 
     def pass_on(self, whiteboard_id: str, arrival: Arrival) -> None:
         """Have people of the other profile see what somebody did; the board has taken it."""
-        if arrival.origin is None or not self._setting.passes:
+        setting = self._setting
+        # Switched off we may still be in both for a moment, while one side is held.
+        if arrival.origin is None or not (setting.bridge and setting.passes):
             return
         side, who = (arrival.origin.profile, whiteboard_id), device_of(arrival)
         # Of changes only what was new to us comes here: they cannot go round.

@@ -491,6 +491,19 @@ async def test_it_leaves_a_profile_that_nobody_speaks_any_more(monkeypatch: Any)
         await until(lambda: here.memberships()[-1][0] == "join")
 
 
+async def test_switched_off_nothing_is_passed_on_while_a_side_is_held() -> None:
+    async with world(on_board(), bridge=False) as here:
+        await until(lambda: here.server.states)
+        here.says(on_sticky(BOB, "BD"))
+        await until(lambda: here.server.stickies)
+        new = next(one for one in here.wires if one.seat is not None)
+        old = next(one for one in here.wires if one.seat is None)
+        old.hears(f"{ALICE}:AD", FocusOn("s"))
+        await until(lambda: here.arrivals)
+        await asyncio.sleep(0.05)
+        assert new.sent == []
+
+
 async def test_only_the_profile_it_is_told_to(monkeypatch: Any) -> None:
     async with world(on_board(), on_sticky(BOB, "BD"), profile=LEGACY) as here:
         await until(lambda: here.server.states)
