@@ -3,8 +3,8 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3; do command -v $$nam
 VENV := .venv/bin
 SETUP := $(PYTHON) .ci/setup.py
 # The pure core is covered to the last branch; so is what reads other people's input.
-CORE_TESTS := $(addprefix tests/unit/,whiteboard rtc config commands test_logs.py test_invites.py)
-CORE := bot/rtc/*,bot/whiteboard/*,bot/config/*,bot/errors.py,bot/logs.py,bot/commands/*,bot/invites.py
+CORE_TESTS := $(addprefix tests/unit/,whiteboard rtc config commands test_logs.py rooms/test_invites.py)
+CORE := bot/rtc/*,bot/whiteboard/*,bot/config/*,bot/errors.py,bot/logs.py,bot/commands/*,bot/rooms/invites.py
 # What people speak in chaos and soak: PROFILE=legacy (by default), sticky or both.
 PEOPLE := $(if $(PROFILE),--profile $(PROFILE))
 

@@ -19,38 +19,38 @@ import aiohttp
 
 from bot import __version__, fittings
 from bot.account import Positions, make_homeserver, send_left_over
-from bot.admission import Admission
+from bot.actions.history import History
 from bot.backoff import backoff
 from bot.config import Config
 from bot.context import Context
-from bot.control import Control
+from bot.control.control import Control
+from bot.control.orders import Orders, sweep
+from bot.control.saved import Safety
+from bot.control.steering import Steering
 from bot.entrance import Entrance
 from bot.errors import Transient, UsageError
-from bot.foci import Foci
 from bot.handlers.base import Handler
 from bot.handlers.delivery import Delivery
 from bot.handlers.lanes import Lanes
 from bot.handlers.load import build
 from bot.handlers.record import Record, Recorder
 from bot.handling import Handling
-from bot.history import History
-from bot.host import Host
 from bot.limits import learn_limits
 from bot.livekit import lean
 from bot.matrix.client import Homeserver
 from bot.matrix.sync import Syncer
-from bot.orders import Orders, sweep
-from bot.past import Past
-from bot.presence import Presence
-from bot.room import Room
+from bot.presence.admission import Admission
+from bot.presence.foci import Foci
+from bot.presence.presence import Presence
+from bot.presence.setting import Setting
+from bot.rooms.host import Host
+from bot.rooms.past import Past
+from bot.rooms.room import Room
+from bot.rooms.shared import Shared
 from bot.rtc.membership import Focus
 from bot.rtc.timing import Timing, sticky
-from bot.saved import Safety
 from bot.services import Services
-from bot.setting import Setting
-from bot.shared import Shared
 from bot.stall import StallDetector
-from bot.steering import Steering
 from bot.store.archive import Archive
 from bot.support import Support
 from bot.web.server import Component, Web

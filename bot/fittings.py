@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
-from bot.admission import DELAY_BY_REFRESH
 from bot.config import Config
 from bot.handlers.base import DocumentUpdate, Handler
-from bot.invites import Policy
+from bot.presence.admission import DELAY_BY_REFRESH
+from bot.rooms.invites import Policy
 from bot.rtc.timing import Timing
 from bot.whiteboard.document import Document
 from bot.whiteboard.keep import Pace

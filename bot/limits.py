@@ -9,10 +9,10 @@ from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
-from bot.admission import Admission, Limits
 from bot.backoff import backoff
 from bot.errors import ServerError
 from bot.matrix.probe import restart_rate
+from bot.presence.admission import Admission, Limits
 
 PROBES = 5
 """Tries to find out the limit of restarts."""

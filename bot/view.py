@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from bot.board import Board
+from bot.actions.rewriting import Place, check_power, new_id
+from bot.boards.board import Board
+from bot.boards.permission import State
 from bot.errors import RateLimited, Transient, UsageError
-from bot.permission import State
-from bot.rewriting import Place, check_power, new_id
 from bot.whiteboard.document import Document
 from bot.whiteboard.edit import locked, rewrite
 from bot.whiteboard.rebase import rebased

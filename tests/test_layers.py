@@ -14,30 +14,33 @@ MODULES = sorted(BOT.rglob("*.py"))
 CORE = {"bot", "bot.errors"}
 WHITEBOARD = {*CORE, "bot.whiteboard"}
 SHELL = {*WHITEBOARD, "bot.rtc", "bot.backoff", "bot.metrics", "bot.handlers.base"}
-ROOM = {*SHELL, "bot.commands", "bot.services", "bot.board", "bot.snapshots", "bot.roomstate"}
-STEERING = {
-    "bot.orders",
-    "bot.room",
-    "bot.host",
-    "bot.past",
-    "bot.shared",
-    "bot.admission",
-    "bot.overview",
-    "bot.naming",
-}
+ROOM = {*SHELL, "bot.commands", "bot.services", "bot.roomstate", "bot.turns"}
 SETTINGS = {*CORE, "bot.config"}
 ALLOWED: dict[str, set[str]] = {
     "bot": set(),
+    # What everybody may use.
     "bot.errors": set(),
     "bot.backoff": set(),
     "bot.borders": set(),
     "bot.metrics": set(),
+    "bot.turns": set(),
+    "bot.beside": WHITEBOARD,
+    "bot.patience": WHITEBOARD,
+    "bot.recording": WHITEBOARD,
+    # Pure.
     "bot.rtc": {*CORE, "bot.rtc"},
     "bot.whiteboard": WHITEBOARD,
     "bot.commands": {"bot.commands"},
-    "bot.invites": set(),
     "bot.config": SETTINGS,
-    "bot.logs": CORE,
+    "bot.rooms.invites": set(),
+    "bot.rooms.overview": {*CORE, "bot.roomstate", "bot.rtc", "bot.whiteboard"},
+    "bot.boards.permission": {*CORE, "bot.whiteboard.snapshot"},
+    "bot.roomstate": {*SHELL, "bot.commands", "bot.boards.permission"},
+    # Shells: servers, files, people's code.
+    "bot.matrix": {*CORE, "bot.matrix", "bot.backoff"},
+    "bot.livekit": {*CORE, "bot.livekit", "bot.rtc.sticky", "bot.backoff", "bot.metrics"},
+    "bot.store": {*WHITEBOARD, "bot.store"},
+    "bot.web": {*CORE, "bot.web", "bot.metrics"},
     "bot.handlers": {
         *WHITEBOARD,
         *SETTINGS,
@@ -54,144 +57,56 @@ ALLOWED: dict[str, set[str]] = {
         "bot.backoff",
         "bot.commands.bucket",
     },
-    "bot.matrix": {*CORE, "bot.matrix", "bot.backoff"},
-    "bot.livekit": {*CORE, "bot.livekit", "bot.rtc.sticky", "bot.backoff", "bot.metrics"},
-    "bot.store": {*WHITEBOARD, "bot.store"},
-    "bot.control": CORE,
-    "bot.web": {*CORE, "bot.web", "bot.metrics"},
-    "bot.services": {*SHELL, "bot.patience"},
-    "bot.patience": WHITEBOARD,
-    "bot.turns": set(),
-    "bot.beside": WHITEBOARD,
-    "bot.board": {*SHELL, "bot.services", "bot.handlers.recorded", "bot.holding", "bot.beside"},
-    "bot.holding": {*SHELL, "bot.services"},
-    "bot.snapshots": SHELL,
-    "bot.permission": {*CORE, "bot.whiteboard.snapshot"},
-    "bot.complaints": {*SHELL, "bot.permission"},
-    "bot.outlook": set(),
-    "bot.saving": {*SHELL, "bot.services", "bot.board", "bot.snapshots", "bot.outlook"},
-    "bot.roomstate": {*SHELL, "bot.commands", "bot.permission"},
-    "bot.forms": SHELL,
-    "bot.keeper": {*SHELL, "bot.forms"},
-    "bot.admission": {*CORE, "bot.metrics"},
-    "bot.limits": {*CORE, "bot.admission", "bot.backoff", "bot.matrix.probe"},
-    "bot.presence": {*ROOM, "bot.legacy", "bot.sticky", "bot.bridge", "bot.setting"},
-    "bot.bridge": ROOM,
-    "bot.sticky": {
-        *ROOM,
-        "bot.admission",
-        "bot.forms",
-        "bot.legacy",
-        "bot.stay",
-        "bot.setting",
-    },
-    "bot.ears": {*ROOM, "bot.hearing", "bot.links"},
-    "bot.stay": {
-        *ROOM,
-        "bot.ears",
-        "bot.forms",
-        "bot.hearing",
-        "bot.keeper",
-        "bot.links",
-        "bot.newcomers",
-        "bot.setting",
-    },
-    "bot.stale": ROOM,
-    "bot.remembered": {*ROOM, "bot.boards"},
-    "bot.legacy": {
-        *ROOM,
-        "bot.admission",
-        "bot.forms",
-        "bot.keeper",
-        "bot.hearing",
-        "bot.newcomers",
-        "bot.links",
-        "bot.setting",
-    },
-    "bot.hearing": {*ROOM, "bot.nameless"},
-    "bot.nameless": WHITEBOARD,
-    "bot.repeating": {*CORE, "bot.whiteboard"},
-    "bot.newcomers": set(),
-    "bot.links": {*ROOM, "bot.hearing", "bot.turns"},
-    "bot.setting": {*ROOM, "bot.admission", "bot.forms", "bot.links"},
-    "bot.foci": {*CORE, "bot.rtc"},
+    "bot.logs": CORE,
     "bot.support": CORE,
-    "bot.boards": {
-        *ROOM,
-        "bot.mending",
-        "bot.permission",
-        "bot.reading",
-        "bot.saving",
-        "bot.repeating",
-    },
-    "bot.mending": ROOM,
-    "bot.reading": {*SHELL, "bot.board", "bot.snapshots"},
-    "bot.overview": {*CORE, "bot.roomstate", "bot.rtc", "bot.whiteboard"},
-    "bot.attendance": {*SHELL, "bot.overview"},
-    "bot.sessions": {*ROOM, "bot.overview", "bot.attendance", "bot.borders", "bot.turns"},
-    "bot.conversation": {*CORE, "bot.commands", "bot.actions", "bot.metrics"},
-    "bot.shared": {
-        *ROOM,
-        "bot.sessions",
-        "bot.conversation",
+    "bot.limits": {*CORE, "bot.presence.admission", "bot.backoff", "bot.matrix.probe"},
+    "bot.stall": {*CORE, "bot.metrics", "bot.handlers"},
+    # Rooms, what is in them and what is done with it.
+    "bot.services": {*SHELL, "bot.patience"},
+    "bot.presence": {*ROOM, "bot.presence"},
+    "bot.boards": {*ROOM, "bot.boards", "bot.beside", "bot.handlers.recorded"},
+    "bot.actions": {
+        *SHELL,
+        "bot.actions",
+        "bot.beside",
         "bot.boards",
-        "bot.remembered",
-        "bot.stale",
+        "bot.recording",
+        "bot.services",
     },
-    "bot.past": SHELL,
-    "bot.room": {
+    "bot.rooms": {*ROOM, "bot.rooms", "bot.boards", "bot.actions", "bot.borders"},
+    "bot.control": {
         *ROOM,
-        "bot.past",
-        "bot.sessions",
-        "bot.conversation",
+        "bot.control",
+        "bot.rooms",
         "bot.boards",
-        "bot.shared",
-        "bot.complaints",
-        "bot.permission",
-        "bot.remembered",
-        "bot.stale",
+        "bot.actions",
+        "bot.presence.admission",
+        "bot.web.server",
     },
+    # What handlers are handed.
+    "bot.view": {*SHELL, "bot.boards", "bot.actions"},
     "bot.context": {
         *SHELL,
-        "bot.board",
+        "bot.boards",
         "bot.commands",
         "bot.handlers.calling",
-        "bot.history",
-        "bot.past",
-        "bot.permission",
+        "bot.actions.history",
+        "bot.rooms.past",
         "bot.view",
     },
-    "bot.view": {*SHELL, "bot.board", "bot.permission", "bot.rewriting"},
-    "bot.history": {*SHELL, "bot.actions", "bot.services"},
-    "bot.fittings": {*SHELL, *SETTINGS, "bot.admission", "bot.invites"},
-    "bot.stall": {*CORE, "bot.metrics", "bot.handlers"},
     "bot.handling": {*CORE, "bot.context", "bot.handlers"},
-    "bot.host": {*ROOM, "bot.borders", "bot.room", "bot.shared", "bot.invites"},
-    "bot.actions": {*WHITEBOARD, "bot.services", "bot.naming", "bot.beside"},
-    "bot.naming": {*CORE, "bot.whiteboard.board"},
-    "bot.recording": WHITEBOARD,
-    "bot.portable": {*WHITEBOARD, "bot.recording", "bot.actions"},
-    "bot.steering": {*ROOM, *STEERING, "bot.actions", "bot.web.server", "bot.saved"},
-    "bot.saved": {*ROOM, "bot.room", "bot.outlook", "bot.actions", "bot.permission"},
-    "bot.rewriting": {*WHITEBOARD, "bot.board", "bot.actions", "bot.permission"},
+    # Where it is all put together.
+    "bot.fittings": {*SHELL, *SETTINGS, "bot.presence.admission", "bot.rooms.invites"},
     "bot.doctor": {
         *SHELL,
         *SETTINGS,
         "bot.doctor",
-        "bot.admission",
+        "bot.presence.admission",
         "bot.roomstate",
         "bot.matrix",
         "bot.livekit",
     },
     "bot.setup": {*SETTINGS, "bot.matrix.admin"},
-    "bot.changes": {
-        *WHITEBOARD,
-        "bot.snapshots",
-        "bot.actions",
-        "bot.rewriting",
-        "bot.beside",
-    },
-    "bot.orders": {*ROOM, "bot.actions", "bot.changes", "bot.rewriting", "bot.host"},
     "bot.testing": {
         *ROOM,
         *SETTINGS,
@@ -201,8 +116,8 @@ ALLOWED: dict[str, set[str]] = {
         "bot.context",
         "bot.fittings",
         "bot.handling",
-        "bot.history",
-        "bot.past",
+        "bot.actions",
+        "bot.rooms.past",
         "bot.recording",
         "bot.store",
     },
@@ -216,10 +131,10 @@ PURE = (
     "bot.rtc",
     "bot.whiteboard",
     "bot.commands",
-    "bot.invites",
+    "bot.rooms.invites",
     "bot.roomstate",
-    "bot.overview",
-    "bot.permission",
+    "bot.rooms.overview",
+    "bot.boards.permission",
 )
 IMPURE = {"asyncio", "logging", "random", "time", "secrets", "aiohttp", "mautrix", "livekit"}
 HOME = {"mautrix": ("bot.matrix", "bot.store"), "livekit": ("bot.livekit",)}
@@ -228,6 +143,9 @@ HOME = {"mautrix": ("bot.matrix", "bot.store"), "livekit": ("bot.livekit",)}
 def name_of(path: Path) -> str:
     parts = path.relative_to(BOT.parent).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
+
+
+NAMES = {name_of(path) for path in MODULES}
 
 
 def part_of(module: str) -> str:
@@ -243,11 +161,8 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: relative import"
-            found.add(node.module)
-            if node.module == "bot":
-                found |= {
-                    f"bot.{alias.name}" for alias in node.names if alias.name != "__version__"
-                }
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= named & NAMES or {node.module}
     return found
 
 
@@ -288,3 +203,10 @@ def test_pycrdt_is_for_tests() -> None:
 def test_every_part_is_in_the_table() -> None:
     names = {name_of(path) for path in MODULES} - {"bot"}
     assert {name for name in names if part_of(name) == "bot"} == set()
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    left = {name_of(path): imports(path) for path in MODULES}
+    while free := {name for name, found in left.items() if not found & (left.keys() - {name})}:
+        left = {name: found for name, found in left.items() if name not in free}
+    assert not left, "these import each other, or what does"

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot import actions
 from bot.account import make_homeserver
+from bot.actions import actions
 from bot.cli import output
 from bot.cli.output import count
 from bot.config import Config

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bot import control
-from bot.actions import find_board, read_time, show_time
+from bot.actions.actions import find_board, read_time, show_time
 from bot.cli import new, output
 from bot.cli.output import count, say, span
 from bot.config import Config
-from bot.control import NotRunning
+from bot.control import control
+from bot.control.control import NotRunning
 from bot.errors import UsageError
 from bot.handlers.load import find
 from bot.handlers.recorded import kinds

@@ -6,14 +6,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bot import control
-from bot.actions import show_time
+from bot.actions.actions import show_time
+from bot.actions.naming import RoomNames, find_room
 from bot.cli import output, safety
 from bot.cli.output import count, say, span
 from bot.config import Config
-from bot.control import NotRunning
+from bot.control import control
+from bot.control.control import NotRunning
 from bot.errors import UsageError
-from bot.naming import RoomNames, find_room
 from bot.rtc.membership import LEGACY
 from bot.store.archive import Archive
 from bot.store.folder import FILE_NAME

@@ -8,12 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot import control, orders
-from bot.actions import read_time
+from bot.actions.actions import read_time
 from bot.cli import output
 from bot.cli.output import count, say
 from bot.config import Config
-from bot.control import NotRunning
+from bot.control import control, orders
+from bot.control.control import NotRunning
 from bot.errors import UsageError
 from bot.whiteboard.nwb import MAX_BYTES
 

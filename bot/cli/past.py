@@ -15,17 +15,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from bot import control
-from bot.actions import find_board, read_time, show_time
+from bot.actions.actions import find_board, read_time, show_time
+from bot.actions.naming import RoomNames, find_room
 from bot.cli import output
 from bot.cli.operate import known_rooms
 from bot.cli.output import count, say, span
 from bot.config import Config
-from bot.control import NotRunning
+from bot.control import control
+from bot.control.control import NotRunning
 from bot.errors import UsageError
 from bot.handlers.attendance import cell
-from bot.naming import RoomNames, find_room
-from bot.past import LONGEST
+from bot.rooms.past import LONGEST
 from bot.rtc.history import Pause, Row
 from bot.rtc.membership import WHITEBOARD
 from bot.rtc.past import PastSession, past_sessions

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bot import portable
-from bot.actions import find_board, read_time, show_time
+from bot.actions import portable
+from bot.actions.actions import find_board, read_time, show_time
+from bot.actions.portable import Part, Summary, Tell
 from bot.cli import output
 from bot.cli.output import count, say
 from bot.config import Config
 from bot.errors import UsageError
-from bot.portable import Part, Summary, Tell
 from bot.recording import read
 from bot.store.archive import Archive
 from bot.whiteboard.document import Document

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.actions import show_time
+from bot.actions.actions import show_time
 from bot.cli.output import count, say, span
 
 MOST = 20
@@ -16,7 +16,7 @@ def show(boards: Sequence[Mapping[str, Any]], now_ts: float) -> None:
     """Say how safe the boards are.
 
     Args:
-        boards: as the bot answers (`bot.saved.Saved`).
+        boards: as the bot answers (`bot.control.saved.Saved`).
         now_ts: ms.
     """
     lacking = [board for board in boards if board["lacks"]]

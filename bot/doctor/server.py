@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from math import inf, isinf
 
-from bot.admission import Limits, boards_by_count, boards_by_rate
 from bot.doctor.finding import Finding, broken, ok, warning
 from bot.doctor.patient import Patient
 from bot.errors import AuthLost, ServerError
 from bot.matrix.clock import FAR_FROM, WRONG_FROM
 from bot.matrix.probe import restart_rate
 from bot.matrix.survey import versions
+from bot.presence.admission import Limits, boards_by_count, boards_by_rate
 
 SERVER = "homeserver"
 CLOCK = "clock"

@@ -14,8 +14,9 @@ from typing import Any
 
 import aiohttp
 
-from bot.board import Board
-from bot.boards import Boards
+from bot.actions.history import History
+from bot.boards.board import Board
+from bot.boards.boards import Boards
 from bot.context import Context
 from bot.errors import UsageError
 from bot.fittings import noting
@@ -25,8 +26,7 @@ from bot.handlers.lanes import Lanes
 from bot.handlers.record import Recorder
 from bot.handlers.recorded import kinds
 from bot.handling import Handling
-from bot.history import History
-from bot.past import Past, keep_seen
+from bot.rooms.past import Past, keep_seen
 from bot.roomstate import RoomState
 from bot.services import Services
 from bot.store.archive import Archive

@@ -12,7 +12,7 @@ import time
 from contextlib import AsyncExitStack
 from typing import Any
 
-from bot import control
+from bot.control import control
 from tests.bench.results import Result
 from tests.bench.scene import Scene, bot
 from tests.stack.bot import Bot, until

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from bot.repeating import AFTER
+from bot.boards.repeating import AFTER
 from bot.whiteboard.document import Document
 from bot.whiteboard.keep import Keep, Pace
 from bot.whiteboard.update import merge_updates

@@ -23,10 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bot.actions import document_at, find_board
-from bot.control import ask
+from bot.actions.actions import document_at, find_board
+from bot.control.control import ask
+from bot.control.orders import leave
 from bot.errors import BoardkeeperError, StoreError, UsageError
-from bot.orders import leave
 from bot.store.archive import Archive
 from bot.whiteboard.document import Document
 from tests.chaos.checks import middle_and_worst

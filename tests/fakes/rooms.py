@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from bot.board import Board
+from bot.boards.board import Board
 from bot.errors import StoreError
 from bot.handlers.base import Event
 from bot.rtc.history import Row

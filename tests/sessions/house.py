@@ -9,12 +9,12 @@ from typing import Any
 
 from bot.errors import Transient
 from bot.matrix.batches import RoomBatch
-from bot.presence import Presence
-from bot.room import Room
+from bot.presence.presence import Presence
+from bot.presence.setting import Setting
+from bot.rooms.room import Room
+from bot.rooms.shared import Inbox, Shared
 from bot.rtc.membership import Focus
 from bot.rtc.timing import Timing
-from bot.setting import Setting
-from bot.shared import Inbox, Shared
 from bot.whiteboard.keep import Pace
 from bot.whiteboard.message import Update, decode
 from tests.fakes.rooms import (

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bot.bridge import ECHO
+from bot.presence.bridge import ECHO
 from tests.stack.client import elements
 from tests.stack.client.elements import FIRST_SLIDE
 from tests.stack.client.habits import Habits

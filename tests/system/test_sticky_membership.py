@@ -23,12 +23,12 @@ from bot.config import Homeserver as Account
 from bot.config.secret import Secret
 from bot.entrance import Entrance
 from bot.errors import Transient
-from bot.forms import StickyForm
-from bot.keeper import Keeper
 from bot.livekit import lean
 from bot.livekit.auth import get_token, room_name
 from bot.matrix.client import Homeserver
 from bot.matrix.delayed import DelayedEvent
+from bot.presence.forms import StickyForm
+from bot.presence.keeper import Keeper
 from bot.rtc import sticky
 from bot.rtc.membership import Focus
 from bot.rtc.own import OwnMembership, Status

@@ -65,7 +65,9 @@ def configured(tmp_path: Path) -> Callable[[str], Path]:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command; returns its exit code, what it said, what it complained of."""
-    monkeypatch.setattr("bot.actions.LOGIN_WITHIN", 0.1)  # there is no server to have images from
+    monkeypatch.setattr(
+        "bot.actions.actions.LOGIN_WITHIN", 0.1
+    )  # there is no server to have images from
 
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
@@ -233,7 +235,7 @@ def test_control_c_leaves_nothing_behind(
         signal.raise_signal(signal.SIGINT)
 
     if action == "export":
-        monkeypatch.setattr("bot.portable.Summary.add", interrupt)
+        monkeypatch.setattr("bot.actions.portable.Summary.add", interrupt)
         code, _, complained = run("recording", "export", 1, "-o", path, "-c", source)
         assert sorted(tmp_path.glob("*.rec*")) == [whole]
     else:
@@ -284,7 +286,7 @@ def test_times_that_make_no_sense(
 def test_a_damaged_file_leaves_nothing_behind(
     run: Run, source: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.portable.BATCH", 5)
+    monkeypatch.setattr("bot.actions.portable.BATCH", 5)
     path = tmp_path / "board.rec"
     run("recording", "export", 1, "-o", path, "-c", source)
     whole = path.read_bytes()

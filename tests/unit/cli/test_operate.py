@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.__main__ import main
-from bot.control import Control
+from bot.control.control import Control
 from bot.store.archive import Archive
 from bot.store.rows import RoomRow
 from bot.whiteboard.board import BoardKey

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from bot import control
 from bot.__main__ import main
 from bot.cli import past
+from bot.control import control
 from bot.errors import UsageError
 from bot.store.archive import Archive
 from bot.whiteboard.board import BoardKey

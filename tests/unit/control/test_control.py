@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from bot import control
-from bot.control import Control, NotRunning, ask
+from bot.control import control
+from bot.control.control import Control, NotRunning, ask
 from bot.errors import UsageError
 
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from bot import orders
+from bot.control import orders
+from bot.control.orders import Orders
 from bot.errors import UsageError
-from bot.orders import Orders
 from tests.fakes.rooms import BOT, KEY, NOW, MemoryArchive
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from bot import steering
-from bot.admission import Admission
+from bot.control import steering
+from bot.control.steering import Steering
 from bot.errors import Forbidden, UsageError
-from bot.host import Host
-from bot.steering import Steering
+from bot.presence.admission import Admission
+from bot.rooms.host import Host
 from bot.web.server import Component
 from tests.fakes.rooms import ALICE, BOT, DEVICE, ROOM, board_event, on_board, until
 from tests.unit.rooms.test_host import INVITED, WHOLE, Hotel, hotel

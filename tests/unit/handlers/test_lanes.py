@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pycrdt import Doc, Map
 
 from bot import metrics
-from bot.actions import read_time
+from bot.actions.actions import read_time
 from bot.errors import UsageError
 from bot.handlers import calling, lanes, queue
 from bot.handlers.base import (

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from bot.forms import LegacyForm
-from bot.keeper import Keeper
 from bot.matrix.client import Homeserver
+from bot.presence.forms import LegacyForm
+from bot.presence.keeper import Keeper
 from bot.rtc.legacy import join_content, member_key
 from bot.rtc.membership import Focus
 from bot.rtc.own import OwnMembership, Status

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bot.complaints import Complaints
-from bot.permission import Refusal
+from bot.boards.permission import Refusal
+from bot.rooms.complaints import Complaints
 from tests.fakes.rooms import BOT, ROOM, MemoryArchive, until
 
 WHY = Refusal(BOT, {"x.chunk": 50}, 0, 100)

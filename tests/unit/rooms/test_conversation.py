@@ -6,8 +6,8 @@ import pytest
 
 from bot.commands.bucket import BURST, EVERY
 from bot.commands.parser import Command, Request
-from bot.conversation import RESUME_EVERY, Conversation, Status
 from bot.errors import Forbidden, StoreError, Transient
+from bot.rooms.conversation import RESUME_EVERY, Conversation, Status
 from tests.fakes.rooms import ALICE, ROOM, Server, until
 
 
@@ -115,7 +115,7 @@ async def test_answers_get_few_when_many_are_asked_for_but_every_order_is_obeyed
 ) -> None:
     server, acts = Server(), Acts()
     acts.talk = talk = Conversation(server, ROOM, ("en",), "!board", 50)
-    monkeypatch.setattr("bot.conversation.monotonic", lambda: 7.0)
+    monkeypatch.setattr("bot.rooms.conversation.monotonic", lambda: 7.0)
     acts.changes = False
     for _ in range(50):
         await talk.answer(Request(ALICE, Command.PAUSE), 50, acts)
@@ -125,7 +125,7 @@ async def test_answers_get_few_when_many_are_asked_for_but_every_order_is_obeyed
     acts.changes = True
     await talk.answer(Request(ALICE, Command.RESUME), 50, acts)
     assert server.notices[BURST:] == ["Recording goes on."]  # people always know whether it does
-    monkeypatch.setattr("bot.conversation.monotonic", lambda: 7.0 + EVERY)
+    monkeypatch.setattr("bot.rooms.conversation.monotonic", lambda: 7.0 + EVERY)
     assert [talk.may_answer() for _ in range(2)] == [True, False]
 
 
@@ -134,7 +134,7 @@ async def test_orders_to_resume_are_obeyed_a_few_times_a_minute_to_pause_always(
 ) -> None:
     server, acts, now = Server(), Acts(), 7.0
     acts.talk = talk = Conversation(server, ROOM, ("en",), "!board", 50)
-    monkeypatch.setattr("bot.conversation.monotonic", lambda: now)
+    monkeypatch.setattr("bot.rooms.conversation.monotonic", lambda: now)
 
     async def flip() -> None:
         acts.recording = True
@@ -156,7 +156,7 @@ async def test_orders_to_resume_are_obeyed_a_few_times_a_minute_to_pause_always(
 async def test_where_it_may_not_write_it_greets_when_powers_have_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bot.conversation.GREET_AGAIN", 0.0)
+    monkeypatch.setattr("bot.rooms.conversation.GREET_AGAIN", 0.0)
     server, power = Server(), asyncio.Event()
     talk = Conversation(server, ROOM, ("en",), "!board", 50)
     server.failures["send_notice"] = [Transient("down"), Forbidden("no"), Forbidden("no")]

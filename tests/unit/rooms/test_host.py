@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from bot import host as module
 from bot.errors import Forbidden, Transient
-from bot.host import Host
-from bot.invites import Policy
 from bot.matrix.batches import RoomBatch
+from bot.rooms import host as module
+from bot.rooms.host import Host
+from bot.rooms.invites import Policy
 from tests.fakes.rooms import (
     ALICE,
     BOT,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bot import snapshots
+from bot.boards import snapshots
 from bot.roomstate import MAX_BOARDS, RoomState
 from bot.rtc.keys import MAX_OF_ONE
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE, chunk_content, snapshot_content
 from tests.fakes.rooms import BOT, KEY, NOW, ROOM, board_event, on_board
-from tests.unit.rooms.test_snapshots import DATA, Reader
+from tests.unit.boards.test_snapshots import DATA, Reader
 
 MALLORY = "@mallory:here"
 

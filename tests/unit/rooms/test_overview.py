@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from bot import metrics
-from bot.attendance import Attendance
 from bot.handlers.base import Event, Participant, SessionChanged
-from bot.overview import MemberView, SessionView, overview
+from bot.rooms.attendance import Attendance
+from bot.rooms.overview import MemberView, SessionView, overview
 from bot.roomstate import RoomState
 from bot.rtc.membership import LEGACY, Focus
 from bot.rtc.membership import STICKY as STICKY_PROFILE

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bot import past
 from bot.errors import StoreError, Transient
 from bot.matrix.relations import Page
-from bot.past import Past
+from bot.rooms import past
+from bot.rooms.past import Past
 from bot.rtc.membership import MEMBER_TYPE, WHITEBOARD
 from bot.rtc.session import Slot
 from bot.store.archive import Archive
@@ -202,7 +202,7 @@ async def test_what_cannot_be_read_is_not_waited_for(
         server.hangs = True
         monkeypatch.setattr(past, "WAIT_FOR", 0.01)
         assert await sessions(reader) == []
-        assert [one.name for one in caplog.records].count("bot.past") == 2
+        assert [one.name for one in caplog.records].count("bot.rooms.past") == 2
         assert not archive.whole
         server.hangs = False
         monkeypatch.setattr(past, "WAIT_FOR", 30.0)

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from bot import metrics, remembered
+from bot import metrics
 from bot.errors import Forbidden, ServerError, StoreError, Transient
 from bot.handlers.base import BoardFound, BoardGone, Event, SessionChanged
 from bot.matrix.batches import RoomBatch
-from bot.room import Room
+from bot.rooms import remembered
+from bot.rooms.room import Room
+from bot.rooms.shared import Inbox, Shared
 from bot.rtc.membership import LEGACY
-from bot.shared import Inbox, Shared
 from bot.store.rows import RoomRow
 from bot.whiteboard.keep import Pace
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
@@ -161,7 +162,7 @@ async def test_it_introduces_itself_once() -> None:
 async def test_where_it_may_not_write_it_introduces_itself_when_powers_have_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bot.conversation.GREET_AGAIN", 0.0)
+    monkeypatch.setattr("bot.rooms.conversation.GREET_AGAIN", 0.0)
     async with house() as here:
         here.server.failures["send_notice"] = [Forbidden("no")]
         await here.begin()

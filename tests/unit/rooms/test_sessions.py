@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from bot import metrics, sessions, turns
-from bot.board import Board
+from bot import metrics, turns
+from bot.boards.board import Board
 from bot.errors import Transient, UsageError
 from bot.handlers.base import DocumentUpdate, Event, Focused, Participant, SessionChanged
+from bot.rooms import sessions
+from bot.rooms.sessions import Sessions
 from bot.roomstate import RoomState
 from bot.rtc.membership import STICKY
 from bot.services import Arrival, Origin
-from bot.sessions import Sessions
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.message import FocusOn, Message, Update
 from tests.fakes.rooms import (

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import portable
+from bot.actions import portable
 from bot.errors import InvalidRecording, StoreError, UsageError
 from bot.recording import Header, read, write
 from bot.store.archive import Archive
@@ -28,7 +28,7 @@ COUNT = 3_000
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from bot import portable
+from bot.actions import portable
 from bot.recording import read
 from bot.store.archive import Archive
 

@@ -1,0 +1,1 @@
+"""What one can do with boards; the one place behind the command line, rooms and handlers."""
