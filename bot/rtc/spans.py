@@ -89,7 +89,8 @@ def spans(rows: Iterable[Row], pauses: Iterable[Pause], now_ts: int) -> list[Spa
     redacted: dict[str, int] = {}
     for row in known:
         if row.type == REDACTION_TYPE:
-            redacted[row.state_key] = min(row.ts, redacted.get(row.state_key, row.ts))
+            # The first one: it is the one that the homeserver names to who reads backwards.
+            redacted.setdefault(row.state_key, row.ts)
     pass_ = _Pass(sorted(pauses), redacted)
     for row in known:
         if row.type == PERSON_TYPE:

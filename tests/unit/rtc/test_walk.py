@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.rtc.history import REDACTION_TYPE, Pause, Row, read_rows
@@ -174,8 +174,13 @@ def happened(steps: Sequence[tuple[str, str, str, int, int]]) -> Room:
     return room
 
 
+TWICE = [("on", ANN, "A", 0, 0), ("redact", ANN, "A", 5, 0), ("redact", ANN, "A", -1, 0)]
+"""Redacted twice, by somebody whose clock is late too."""
+
+
 @pytest.mark.scenario("H18")
 @given(STEPS, st.integers(1, 7))
+@example(TWICE, 1)
 def test_read_backwards_in_pages_it_is_the_same_as_forwards(
     steps: list[tuple[str, str, str, int, int]], size: int
 ) -> None:
