@@ -180,6 +180,21 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
             " Was fehlt, kann noch einmal geändert werden."
         ),
     },
+    "bridged": {
+        "en": (
+            "People here use two generations of NeoBoard, which do not see each other's drawing. I"
+            " pass it on between them: what those of the other generation draw looks as if I did"
+            " it. Moderators can end that by sending me away, with “{prefix} leave”; those who run"
+            " me can switch off the passing on alone."
+        ),
+        "de": (
+            "Hier werden zwei Generationen von NeoBoard benutzt, die einander nicht zeichnen sehen."
+            " Ich vermittle dazwischen: Was in der anderen Generation gezeichnet wird, sieht aus,"
+            " als käme es von mir. Moderatoren können das beenden, indem sie mich mit"
+            " „{prefix} leave“ wegschicken; wer mich betreibt, kann allein das Vermitteln"
+            " abschalten."
+        ),
+    },
     "encrypted": {
         "en": "I cannot work in encrypted rooms yet, so I am leaving.",
         "de": "In verschlüsselten Räumen kann ich noch nicht arbeiten und gehe deshalb wieder.",

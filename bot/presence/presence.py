@@ -45,6 +45,7 @@ class Presence:
         self._own: Device = (setting.own_user, setting.own_device)
         self._wanted: frozenset[str] = frozenset()
         self._needed: dict[Side, float] = {}  # when each was last needed, monotonic
+        self._mixed: frozenset[str] = frozenset()  # boards that people of both are on now
         self._here: dict[str, Mapping[str, Here]] = {}
         self._legacy = LegacyPresence(home, setting, partial(self._greeting, LEGACY))
         self._sticky: dict[str, StickyPresence] = {}
@@ -153,8 +154,10 @@ class Presence:
     def _follow(self) -> float | None:
         """Be in the profiles that are needed; return the seconds until to look again."""
         now = monotonic()
-        for whiteboard_id in self._wanted:
-            for profile in self._profiles(whiteboard_id):
+        chosen = {one: self._profiles(one) for one in self._wanted}
+        self._mixed = frozenset(one for one, profiles in chosen.items() if len(profiles) > 1)
+        for whiteboard_id, profiles in chosen.items():
+            for profile in profiles:
                 self._needed[profile, whiteboard_id] = now
         self._needed = {
             side: at
@@ -254,6 +257,8 @@ class Presence:
             await self._legacy.publish(message)
         elif whiteboard_id in self._sticky:
             await self._sticky[whiteboard_id].publish(message)
+        if whiteboard_id in self._mixed:  # while a side is only held, nobody is there to hear it
+            self._home.bridged()
 
     def _greeting(self, profile: str, whiteboard_id: str) -> Sequence[Message]:
         """Return what somebody is told who has just come: what the room lacks, who presents."""

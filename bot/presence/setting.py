@@ -42,6 +42,9 @@ class Home(Protocol):
     def full(self) -> None:
         """Hear that a board has to wait until the homeserver's limits carry it."""
 
+    def bridged(self) -> None:
+        """Hear that something was passed from people of one profile to those of the other."""
+
 
 class Connect(Protocol):
     """Makes connections."""

@@ -1,4 +1,4 @@
-"""Complaints: what keeps the bot from its work in a room people are told once.
+"""Complaints: what keeps the bot from its work in a room, or is unusual, people are told once.
 
 That boards cannot be saved matters most: real clients say nothing, and whoever comes next silently
 gets an older board. Whether it was said is kept, so that a bot that is started again does not say
@@ -16,6 +16,9 @@ from bot.boards.permission import Refusal
 from bot.errors import StoreError
 from bot.rtc.membership import MEMBER_TYPE, STICKY
 from bot.rtc.sticky import STICKY_TYPE
+
+FOR_GOOD = ("bridged",)
+"""Sentences that are said once as long as the bot is in a room."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +42,9 @@ class Says(Protocol):
 
     async def say(self, name: str, **values: object) -> bool:
         """Say a sentence; return whether it is in the room."""
+
+    async def greet(self, name: str, powers: Callable[[], asyncio.Event]) -> None:
+        """Say a sentence until it is in the room."""
 
 
 class Complaints:
@@ -66,6 +72,7 @@ class Complaints:
         self._said: bool | None = None  # None: not read yet
         self._busy = False
         self._open: set[str] = set()
+        self._for_good: set[str] = set()
 
     def once(self, name: str, **values: object) -> bool:
         """Say a sentence unless it was said; return whether it is the first time.
@@ -77,6 +84,26 @@ class Complaints:
         self._open.add(name)
         self._tasks.create_task(self._talk.say(name, **values))
         return True
+
+    def for_good(self, name: str, powers: Callable[[], asyncio.Event]) -> None:
+        """Say a sentence once as long as the bot is in the room, restarts included.
+
+        Args:
+            name: of the sentence.
+            powers: returns what is set when the room's power levels change the next time.
+        """
+        if name not in self._for_good:
+            self._for_good.add(name)
+            self._tasks.create_task(self._tell_for_good(name, powers))
+
+    async def _tell_for_good(self, name: str, powers: Callable[[], asyncio.Event]) -> None:
+        try:
+            if await self._kept(name):
+                return
+        except StoreError:
+            pass  # rather said twice than never
+        await self._talk.greet(name, powers)
+        await self._keep_told(name, "1")
 
     def not_announced(self, user: str, profile: str, needed: int) -> None:
         """Say that a membership of ours is refused, and how to mend it."""
@@ -101,6 +128,8 @@ class Complaints:
         """The bot goes: who invites it again is told again."""
         self._refused = False
         await self._keep(said=False)
+        for name in FOR_GOOD:
+            await self._keep_told(name, "")
 
     async def _tell(self) -> None:
         try:
@@ -113,10 +142,13 @@ class Complaints:
     async def _told(self) -> bool:
         if self._said is None:
             try:
-                self._said = bool(await self._archive.get(self._name))
+                self._said = await self._kept("unsaved")
             except StoreError:
                 return False
         return self._said
+
+    async def _kept(self, name: str) -> bool:
+        return bool(await self._archive.get(f"told.{name}.{self._talk.room_id}"))
 
     async def _say(self, refused: bool) -> bool:  # noqa: FBT001 - which of the two it is
         if not refused:
@@ -137,14 +169,13 @@ class Complaints:
         if said == self._said:
             return
         self._said = said
+        await self._keep_told("unsaved", "1" if said else "")
+
+    async def _keep_told(self, name: str, value: str) -> None:
+        room_id = self._talk.room_id
         try:
-            await self._archive.set(self._name, "1" if said else "")
+            await self._archive.set(f"told.{name}.{room_id}", value)
         except StoreError:
             _log.warning(
-                "what people were told about saving could not be kept",
-                extra={"room": self._talk.room_id},
+                "what people were told could not be kept", extra={"room": room_id, "what": name}
             )
-
-    @property
-    def _name(self) -> str:
-        return f"told.unsaved.{self._talk.room_id}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
@@ -119,21 +119,21 @@ class Conversation:
         async with asyncio.timeout(SAY_WITHIN):
             await self.homeserver.send_notice(self.room_id, text)
 
-    async def greet(self, name: str, power_changed: asyncio.Event) -> None:
+    async def greet(self, name: str, powers: Callable[[], asyncio.Event]) -> None:
         """Say a sentence until it is in the room; where that is forbidden, when powers change.
 
         Args:
             name: of the sentence.
-            power_changed: set when the room's power levels have changed.
+            powers: returns what is set when the room's power levels change the next time.
         """
         while True:
-            power_changed.clear()
+            changed = powers()
             try:
                 await self._send(name)
             except Forbidden:
                 _log.warning("the bot may not write here", extra={"room": self.room_id})
                 await asyncio.sleep(GREET_AGAIN)  # whoever changes them again and again
-                await power_changed.wait()
+                await changed.wait()
             except (ServerError, TimeoutError):
                 _log.warning("a notice could not be sent", extra={"room": self.room_id})
                 await asyncio.sleep(GREET_AGAIN)

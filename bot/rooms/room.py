@@ -65,7 +65,7 @@ class Room:
         self._wake = asyncio.Event()
         self._due = False  # whether sessions are to be looked at without a batch
         self._met = False
-        self._power_changed = asyncio.Event()
+        self._power_changed = asyncio.Event()  # another one after each change
         self._acting = asyncio.Lock()  # people in the room and the operator may command at once
         self._keys = {"room": room_id}
 
@@ -219,6 +219,7 @@ class Room:
     def _powers_changed(self, *, refused: bool) -> None:
         """Try again what the room did not allow."""
         self._power_changed.set()
+        self._power_changed = asyncio.Event()
         if refused and own_refusal(self.state) is None:
             self._complaints.saving_refused(False)
         self.boards.saving.permission_changed()
@@ -290,6 +291,10 @@ class Room:
         """Say once that the bot cannot be on a board here yet: its places are taken."""
         self._complaints.once("full")
 
+    def bridged(self) -> None:
+        """Say once that the bot passes on what people of two profiles do."""
+        self._complaints.for_good("bridged", lambda: self._power_changed)
+
     # -- what people ask (actions.Acts) --------------------------------------------------------
 
     async def say(self, name: str) -> None:
@@ -357,7 +362,7 @@ class Room:
     async def _greet(self) -> None:
         recorded = self._shared.services.recording
         text = "hello" if recorded else "hello_unrecorded"
-        await self._conversation.greet(text, self._power_changed)
+        await self._conversation.greet(text, lambda: self._power_changed)
         await self._remembered.noticed(noticed=True)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.presence.bridge import ECHO
+from tests.stack.bot import until
 from tests.stack.client import elements
 from tests.stack.client.elements import FIRST_SLIDE
 from tests.stack.client.habits import Habits
@@ -145,6 +146,28 @@ async def test_stopping_the_bot_disturbs_neither_side(stack: Stack, tmp_path: Pa
             await all_see([other], partial(has, element), "drawing goes on")
         await board.here.bot.start()
         await board.bridged()
+
+
+async def test_people_are_told_once_and_not_again_after_a_restart(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with mixed(stack, tmp_path) as board:
+        here = board.here
+
+        async def told() -> int:
+            return sum("two generations" in one for one in await here.said())
+
+        await until(told, 15, "people are not told", here.bot)
+        await here.bot.stop()
+        await here.bot.start()
+        await board.bridged()
+        await here.alice.say("!board status")
+        await until(lambda: answered(here), 15, "no answer", here.bot)
+        assert await told() == 1
+
+
+async def answered(here: Meeting) -> bool:
+    return any("I am recording" in one for one in await here.said())
 
 
 async def test_it_leaves_the_profile_that_nobody_speaks_any_more(

@@ -109,6 +109,9 @@ class Home:
     def full(self) -> None:
         self.told.append("full")
 
+    def bridged(self) -> None:
+        self.told.append("bridged")
+
 
 class World:
     """A presence with all it has to do with."""

@@ -31,6 +31,7 @@ from tests.fakes.rooms import (
     Server,
     board_event,
     member,
+    off_board,
     on_board,
     on_sticky,
     until,
@@ -152,6 +153,9 @@ class World:
 
     def full(self) -> None:
         self.told.append("full")
+
+    def bridged(self) -> None:
+        self.told.append("bridged")
 
     def _connect(
         self,
@@ -434,6 +438,7 @@ async def test_people_of_both_profiles_hear_each_other_through_it() -> None:
         old.hears(f"{ALICE}:AD", cursor)
         await until(lambda: len(new.sent) == 2)
         assert new.sent == [(update, True, ()), (cursor, False, ())]
+        assert "bridged" in here.told
         new.hears(name(BOB, "BD"), Present("slide", "s"))
         await until(lambda: old.sent)
         assert old.sent[0][0] == Present("slide", "s")
@@ -502,6 +507,19 @@ async def test_switched_off_nothing_is_passed_on_while_a_side_is_held() -> None:
         await until(lambda: here.arrivals)
         await asyncio.sleep(0.05)
         assert new.sent == []
+
+
+async def test_people_are_not_told_of_bridging_where_nobody_is_on_the_other_side() -> None:
+    async with world(on_board()) as here:
+        await until(lambda: here.server.states)
+        here.says(off_board(), on_sticky(ts=NOW))  # the same person with a newer NeoBoard
+        await until(lambda: here.server.stickies)
+        new = next(one for one in here.wires if one.seat is not None)
+        old = next(one for one in here.wires if one.seat is None)
+        new.hears(name(), Update(KEY.document_id, b"u"))
+        await until(lambda: old.sent)  # the older side is held for a while
+        await asyncio.sleep(0)
+        assert here.told == []
 
 
 async def test_only_the_profile_it_is_told_to(monkeypatch: Any) -> None:

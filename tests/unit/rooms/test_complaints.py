@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from bot.boards.permission import Refusal
@@ -29,6 +29,10 @@ class Talk:
         if not self.mute:
             self.said.append((name, values))
         return not self.mute
+
+    async def greet(self, name: str, powers: Callable[[], asyncio.Event]) -> None:
+        while not await self.say(name):
+            await powers().wait()
 
     @property
     def names(self) -> list[str]:
@@ -124,6 +128,42 @@ async def test_who_invites_it_again_is_told_again() -> None:
         await here.hears(True)
         await here.complaints.forget()
         assert await here.hears(True) == ["unsaved_power", "unsaved_power"]
+
+
+async def test_what_is_said_for_good_no_restart_repeats() -> None:
+    archive = MemoryArchive()
+    async with life(archive) as here:
+        for _ in range(3):
+            here.complaints.for_good("bridged", asyncio.Event)
+    assert here.talk.names == ["bridged"]
+    async with life(archive) as here:
+        here.complaints.for_good("bridged", asyncio.Event)
+    assert here.talk.names == []
+    await here.complaints.forget()  # who invites it again is told again
+    async with life(archive) as here:
+        here.complaints.for_good("bridged", asyncio.Event)
+    assert here.talk.names == ["bridged"]
+
+
+async def test_where_it_may_not_speak_what_is_said_for_good_waits_for_power() -> None:
+    archive, power = MemoryArchive(), asyncio.Event()
+    async with life(archive) as here:
+        here.talk.mute = True
+        here.complaints.for_good("bridged", lambda: power)
+        await until(lambda: here.talk.tries == 1)
+        assert not archive.texts
+        here.talk.mute = False
+        power.set()
+    assert here.talk.names == ["bridged"]
+
+
+async def test_with_an_archive_that_fails_it_is_said_in_each_life() -> None:
+    archive = MemoryArchive()
+    archive.broken = {"get", "set"}
+    for _ in range(2):
+        async with life(archive) as here:
+            here.complaints.for_good("bridged", asyncio.Event)
+        assert here.talk.names == ["bridged"]
 
 
 async def test_other_sentences_are_said_once_until_they_are_over() -> None:

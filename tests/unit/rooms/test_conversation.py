@@ -158,19 +158,25 @@ async def test_where_it_may_not_write_it_greets_when_powers_have_changed(
 ) -> None:
     monkeypatch.setattr("bot.rooms.conversation.GREET_AGAIN", 0.0)
     server, power = Server(), asyncio.Event()
+
+    def change() -> None:
+        nonlocal power
+        power.set()
+        power = asyncio.Event()
+
     talk = Conversation(server, ROOM, ("en",), "!board", 50)
     server.failures["send_notice"] = [Transient("down"), Forbidden("no"), Forbidden("no")]
-    greeting = asyncio.create_task(talk.greet("hello", power))
+    greeting = asyncio.create_task(talk.greet("hello", lambda: power))
     await until(lambda: server.calls["send_notice"] == 2)
     for _ in range(50):
         await asyncio.sleep(0)
     assert server.calls["send_notice"] == 2
-    power.set()
+    change()
     await until(lambda: server.calls["send_notice"] == 3)
     for _ in range(50):
         await asyncio.sleep(0)
     assert (server.calls["send_notice"], server.notices) == (3, [])
-    power.set()
+    change()
     await greeting
     assert len(server.notices) == 1
 

@@ -453,6 +453,15 @@ async def test_refused_it_says_so_once_until_the_power_levels_change() -> None:
         await until(lambda: len(here.server.notices) == 3)
 
 
+async def test_people_are_told_once_that_it_bridges() -> None:
+    async with house() as here:
+        await here.begin(board_event(), on_board())
+        for _ in range(3):
+            here.room.bridged()
+        await until(lambda: here.archive.texts.get(f"told.bridged.{ROOM}") == "1")
+        assert ["two generations" in one for one in here.server.notices] == [False, True]
+
+
 async def test_snapshots_reach_their_board() -> None:
     async with house() as here:
         await here.begin(board_event())
