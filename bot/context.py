@@ -14,11 +14,11 @@ import aiohttp
 from bot import metrics
 from bot.actions.history import NOTHING, History
 from bot.boards.board import Board
-from bot.boards.permission import State
 from bot.commands.bucket import Bucket
 from bot.errors import RateLimited, UsageError
 from bot.handlers.base import Changes, DocumentUpdate, Event
 from bot.handlers.calling import contained, kind_of, where
+from bot.permission import State
 from bot.rooms.past import Past
 from bot.rtc.membership import WHITEBOARD
 from bot.rtc.past import PastSession

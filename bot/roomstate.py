@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot import metrics
-from bot.boards.permission import level_needed
 from bot.commands.parser import power_of
 from bot.errors import InvalidMembership
+from bot.permission import level_needed
 from bot.rtc import session
 from bot.rtc.keys import Keys
 from bot.rtc.membership import (

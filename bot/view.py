@@ -11,8 +11,8 @@ from typing import Any
 
 from bot.actions.rewriting import Place, check_power, new_id
 from bot.boards.board import Board
-from bot.boards.permission import State
 from bot.errors import RateLimited, Transient, UsageError
+from bot.permission import State
 from bot.whiteboard.document import Document
 from bot.whiteboard.edit import locked, rewrite
 from bot.whiteboard.rebase import rebased

@@ -14,7 +14,7 @@ MODULES = sorted(BOT.rglob("*.py"))
 CORE = {"bot", "bot.errors"}
 WHITEBOARD = {*CORE, "bot.whiteboard"}
 SHELL = {*WHITEBOARD, "bot.rtc", "bot.backoff", "bot.metrics", "bot.handlers.base"}
-ROOM = {*SHELL, "bot.commands", "bot.services", "bot.roomstate", "bot.turns"}
+ROOM = {*SHELL, "bot.commands", "bot.services", "bot.roomstate", "bot.permission", "bot.turns"}
 SETTINGS = {*CORE, "bot.config"}
 ALLOWED: dict[str, set[str]] = {
     "bot": set(),
@@ -34,8 +34,8 @@ ALLOWED: dict[str, set[str]] = {
     "bot.config": SETTINGS,
     "bot.rooms.invites": set(),
     "bot.rooms.overview": {*CORE, "bot.roomstate", "bot.rtc", "bot.whiteboard"},
-    "bot.boards.permission": {*CORE, "bot.whiteboard.snapshot"},
-    "bot.roomstate": {*SHELL, "bot.commands", "bot.boards.permission"},
+    "bot.permission": {*CORE, "bot.whiteboard.snapshot"},
+    "bot.roomstate": {*SHELL, "bot.commands", "bot.permission"},
     # Shells: servers, files, people's code.
     "bot.matrix": {*CORE, "bot.matrix", "bot.backoff"},
     "bot.livekit": {*CORE, "bot.livekit", "bot.rtc.sticky", "bot.backoff", "bot.metrics"},
@@ -70,6 +70,7 @@ ALLOWED: dict[str, set[str]] = {
         "bot.actions",
         "bot.beside",
         "bot.boards",
+        "bot.permission",
         "bot.recording",
         "bot.services",
     },
@@ -84,13 +85,14 @@ ALLOWED: dict[str, set[str]] = {
         "bot.web.server",
     },
     # What handlers are handed.
-    "bot.view": {*SHELL, "bot.boards", "bot.actions"},
+    "bot.view": {*SHELL, "bot.boards", "bot.actions", "bot.permission"},
     "bot.context": {
         *SHELL,
         "bot.boards",
         "bot.commands",
         "bot.handlers.calling",
         "bot.actions.history",
+        "bot.permission",
         "bot.rooms.past",
         "bot.view",
     },
@@ -134,7 +136,7 @@ PURE = (
     "bot.rooms.invites",
     "bot.roomstate",
     "bot.rooms.overview",
-    "bot.boards.permission",
+    "bot.permission",
 )
 IMPURE = {"asyncio", "logging", "random", "time", "secrets", "aiohttp", "mautrix", "livekit"}
 HOME = {"mautrix": ("bot.matrix", "bot.store"), "livekit": ("bot.livekit",)}

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from bot.actions.actions import Archive
 from bot.boards.board import Board
-from bot.boards.permission import State, own_refusal
 from bot.errors import UsageError
+from bot.permission import State, own_refusal
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.comparison import Difference, alike, difference
 from bot.whiteboard.document import Document

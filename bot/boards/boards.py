@@ -17,12 +17,12 @@ from bot.backoff import backoff
 from bot.boards import reading, saving, snapshots
 from bot.boards.board import Board
 from bot.boards.mending import Mending
-from bot.boards.permission import own_refusal
 from bot.boards.reading import Reading
 from bot.boards.repeating import Repeating
 from bot.boards.saving import Saving
 from bot.errors import InvalidSnapshot, StoreError, Transient
 from bot.handlers.base import BoardFound, BoardGone, RecordingChanged
+from bot.permission import own_refusal
 from bot.roomstate import RoomState
 from bot.services import Arrival, Services
 from bot.whiteboard.board import BoardKey

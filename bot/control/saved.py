@@ -16,8 +16,8 @@ from typing import Protocol
 from bot.actions.actions import show_time
 from bot.boards.board import Board
 from bot.boards.outlook import Outlook
-from bot.boards.permission import own_refusal
 from bot.metrics import LACKING, UNSAVED_AGE
+from bot.permission import own_refusal
 from bot.rooms.room import Room
 
 REASONS = (

@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from bot.boards.permission import Refusal
 from bot.errors import StoreError
+from bot.permission import Refusal
 from bot.rtc.membership import MEMBER_TYPE, STICKY
 from bot.rtc.sticky import STICKY_TYPE
 

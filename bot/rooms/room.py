@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from bot.boards.boards import Boards
-from bot.boards.permission import own_refusal
 from bot.commands.parser import Request, read_request
+from bot.permission import own_refusal
 from bot.rooms import conversation, past, stale
 from bot.rooms.complaints import Complaints
 from bot.rooms.remembered import Remembered
 from bot.rooms.sessions import Sessions
 from bot.rooms.shared import Batch, Inbox, Shared
 from bot.roomstate import STATE_TYPES, RoomState
-from bot.rtc.membership import MEMBER_TYPE
+from bot.rtc.membership import MEMBER_TYPE, STICKY, Membership
 from bot.rtc.sticky import STICKY_TYPES
 from bot.services import Arrival
 from bot.whiteboard.board import BOARD_TYPE, BoardKey
@@ -223,6 +223,10 @@ class Room:
         if refused and own_refusal(self.state) is None:
             self._complaints.saving_refused(False)
         self.boards.saving.permission_changed()
+        if self.state.may_announce(STICKY):
+            ghosts = self._ghosts()  # which we were not allowed to take out
+            homeserver = self._shared.homeserver
+            self._tasks.create_task(stale.take_out(homeserver, self.room_id, ghosts))
         if self.sessions.presence is not None:
             self._complaints.over("forbidden")
             self.sessions.presence.permission_changed()
@@ -353,11 +357,17 @@ class Room:
             return
         self._met = True
         shared = self._shared
-        now_ts = shared.services.now_ts()
-        await stale.clear(shared.homeserver, self.state, shared.own_device, now_ts)
+        await stale.clear(shared.homeserver, self.state, shared.own_device, self._ghosts())
         kept = await shared.archive.room(self.room_id)
         if kept is None or not kept.noticed:
             self._tasks.create_task(self._greet())
+
+    def _ghosts(self) -> list[Membership]:
+        """Return sticky memberships of ours that nothing of ours is about."""
+        shared, presence = self._shared, self.sessions.presence
+        held = frozenset() if presence is None else presence.member_ids
+        claims = self.state.own_stickies(shared.own_device, shared.services.now_ts())
+        return shared.life.ghosts(claims, held)
 
     async def _greet(self) -> None:
         recorded = self._shared.services.recording

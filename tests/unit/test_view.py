@@ -11,9 +11,9 @@ from pycrdt import Doc, Map
 
 from bot import view as module
 from bot.boards.board import Board
-from bot.boards.permission import State
 from bot.errors import InvalidUpdate, RateLimited, Transient, UsageError
 from bot.handlers.base import BoardView, DocumentUpdate, Event
+from bot.permission import State
 from bot.view import Budget, Limits, View
 from bot.whiteboard.message import Message, Update
 from bot.whiteboard.snapshot import SNAPSHOT_TYPE

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from bot.boards.permission import Refusal
+from bot.permission import Refusal
 from bot.rooms.complaints import Complaints
 from tests.fakes.rooms import BOT, ROOM, MemoryArchive, until
 

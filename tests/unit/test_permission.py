@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bot.boards.permission import Refusal, own_refusal
+from bot.permission import Refusal, own_refusal
 from bot.roomstate import RoomState
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 
