@@ -87,9 +87,9 @@ async def history(config: Config, options: argparse.Namespace) -> None:
         since_ts = read_time(options.since, datetime.now().astimezone())
     async with Archive(config.data.folder, read_only=True) as archive:
         room = find_room(await known_rooms(archive), options.room)
-    await _read_on(config, room, since_ts - LONGEST, anew=options.recompute)
+    now_ts = await _read_on(config, room, since_ts - LONGEST, anew=options.recompute)
     async with Archive(config.data.folder, read_only=True) as archive:
-        found = await _compute(archive, room, config.homeserver.user_id, options.gap)
+        found = await _compute(archive, room, config.homeserver.user_id, options.gap, now_ts)
         found = replace(found, sessions=[one for one in found.sessions if _reaches(one, since_ts)])
         if options.board is not None:
             row = await find_board(archive, options.board)
@@ -107,8 +107,13 @@ async def history(config: Config, options: argparse.Namespace) -> None:
 # -- reading -----------------------------------------------------------------------------------
 
 
-async def _read_on(config: Config, room: RoomNames, until_ts: int, *, anew: bool) -> None:
-    """Have the bot read on until that is done; say how far it is."""
+async def _read_on(config: Config, room: RoomNames, until_ts: int, *, anew: bool) -> int:
+    """Have the bot read on until that is done; say how far it is.
+
+    Returns:
+        The time, ms: by the homeserver's clock as far as the bot can be asked, as all that has
+        been kept is.
+    """
     request = {"command": "history", "room": room.room_id, "until_ts": until_ts}
     pages = events = 0
     while True:
@@ -118,33 +123,39 @@ async def _read_on(config: Config, room: RoomNames, until_ts: int, *, anew: bool
             if anew:
                 raise UsageError("Only a running bot can read from the homeserver.") from None
             output.warn(_ALONE)
-            return
+            return _own_ts()
         except UsageError as error:  # the bot is not in the room any more, the server is away
             if anew:
                 raise
             output.warn(f"{error} {_BEFORE}")
-            return
+            return _own_ts()
+        now_ts = int(found["now_ts"])
         if not found["recording"]:
             output.warn(_PAUSED)
-            return
+            return now_ts
         anew = False
         pages, events = pages + found["pages"], events + found["events"]
         if found["done"]:
             if found["full"]:
                 output.warn("The archive keeps no more of this room: what is older is left out.")
-            return
+            return now_ts
         back = show_time(found["reached_ts"]) if found["reached_ts"] else "now"
         output.warn(
             f"reading: {count(events, 'event')} in {count(pages, 'request')}, back to {back}"
         )
 
 
+def _own_ts() -> int:
+    return int(time.time() * 1000)
+
+
 def _reaches(one: PastSession, since_ts: int) -> bool:
     return one.end_ts is None or one.end_ts >= since_ts
 
 
-async def _compute(archive: Archive, room: RoomNames, own_user: str, gap: float) -> _Found:
-    now_ts = int(time.time() * 1000)
+async def _compute(
+    archive: Archive, room: RoomNames, own_user: str, gap: float, now_ts: int
+) -> _Found:
     rows = [Row(*row) for row in await archive.memberships(room.room_id)]
     pauses = [Pause(*one) for one in await archive.pauses(room.room_id)]
     seen = (one for one in spans(rows, pauses, now_ts) if one.user_id != own_user)
@@ -195,7 +206,7 @@ def _reach(walk: Mapping[str, Any] | None) -> str:
 
 def _as_row(found: _Found, one: PastSession) -> tuple[object, ...]:
     board = _board(found, one.slot)
-    end_ts = found.now_ts if one.end_ts is None else one.end_ts
+    end_ts = max(one.start_ts, found.now_ts) if one.end_ts is None else one.end_ts
     more = len(one.people) - MAX_NAMED
     return (
         board if board is not None else _plain(f"{one.slot.application} {one.slot.call_id}"),
@@ -261,7 +272,7 @@ def _lines(found: _Found) -> Iterable[tuple[object, ...]]:
     for number, one in enumerate(found.sessions, 1):
         board = _board(found, one.slot)
         for stay in one.spans:
-            end_ts = found.now_ts if stay.end_ts is None else stay.end_ts
+            end_ts = max(stay.start_ts, found.now_ts) if stay.end_ts is None else stay.end_ts
             others = (one.slot.application, one.slot.call_id, stay.user_id, stay.device_id)
             yield (
                 number,

@@ -179,7 +179,7 @@ class Steering:
         return {
             "room": room.room_id,
             "name": room.state.name,
-            "now_ts": int(time.time() * 1000),
+            "now_ts": room.sessions.now_ts(),
             "connected": room.sessions.connected,
             "sessions": [
                 {**_session(view), "board": numbers.get(view.board) if view.board else None}
@@ -189,11 +189,9 @@ class Steering:
 
     async def _read_past(self, room: Room, until_ts: int, *, anew: bool) -> dict[str, Any]:
         if not room.boards.recording:  # what is read is kept, and nothing is to be kept now
-            return {"recording": False, "done": True}
-        return {
-            "recording": True,
-            **await self._past.read(room.room_id, until_ts=until_ts, anew=anew),
-        }
+            return {"now_ts": room.sessions.now_ts(), "recording": False, "done": True}
+        found = await self._past.read(room.room_id, until_ts=until_ts, anew=anew)
+        return {"now_ts": room.sessions.now_ts(), "recording": True, **found}
 
     # -- the whole bot -------------------------------------------------------------------------
 

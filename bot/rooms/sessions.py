@@ -141,9 +141,13 @@ class Sessions:
         """Return the room's sessions as they are now, of every application."""
         return overview(self._state, self._services.now_ts())
 
+    def now_ts(self) -> int:
+        """Return the time at which `views` looks: ms by the homeserver's clock."""
+        return self._services.now_ts()
+
     def next_look(self) -> float | None:
         """Return the seconds until something may change by itself."""
-        now_ts = self._services.now_ts()
+        now_ts = self.now_ts()
         waits = []
         change = next_change(self._state.live_of_all(now_ts), now_ts)
         if change is not None:

@@ -145,7 +145,7 @@ def test_a_running_bot_reads_until_it_is_done(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(folder)
-    part = {"recording": True, "pages": 10, "events": 5000, "full": False}
+    part = {"now_ts": at(0), "recording": True, "pages": 10, "events": 5000, "full": False}
     answers: list[dict[str, Any]] = [
         {**part, "done": False, "reached_ts": at(0)},
         {**part, "done": False, "reached_ts": None},
@@ -164,7 +164,7 @@ def test_a_running_bot_reads_until_it_is_done(
     assert "The archive keeps no more" in err
     assert [one["anew"] for one in asked] == [True, False, False]
     assert asked[0]["until_ts"] == at(0)
-    answers[:] = [{"recording": False, "done": True}]
+    answers[:] = [{"now_ts": at(0), "recording": False, "done": True}]
     asked.clear()
     assert "Nothing is recorded" in history(capsys)[2]
 
@@ -176,6 +176,31 @@ def test_a_running_bot_reads_until_it_is_done(
     assert (code, "There is no room “Plan” here. This is what was read before." in err) == (0, True)
     assert ANN in out
     assert history(capsys, "--recompute")[0] == 1
+
+
+def test_who_is_there_is_so_by_the_homeservers_clock(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(folder)
+    now = {"ts": at(20)}  # when Ann and Ben were on the board
+
+    async def ask(folder: Path, request: Mapping[str, Any]) -> Any:
+        return {"now_ts": now["ts"], "recording": False, "done": True}
+
+    async def comes() -> None:
+        async with Archive(folder) as archive:
+            row = Room().on(19, "@cleo:hs", call_id="board-one", expires=at(300))
+            await archive.saw_memberships(ROOM, [row._replace(event_id="$cleo")])
+
+    monkeypatch.setattr(control, "ask", ask)
+    asyncio.run(comes())
+    [first, *_] = json.loads(history(capsys, "--json")[1])["sessions"]
+    assert [stay["end_ts"] for stay in first["spans"]] == [at(30), at(60), None]
+    now["ts"] = at(18)  # a homeserver that is behind the one that Cleo is of
+    [*lines] = csv.reader(io.StringIO(history(capsys, "--csv")[1]))
+    assert [line[-2:] for line in lines if line[5] == "'@cleo:hs"] == [["", "0.0"]]
+    [row] = [line for line in history(capsys)[1].splitlines() if "cleo" in line]
+    assert "running" in row
 
 
 def test_more_people_than_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

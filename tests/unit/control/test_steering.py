@@ -14,7 +14,7 @@ from bot.errors import Forbidden, UsageError
 from bot.presence.admission import Admission
 from bot.rooms.host import Host
 from bot.web.server import Component
-from tests.fakes.rooms import ALICE, BOT, DEVICE, ROOM, board_event, on_board, until
+from tests.fakes.rooms import ALICE, BOT, DEVICE, NOW, ROOM, board_event, on_board, until
 from tests.unit.rooms.test_host import INVITED, WHOLE, Hotel, hotel
 
 
@@ -86,6 +86,7 @@ async def test_status_and_sessions() -> None:
         assert (found["entries"], found["logged_in"], found["draining"]) == (3, True, False)
         assert found["admission"]["capacity"] is None
         shown = await here.does("sessions", room="planning")
+        assert shown["now_ts"] == NOW  # the homeserver's, as all times beside it are
         assert (shown["room"], shown["name"]) == (ROOM, "Planning")  # nothing that disturbs
         [session] = shown["sessions"]
         assert (session["board"], session["members"][0]["user_id"]) == (1, ALICE)
@@ -104,9 +105,10 @@ async def test_what_it_does_not_know(request_: dict[str, Any]) -> None:
 async def test_a_rooms_past_is_read_unless_nothing_is_recorded_there() -> None:
     async with desk() as here:
         asked = {"room": ROOM, "until_ts": 5, "anew": True}
-        assert await here.does("history", **asked) == {"recording": True, "done": True, **asked}
+        done = {"now_ts": NOW, "done": True}
+        assert await here.does("history", **asked) == {"recording": True, **done, **asked}
         await here.does("pause", room=ROOM)
-        assert await here.does("history", **asked) == {"recording": False, "done": True}
+        assert await here.does("history", **asked) == {"recording": False, **done}
         with pytest.raises(UsageError, match="does not know that command"):
             await here.does("history", room=ROOM)
 
