@@ -82,14 +82,17 @@ def _command(options: argparse.Namespace) -> int:
 def _configured(options: argparse.Namespace) -> int:
     """Do what needs the configuration."""
     config = load(options.config, os.environ, settings_of, problems_of)
-    for warning in config.warnings:
+    warnings = [str(one) for one in config.warnings] + [
+        f"handlers: {name} is told what is recorded, and nothing is: add “- use: record”"
+        for name in untold(config.handlers)
+    ]
+    for warning in warnings:
         output.warn(f"{options.config}: {warning}")
-    for name in untold(config.handlers):
-        text = "is told what is recorded, and nothing is: add “- use: record”"
-        output.warn(f"{options.config}: handlers: {name} {text}")
     match options.command:
         case "check":
-            output.say(f"{options.config} is right.")
+            todo = output.count(len(warnings), "thing")
+            right = f"can be read; see {todo} to mend, above" if warnings else "is right"
+            output.say(f"{options.config} {right}.")
         case "run":
             logs.setup(config.log.level, config.log.format)
             asyncio.run(App(config).run())

@@ -19,6 +19,10 @@ MAX_BYTES = 64 * 1024
 """Size of a file that holds a secret at the most."""
 
 
+PLACEHOLDERS = frozenset({"change-me", "changeme", "hunter2", "syt_…", "the password"})
+"""What the example and the documentation write where a secret has to be."""
+
+
 class Secret:
     """A password, token or key: held, but shown by nothing that prints.
 
@@ -54,12 +58,12 @@ class Found:
     Attributes:
         secret: None when no place has it.
         here: whether it stood in the configuration file itself.
-        warning: what should be mended.
+        warnings: what should be mended.
     """
 
     secret: Secret | None
     here: bool = False
-    warning: Mistake | None = None
+    warnings: tuple[Mistake, ...] = ()
 
 
 def variable(path: str) -> str:
@@ -86,14 +90,14 @@ def find_secret(
     if environ.get(variable(path)):  # an empty one is how compose files leave one out
         lines[variable(path)] = 0
     line = max(lines.values(), default=0)
-    warning = None
+    warnings: tuple[Mistake, ...] = ()
     match list(lines):
         case []:
             return Found(None)
         case [key] if key == name:
             text = text_of(table.entries[key][1], path)
         case [key] if key in table.entries:
-            text, warning = _read_file(table.entries[key][1], f"{path}_file", folder)
+            text, warnings = _read_file(table.entries[key][1], f"{path}_file", folder)
         case [key]:
             text = environ[key]
         case several:
@@ -101,10 +105,13 @@ def find_secret(
             raise Wrong(Mistake(path, line, wrong))
     if not text:
         raise Wrong(Mistake(path, line, "is empty"))
-    return Found(Secret(text), here=key == name, warning=warning)
+    if text in PLACEHOLDERS:
+        place = "" if key == name else f", in {key}"
+        warnings += (Mistake(path, line, f"is still the example's; write the real one{place}"),)
+    return Found(Secret(text), here=key == name, warnings=warnings)
 
 
-def _read_file(node: Node, path: str, folder: Path) -> tuple[str, Mistake | None]:
+def _read_file(node: Node, path: str, folder: Path) -> tuple[str, tuple[Mistake, ...]]:
     """Return what a file holds, without the line's end, and a warning if all may read it."""
     where = path_of(node, path, folder)
     try:
@@ -120,4 +127,4 @@ def _read_file(node: Node, path: str, folder: Path) -> tuple[str, Mistake | None
     except UnicodeDecodeError:
         raise Wrong(Mistake(path, node.line, "names a file that is not UTF-8 text")) from None
     warning = f"names a file that every user of this machine can read or change: chmod o= {where}"
-    return text, Mistake(path, node.line, warning) if mode & 0o007 else None
+    return text, (Mistake(path, node.line, warning),) if mode & 0o007 else ()

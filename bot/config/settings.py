@@ -202,7 +202,7 @@ class Reader:
         if _is_secret(kind):
             found = find_secret(table, member.name, here, self.environ, self.folder)
             self.open_secrets = self.open_secrets or found.here
-            self.warnings += [] if found.warning is None else [found.warning]
+            self.warnings += found.warnings
             if found.secret is not None:
                 return found.secret
             missing += f"; set {member.name}, {member.name}_file or {variable(here)}"

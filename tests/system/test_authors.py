@@ -98,5 +98,6 @@ def test_a_handler_is_written_tried_and_installed(tools: Path, tmp_path: Path) -
     run(f"boardkeeper init {config}", tmp_path)
     handler = "handlers:\n  - use: party-notes\n    settings: {every: 7}\n"
     text = config.read_text().partition("\nhandlers:")[0].replace("example.org", "my.test")
+    text = text.replace("password: change-me", "password: sesame")
     config.write_text(f"{text}\n{handler}")
     assert "is right" in run(f"boardkeeper check -c {config}", tmp_path)

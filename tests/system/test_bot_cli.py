@@ -45,8 +45,13 @@ def test_from_nothing_to_a_configuration_that_is_right(tmp_path: Path) -> None:
     assert "boardkeeper check -c config.yaml" in said
     config = tmp_path / "config.yaml"
     assert config.stat().st_mode & 0o077 == 0  # it will hold a password
-    said, _ = boardkeeper("check", folder=tmp_path)
-    assert said == "config.yaml is right.\n"
+    said, warned = boardkeeper("check", folder=tmp_path)
+    assert said == "config.yaml can be read; see 3 things to mend, above.\n"
+    text = config.read_text()
+    number = text[: text.index("  password: change-me")].count("\n") + 1
+    assert f"config.yaml: line {number}: homeserver.password: is still the example's; " in warned
+    config.write_text(text.replace("example.org", "here.org").replace("change-me", "s3cret"))
+    assert boardkeeper("check", folder=tmp_path) == ("config.yaml is right.\n", "")
 
     _, errors = boardkeeper("init", folder=tmp_path, code=1)
     assert "config.yaml" in errors  # never written over

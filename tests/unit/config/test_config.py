@@ -26,6 +26,7 @@ homeserver:
   url: http://127.0.0.1:8008/
   user_id: "@bot:example.org:8448"
 """
+SHOWN_SECRETS = re.findall(r"(?:password|access_token|api_secret): (\S+)", example())
 PASSWORD = {"BOARDKEEPER_HOMESERVER_PASSWORD": "hush"}
 
 
@@ -383,6 +384,23 @@ class TestFile:
         for text in ("  password: hush-hush\n  x: 1\n", "  password: [hush-hush]\n"):
             assert "hush-hush" not in str(files.mistakes(text, environ={}))
 
+    @pytest.mark.parametrize("text", sorted({*SHOWN_SECRETS}))
+    def test_a_secret_of_the_example_is_one_nobody_has(self, files: Files, text: str) -> None:
+        [warning] = files.load(f"  password: {text}\n", environ={}).warnings
+        assert str(warning) == (
+            "line 5: homeserver.password: is still the example's; write the real one"
+        )
+
+    def test_wherever_it_comes_from(self, files: Files) -> None:
+        (files.path.parent / "secret").write_text("change-me\n")
+        (files.path.parent / "secret").chmod(0o644)
+        readable, still = files.load("  password_file: secret\n", environ={}).warnings
+        assert "chmod" in readable.text
+        assert still.text == "is still the example's; write the real one, in password_file"
+        name = "BOARDKEEPER_HOMESERVER_PASSWORD"
+        [still] = files.load("", environ={name: "change-me"}).warnings
+        assert (still.line, still.text.rpartition(" ")[2]) == (0, name)
+
 
 class TestInit:
     def test_it_writes_the_example_for_its_owner_alone(self, tmp_path: Path) -> None:
@@ -390,9 +408,10 @@ class TestInit:
         init(path)
         assert path.read_text("utf-8") == example()
         assert path.stat().st_mode & 0o777 == 0o600
-        # All that is to be said of it: nobody has such a server.
+        # All that is to be said of it: nobody has such a server, nor such a password.
         warnings = load(path, {}).warnings
-        assert [one.path for one in warnings] == ["homeserver.url", "homeserver.user_id"]
+        names = ["password", "url", "user_id"]
+        assert [one.path for one in warnings] == [f"homeserver.{name}" for name in names]
         assert all("is still the example's" in one.text for one in warnings)
 
     def test_it_overwrites_nothing(self, tmp_path: Path) -> None:
