@@ -12,6 +12,7 @@ import random
 import signal
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
+from secrets import token_urlsafe
 from time import monotonic
 from typing import Any
 
@@ -45,8 +46,8 @@ from bot.presence.presence import Presence
 from bot.presence.setting import Setting
 from bot.rooms.host import Host
 from bot.rooms.past import Past
-from bot.rooms.room import Room
 from bot.rooms.shared import Shared
+from bot.rtc.life import Life
 from bot.rtc.membership import Focus
 from bot.rtc.timing import Timing, sticky
 from bot.services import Services
@@ -93,6 +94,7 @@ class App:
         self._recording = self._noting = False
         self._delivery: Delivery
         self._homeserver: Homeserver
+        self._life: Life
         self._support: Support
         self._foci: Foci
         self._entrance: Entrance
@@ -190,6 +192,7 @@ class App:
                 tasks.create_task(self._until_stopped())
                 await self._log_in()
                 await send_left_over(self._homeserver)
+                self._life = Life(token_urlsafe(6), self._homeserver.server_ts())
                 self._foci = Foci(
                     self._homeserver,
                     self._config.homeserver.well_known,
@@ -311,7 +314,7 @@ class App:
             ),
             own_user=config.homeserver.user_id,
             own_device=self._homeserver.device_id,
-            presence=self._presence,
+            presence=lambda room: Presence(room, self._setting()),
             always=config.presence.when == "always",
             linger=config.presence.linger,
             pace=fittings.pace(config),
@@ -321,10 +324,8 @@ class App:
             tell_repairs=config.boards.tell_repairs,
             require_open_slot=config.rtc.require_open_slot,
             open=self._open,
+            life=self._life,
         )
-
-    def _presence(self, room: Room) -> Presence:
-        return Presence(room, self._setting())
 
     def _setting(self) -> Setting:
         config = self._config
@@ -347,6 +348,7 @@ class App:
             sticky=lambda: self._support.sticky,
             sticky_timing=lambda: sticky(self._timing(), random.random()),  # noqa: S311
             spelling=lambda: self._foci.spelling,
+            life=self._life,
         )
 
     def _timing(self) -> Timing:

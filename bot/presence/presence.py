@@ -62,6 +62,11 @@ class Presence:
         """Whether a LiveKit connection stands."""
         return self._legacy.connected or any(one.connected for one in self._sticky.values())
 
+    @property
+    def member_ids(self) -> frozenset[str]:
+        """Under which ids we are in the room by the sticky profile."""
+        return frozenset().union(*(one.member_ids for one in self._sticky.values()))
+
     # -- what the Room says ------------------------------------------------------------------
 
     def want(self, whiteboards: frozenset[str]) -> None:

@@ -11,6 +11,7 @@ from bot.presence.admission import Places
 from bot.presence.forms import Homeserver
 from bot.presence.links import Connection
 from bot.roomstate import RoomState
+from bot.rtc.life import ALONE, Life
 from bot.rtc.membership import Focus
 from bot.rtc.profile import AUTO
 from bot.rtc.sticky import Seat
@@ -88,7 +89,8 @@ class Setting:
         sticky: whether the homeserver has sticky events.
         sticky_timing: as `timing`, of a sticky membership.
         spelling: how the homeserver spells LiveKit among its transports; empty without any.
-        member_id: makes a new one.
+        member_id: makes a new one, which the mark of our life is put before.
+        life: tells claims of ours from those of a twin.
     """
 
     homeserver: Homeserver
@@ -110,3 +112,4 @@ class Setting:
     sticky_timing: Callable[[], Timing] = Timing
     spelling: Callable[[], str] = str
     member_id: Callable[[], str] = secrets.token_urlsafe
+    life: Life = ALONE

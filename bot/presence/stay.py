@@ -55,7 +55,8 @@ class Stay:
         self._home = home
         self._setting = setting
         self._whiteboard_id = whiteboard_id
-        self._seat = sticky.Seat(sticky.slot_id(whiteboard_id), setting.member_id())
+        member_id = setting.life.mark + setting.member_id()
+        self._seat = sticky.Seat(sticky.slot_id(whiteboard_id), member_id)
         self._identity = sticky.pseudonym(
             setting.own_user, setting.own_device, self._seat.member_id
         )

@@ -17,19 +17,15 @@ from itertools import chain, islice, zip_longest
 from time import monotonic
 from typing import Any
 
-from bot.errors import ServerError
 from bot.presence.admission import Claims
-from bot.presence.forms import StickyForm
 from bot.presence.legacy import LEAVE_WITHIN
 from bot.presence.setting import Home, Setting
 from bot.presence.stay import Stay
-from bot.rtc.membership import MAX_FOCI, STICKY, Focus, Membership
+from bot.rtc.membership import MAX_FOCI, STICKY, Focus
 from bot.whiteboard.message import Message
 
 LISTEN_ON = 10.0
 """Seconds that a stay which is over goes on listening at the most."""
-LEAVE_ASKS_FOR = 10.0
-"""Seconds that the homeserver gets to take the leave of what was left behind."""
 AWAY_FOR = 60.0
 """Seconds to stay away when somebody wants us out of LiveKit: another identity is no way back."""
 
@@ -67,7 +63,7 @@ class StickyPresence:
         self._former: dict[Stay, float] = {}  # with the instants at which they give up listening
         self._ends: list[float] = []  # when memberships were taken out
         self._away_until = float("-inf")
-        self._haunted = False  # whether memberships may stand that we were not allowed to take out
+        self._doubled = False  # whether it was said that another process runs
         self._unfocused = False  # whether it was said that there is no focus
         self._tasks: asyncio.TaskGroup
         self._keys = {"room": home.room_id}
@@ -76,6 +72,11 @@ class StickyPresence:
     def connected(self) -> bool:
         """Whether others can hear us."""
         return self._now is not None and self._now.connected
+
+    @property
+    def member_ids(self) -> frozenset[str]:
+        """Under which ids we are in the room, or may be."""
+        return frozenset(stay.member_id for stay in self._stays() if not stay.has_left)
 
     def room_changed(self) -> None:
         """Look at the room's memberships again."""
@@ -93,7 +94,6 @@ class StickyPresence:
         """Try to announce again: the room's power levels have changed."""
         for stay in self._stays():
             stay.keeper.permission_changed()
-        self._haunted = True
         self._wake.set()
 
     def retime(self) -> None:
@@ -146,9 +146,6 @@ class StickyPresence:
     # -- the loop ------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        if self._haunted and self._home.state.may_announce(STICKY):
-            self._haunted = False
-            self._tasks.create_task(self._take_out(self._ghosts()))
         focus = self._own_focus() if self._has_place() else None
         if self._now is not None:
             self._end_if_over(self._now, focus)
@@ -184,9 +181,10 @@ class StickyPresence:
 
     def _has_place(self) -> bool:
         """Whether to be on the board, and the homeserver's limits carry it."""
-        wanted = not self._withdrawing and self._home.state.may_announce(STICKY)
-        if not (wanted or self._withdrawing):
+        allowed = self._home.state.may_announce(STICKY)
+        if not (allowed or self._withdrawing):
             self._home.forbidden(STICKY)
+        wanted = allowed and not (self._withdrawing or self._yields())
         place = f"{STICKY} {self._whiteboard_id}"
         placed = self._claims.follow(
             frozenset({place}) if wanted else frozenset(),
@@ -195,6 +193,20 @@ class StickyPresence:
         if wanted and not placed:
             self._home.full()
         return bool(placed)
+
+    def _yields(self) -> bool:
+        """Whether another process of our account is on the board that was there before us.
+
+        One of the two is enough; should it end, we are there as soon as the room knows.
+        """
+        setting, state = self._setting, self._home.state
+        claims = state.own_stickies(setting.own_device, setting.now_ts())
+        here = [one for one in claims if one.call_id == self._whiteboard_id]
+        doubled = any(map(setting.life.is_twin, here))
+        if doubled and not self._doubled:
+            _log.error("another process uses our account and device", extra=self._keys)
+        self._doubled = doubled
+        return setting.life.yields(here, "" if self._now is None else self._now.member_id)
 
     def _own_focus(self) -> Focus | None:
         """Return where to publish: where we do, while that may be; else our homeserver's first."""
@@ -244,25 +256,6 @@ class StickyPresence:
         else:
             return
         self._now = None
-
-    def _ghosts(self) -> list[Membership]:
-        """Return memberships of ours on the board that no stay of ours is about."""
-        claims = self._home.state.own_stickies(self._setting.own_device, self._setting.now_ts())
-        ours = {stay.member_id for stay in self._stays()}
-        here = [one for one in claims if one.call_id == self._whiteboard_id]
-        return [one for one in here if one.member_id not in ours]
-
-    async def _take_out(self, ghosts: Sequence[Membership]) -> None:
-        """Take out what the room has not let us take out; else it stands there for its hour."""
-        setting = self._setting
-        for one in ghosts:
-            whose = setting.own_user, setting.own_device
-            where = self._home.room_id, whose, one.call_id, one.member_id
-            form = StickyForm(setting.homeserver, *where, dict)
-            try:
-                await form.send_leave(timeout=LEAVE_ASKS_FOR)
-            except ServerError:
-                _log.warning("a stale membership could not be cleared", extra=self._keys)
 
     def _pause(self) -> float:
         """Return the seconds to stay away: somebody wants us out, or takes us out again and again.

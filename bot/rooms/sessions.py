@@ -41,6 +41,10 @@ class Presence(Protocol):
     def connected(self) -> bool:
         """Whether a LiveKit connection stands."""
 
+    @property
+    def member_ids(self) -> frozenset[str]:
+        """Under which ids we are in the room by the sticky profile."""
+
     async def run(self) -> None:
         """Take part until closed."""
 

@@ -11,6 +11,7 @@ from bot.boards import boards, snapshots
 from bot.rooms import conversation, remembered, stale
 from bot.rooms.sessions import Presence
 from bot.rtc.history import Row
+from bot.rtc.life import ALONE, Life
 from bot.services import Services
 from bot.whiteboard.keep import Pace
 
@@ -109,6 +110,7 @@ class Shared:
         open: set while the bot takes part and accepts invites; cleared while it is drained.
         tell_repairs: whether a room is told what was removed to unblock somebody.
         require_open_slot: whether sticky memberships count only where their slot is open.
+        life: tells what was left behind from what another process does.
     """
 
     homeserver: Homeserver
@@ -126,3 +128,4 @@ class Shared:
     open: asyncio.Event
     tell_repairs: bool = False
     require_open_slot: bool = False
+    life: Life = ALONE

@@ -1,15 +1,19 @@
-"""Stale memberships: an earlier life of ours left them behind, as its dead man was lost."""
+"""Stale memberships: those of ours that nothing of ours is about.
+
+An earlier life left them behind, as its dead man was lost; or the room did not let us take them
+out, and lets us again.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Protocol
 
 from bot.errors import ServerError
 from bot.roomstate import RoomState
 from bot.rtc import legacy, sticky
-from bot.rtc.membership import MEMBER_TYPE
+from bot.rtc.membership import MEMBER_TYPE, Membership
 
 _log = logging.getLogger(__name__)
 
@@ -28,29 +32,31 @@ class Homeserver(Protocol):
         """Send an event that sticks to the room for a while."""
 
 
-async def clear(homeserver: Homeserver, state: RoomState, device: str, now_ts: int) -> None:
+async def clear(
+    homeserver: Homeserver, state: RoomState, device: str, ghosts: Iterable[Membership]
+) -> None:
     """Take out the whiteboard memberships of our own device, of both profiles.
 
     Called before there is a new one. What cannot be cleared is logged: it expires.
     """
     room_id = state.room_id
-    works = [
-        homeserver.send_state(room_id, MEMBER_TYPE, key, legacy.LEAVE)
-        for key in state.own_keys(device)
-    ]
-    works += [
-        homeserver.send_sticky(
-            room_id,
-            sticky.STICKY_TYPE,
-            sticky.leave_content(
-                call_id=one.call_id, device_id=device, member_id=one.member_id, code="leave"
-            ),
-            sticky.STICKY_MS,
+    for key in state.own_keys(device):
+        await _try(room_id, homeserver.send_state(room_id, MEMBER_TYPE, key, legacy.LEAVE))
+    await take_out(homeserver, room_id, ghosts)
+
+
+async def take_out(homeserver: Homeserver, room_id: str, ghosts: Iterable[Membership]) -> None:
+    """Take out these sticky memberships of ours; what cannot be taken out is logged."""
+    for one in ghosts:
+        content = sticky.leave_content(
+            call_id=one.call_id, device_id=one.device_id, member_id=one.member_id, code="leave"
         )
-        for one in state.own_stickies(device, now_ts)
-    ]
-    for work in works:
-        try:
-            await work
-        except ServerError:
-            _log.warning("a stale membership could not be cleared", extra={"room": room_id})
+        sent = homeserver.send_sticky(room_id, sticky.STICKY_TYPE, content, sticky.STICKY_MS)
+        await _try(room_id, sent)
+
+
+async def _try(room_id: str, work: Awaitable[str]) -> None:
+    try:
+        await work
+    except ServerError:
+        _log.warning("a stale membership could not be cleared", extra={"room": room_id})

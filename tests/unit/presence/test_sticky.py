@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from bot.errors import Forbidden
 from bot.presence.hearing import Packet
 from bot.presence.presence import Presence
 from bot.presence.setting import Setting
@@ -395,26 +394,6 @@ async def test_without_power_nothing_is_announced_and_people_hear_why() -> None:
         here.state.power_levels = {}
         here.presence.permission_changed()
         await joined(here)
-
-
-@pytest.mark.scenario("M45")
-async def test_m45_sticky_what_it_could_not_take_out_is_taken_out_with_the_power_to() -> None:
-    async with world(on_sticky()) as here:
-        await joined(here)
-        here.shows(0)
-        spent = here.seats()[0].member_id
-        no = Forbidden("no power")
-        here.server.failures["send_sticky"] = [no]
-        here.state.power_levels = {"events_default": 50}
-        here.presence.permission_changed()
-        await until(lambda: here.wires[0].closed)
-        here.server.failures["send_sticky"] = [no]
-        here.state.power_levels = {}
-        here.presence.permission_changed()  # at first it is refused all the same
-        await until(lambda: len(here.wires) == 2 and len(here.server.stickies) == 2)
-        assert here.memberships()[-1] == ("join", here.seats()[1].member_id)
-        here.presence.permission_changed()
-        await until(lambda: here.memberships()[-1] == ("leave", spent))
 
 
 async def test_without_a_place_it_waits() -> None:

@@ -14,6 +14,7 @@ from bot.matrix.batches import RoomBatch
 from bot.rooms import remembered
 from bot.rooms.room import Room
 from bot.rooms.shared import Inbox, Shared
+from bot.rtc.life import ALONE, Life
 from bot.rtc.membership import LEGACY
 from bot.store.rows import RoomRow
 from bot.whiteboard.keep import Pace
@@ -75,7 +76,7 @@ class Noting(Taking):
 class House:
     """One Room and everything around it."""
 
-    def __init__(self, *, linger: float = 0.0, **values: Any) -> None:
+    def __init__(self, *, linger: float = 0.0, life: Life = ALONE, **values: Any) -> None:
         self.archive = MemoryArchive()
         self.server = Server()
         self.told: list[Event] = []
@@ -96,6 +97,7 @@ class House:
             power=50,
             languages=("en",),
             open=asyncio.Event(),
+            life=life,
         )
         self.shared.open.set()
         self.room = Room(ROOM, self.shared, replaced=lambda *ids: self.replaced.append(ids))

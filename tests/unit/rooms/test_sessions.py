@@ -48,6 +48,7 @@ class Taking:
 
     def __init__(self) -> None:
         self.connected = True
+        self.member_ids: frozenset[str] = frozenset()
         self.running = False
         self.wants: list[set[str]] = []
         self.looks = 0
