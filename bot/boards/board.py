@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Protocol
 
 from bot import metrics
@@ -18,12 +19,12 @@ from bot.beside import IN_PLACE, merge, merged, replay
 from bot.boards.holding import Holding
 from bot.errors import InvalidUpdate, StoreError, Transient, UsageError
 from bot.handlers.base import DocumentUpdate, SnapshotSeen
-from bot.handlers.recorded import signalled
+from bot.handlers.recorded import SIGNALS, signalled
 from bot.services import Arrival, Services
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
-from bot.whiteboard.message import CursorMove, FocusOn, Present, Signal, Update
+from bot.whiteboard.message import Signal, Update
 from bot.whiteboard.replay import DOCUMENT_KINDS
 from bot.whiteboard.snapshot import Snapshot
 from bot.whiteboard.unsaved import Ids
@@ -236,7 +237,7 @@ class Board:
         self._services.offer(DocumentUpdate(self.key, ts, sender, update, touched=touched))
 
     def _signalled(self, arrival: Arrival, signal: Signal) -> None:
-        kind = _KINDS[type(signal)]
+        kind = SIGNALS[type(signal)]
         event = signalled(self.key, arrival.ts, arrival.sender, signal)
         if self._services.cursors or kind is not Kind.CURSOR:
             self._record(kind, arrival.ts, arrival.raw, arrival.sender, arrival.device)
@@ -260,6 +261,8 @@ class Board:
         Returns:
             False when it is not a valid document: an older one may be.
         """
+        # A server whose clock is ahead must not hide it from who asks for an instant since.
+        snapshot = replace(snapshot, ts=min(snapshot.ts, self._services.now_ts()))
         outcome, ids = await self._merge(snapshot.data)
         if outcome.verdict is Verdict.REFUSED:
             metrics.REFUSED_EVENTS.labels("document").inc()
@@ -390,10 +393,3 @@ class Board:
         await self._services.committed()
         await self._publish(Update(self.key.document_id, update))
         return True
-
-
-_KINDS: Mapping[type[Signal], Kind] = {
-    CursorMove: Kind.CURSOR,
-    FocusOn: Kind.FOCUS,
-    Present: Kind.PRESENT,
-}

@@ -9,7 +9,7 @@ from bot.errors import InvalidMessage
 from bot.handlers.base import CursorMoved, DocumentUpdate, Event, Focused, Presented
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.entry import Entry, Kind
-from bot.whiteboard.message import CursorMove, FocusOn, Signal, Update, decode
+from bot.whiteboard.message import CursorMove, FocusOn, Present, Signal, Update, decode
 
 SOURCES: Mapping[type[Event], frozenset[Kind]] = {
     DocumentUpdate: frozenset({Kind.UPDATE, Kind.SNAPSHOT, Kind.BASELINE}),
@@ -18,6 +18,12 @@ SOURCES: Mapping[type[Event], frozenset[Kind]] = {
     Presented: frozenset({Kind.PRESENT}),
 }
 """Which entries an event is made from; all other events are told live only."""
+SIGNALS: Mapping[type[Signal], Kind] = {
+    CursorMove: Kind.CURSOR,
+    FocusOn: Kind.FOCUS,
+    Present: Kind.PRESENT,
+}
+"""The entries that signals become."""
 
 
 def kinds(events: Collection[type[Event]]) -> frozenset[Kind]:

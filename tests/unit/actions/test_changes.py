@@ -23,7 +23,17 @@ from bot.whiteboard.document import Document
 from bot.whiteboard.message import Message, Update
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 from bot.whiteboard.versions import initial
-from tests.fakes.rooms import ALICE, BOT, KEY, OTHER, MemoryArchive, NotMending, Server, services
+from tests.fakes.rooms import (
+    ALICE,
+    BOT,
+    KEY,
+    OTHER,
+    MemoryArchive,
+    NotMending,
+    Server,
+    services,
+    snapshot,
+)
 from tests.unit.whiteboard.people import Person, loaded, plain, shape
 
 QUICKSTART = Path(__file__).parents[2] / "data/quickstart-pack.nwb"
@@ -154,6 +164,19 @@ async def test_a_board_is_restored_live_recorded_and_saved_and_that_is_undone(de
     assert done.undo_ts is not None
     await desk.restore(done.undo_ts)
     assert desk.shown() == [["new"]]
+
+
+async def test_what_came_from_a_server_whose_clock_is_ahead_comes_back_too(desk: Desk) -> None:
+    await desk.draws(Person(8).add("b", text="b"))
+    alice, board = desk.people[KEY], desk.boards[KEY]
+    alice.add("a", text="a")
+    await board.merge_snapshot(snapshot(alice.state(), ts=desk.now + 3_600_000))
+    desk.now += 1000
+    cleared = await changes.import_nwb(desk.tools, KEY, nwb(), append=False, order=NOW)
+    assert desk.shown() == []
+    assert cleared.undo_ts is not None
+    await desk.restore(cleared.undo_ts)
+    assert sorted(desk.shown()[0]) == ["a", "b"]
 
 
 async def test_nothing_of_it_can_be_undone_from_the_archive_while_paused(desk: Desk) -> None:

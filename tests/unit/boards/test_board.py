@@ -274,6 +274,15 @@ async def test_a_snapshot_is_merged_recorded_and_noted() -> None:
     assert [type(event) for event in desk.told[2:]] == [SnapshotSeen]
 
 
+async def test_a_snapshot_of_a_server_whose_clock_is_ahead_happened_when_it_came() -> None:
+    desk, alice = Desk(), Person(7)
+    alice.add("a")
+    assert await desk.board.merge_snapshot(snapshot(alice.state(), ts=NOW + 3_600_000))
+    assert [entry.ts for entry in desk.archive.entries] == [NOW]
+    assert desk.archive.seen == {"$s1": (ALICE, NOW)}
+    assert {event.ts for event in desk.told} == {NOW}
+
+
 async def test_while_a_large_snapshot_is_merged_the_board_can_be_read_and_packets_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
