@@ -49,8 +49,11 @@ class Saving(Protocol):
     def saved(self, board: Board, snapshot: Snapshot, ids: Ids | None = None) -> None:
         """Hear of a complete snapshot in the room, merged in; its ids, if they are read."""
 
-    def of_other_version(self, board: Board, snapshot: Snapshot) -> None:
-        """Hear of a complete snapshot in the room that is of another version than the board."""
+    def not_taken(self, board: Board, snapshot: Snapshot, beyond: str) -> None:
+        """Hear of a complete snapshot of another version, or beyond us: then why."""
+
+    def withheld(self, board: Board) -> str:
+        """Return why nothing of ours may be written to a board; empty where it may."""
 
     async def noted(self, board: Board) -> None:
         """Return when the next start would look whether the board is saved."""
@@ -266,8 +269,8 @@ class Board:
         outcome, ids = await self._merge(snapshot.data)
         if outcome.verdict is Verdict.REFUSED:
             metrics.REFUSED_EVENTS.labels("document").inc()
-            if outcome.other_version:
-                self._saving.of_other_version(self, snapshot)
+            if outcome.other_version or outcome.beyond:
+                self._saving.not_taken(self, snapshot, outcome.reason if outcome.beyond else "")
             return False
         metrics.SNAPSHOTS.labels("room").inc()
         # What was lost meanwhile may be in a snapshot that is newer still.
@@ -375,6 +378,8 @@ class Board:
         await self.load()  # also waits until a snapshot is merged
         if not self.complete:
             raise Transient("the board is not loaded completely yet")
+        if why := self._saving.withheld(self):
+            raise Transient(why)
         if check is not None:
             check()
         with self._mending.applying(self):

@@ -285,7 +285,7 @@ class Boards:
         """Keep a board in memory, up to the room's newest snapshot, while something is done to it.
 
         Raises:
-            ServerError: the room's snapshots cannot be read, or are all broken.
+            ServerError: the room's snapshots cannot be read, are all broken, or beyond us.
             StoreError: the archive cannot be read.
         """
         try:
@@ -294,6 +294,8 @@ class Boards:
                     raise Transient(
                         "only broken snapshots of this board were found so far; try again"
                     )
+                if why := self.saving.withheld(board):
+                    raise Transient(why)
                 yield
         finally:
             await self.release(board)

@@ -16,7 +16,8 @@ class Outlook:
         reason: why it is not there: `waiting` for its author, `writing` (somebody else is at it),
             `incomplete` (the room's newest snapshot is), `searching` (for a whole one to go on
             from), `forbidden`, `asked_to_wait` (by the homeserver), `failed`, `other_version` (the
-            room's newest snapshot is of another version, and nobody has gone on in ours).
+            room's newest snapshot is of another version, and nobody has gone on in ours), `beyond`
+            (it is one that the bot cannot take in, and people may).
         detail: more about that, for operators; may be empty.
     """
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
@@ -19,17 +17,16 @@ from bot import metrics
 from bot.boards import snapshots
 from bot.boards.board import Board
 from bot.boards.outlook import Outlook
+from bot.boards.place import Place, is_supported
 from bot.errors import Forbidden, RateLimited, ServerError, StoreError
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.keep import Keep, Pace
 from bot.whiteboard.snapshot import Snapshot
-from bot.whiteboard.unsaved import Ids, Unsaved
+from bot.whiteboard.unsaved import Ids
 
 MAX_LIVE = 47_000
 """Bytes of an update that fit into a packet: 63,000 as text."""
 
-MAX_OTHERS = 64
-"""Snapshots of another version that are remembered of a board."""
 READ_AGAIN = 5.0
 """Seconds until a board is looked at again whose whole snapshot is still searched for."""
 
@@ -44,30 +41,6 @@ class Archive(Protocol):
 
     async def set(self, name: str, value: str) -> None:
         """Keep a small text under a name."""
-
-
-@dataclass(slots=True)
-class _Place:
-    """What is known of one board."""
-
-    board: Board
-    keep: Keep
-    unsaved: Unsaved = field(default_factory=Unsaved)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    marked: bool = False
-    earlier: bool = False
-    alone: bool = False
-    trouble: tuple[str, str] | None = None
-    others: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_OTHERS))
-    """Snapshots of another version that were looked at."""
-    other: int = 0  # the place in the room's order of the last of them
-
-    @property
-    def writable(self) -> bool:
-        """Whether the bot may write it at all (rule 3): it knows what it would write."""
-        return not self.keep.held and _supported(self.board)
 
 
 class Saving:
@@ -109,7 +82,7 @@ class Saving:
         self._permitted = permitted
         self._refused = refused
         self._tasks = tasks
-        self._places: dict[BoardKey, _Place] = {}
+        self._places: dict[BoardKey, Place] = {}
 
     # -- what happens on boards ----------------------------------------------------------------
 
@@ -121,7 +94,7 @@ class Saving:
     def found(self, board: Board) -> None:
         """Follow a board."""
         if self._pace is not None:
-            self._places[board.key] = _Place(board, Keep(self._pace))
+            self._places[board.key] = Place(board, Keep(self._pace))
 
     async def recall(self, board: Board) -> None:
         """Have a loaded board saved, if nobody does it, that an earlier life left unsaved."""
@@ -149,10 +122,11 @@ class Saving:
     def changed(self, board: Board, update: bytes, *, ours: bool = False) -> None:
         """Hear of an accepted change; one of ours nobody else saves."""
         place = self._places.get(board.key)
-        if place is None or not _supported(board):
+        if place is None or not is_supported(board):
             return
         now, before = monotonic(), place.unsaved.since
-        place.keep.go_on(now)
+        if not place.beyond:
+            place.keep.go_on(now)
         place.unsaved.changed(update, now)
         if ours:
             place.keep.ours(now)
@@ -183,20 +157,29 @@ class Saving:
         before, document = place.unsaved.since, board.document
         place.keep.ended(snapshot.event_id)
         if place.unsaved.number(snapshot.event_id) > place.other:
-            place.keep.go_on(monotonic())  # somebody has come back to our version
+            place.beyond = ""
+            place.keep.go_on(monotonic())  # somebody has come back to what we can read
         place.unsaved.saved(snapshot.data, snapshot.event_id, ids=ids)
         if document.supported:
             known = document.state_vector()
             place.unsaved.compare(known, document.diff(known), monotonic())
         self._look(place, before)
 
-    def of_other_version(self, board: Board, snapshot: Snapshot) -> None:
-        """Hear of a complete snapshot in the room that is of another version than the board.
+    def not_taken(self, board: Board, snapshot: Snapshot, beyond: str = "") -> None:
+        """Hear of a complete snapshot in the room that the board does not take in.
 
-        Either people have moved there with a copy of the board (`Document.merge_snapshot`), or
-        somebody has put it there by mistake, or to harm. Written over it, ours would hide what the
-        one have, and help the others. Who goes on to draw in our version tells them apart: his own
-        client writes over it, too.
+        It may be of another version. Either people have moved there with a copy of the board
+        (`Document.merge_snapshot`), or somebody has put it there by mistake, or to harm. Written
+        over it, ours would hide what the one have, and help the others. Who goes on to draw in our
+        version tells them apart: his own client writes over it, too.
+
+        Or it is beyond us, but people may well have it. Then drawing tells nothing; a newer
+        snapshot does, if it is one that we can take in.
+
+        Args:
+            board: whose.
+            snapshot: the newest, or an older one.
+            beyond: why it is beyond us; empty for one of another version.
         """
         place = self._places.get(board.key)
         if place is None:
@@ -205,9 +188,16 @@ class Saving:
         number = place.unsaved.number(snapshot.event_id)
         if snapshot.event_id not in place.others and number >= place.unsaved.newest:
             place.others.append(snapshot.event_id)  # the room may be read again
-            place.other = max(place.other, number)
+            place.other, place.beyond = max(place.other, number), beyond
             place.keep.hold()
         self._look(place, place.unsaved.since)
+
+    def withheld(self, board: Board) -> str:
+        """Return why nothing of ours may be written to a board; empty where nothing speaks so."""
+        place = self._places.get(board.key)
+        if place is None or not place.beyond:
+            return ""
+        return f"the bot cannot take in the room's newest snapshot: {place.beyond}"
 
     def alone(self, key: BoardKey, *, yes: bool) -> None:
         """Hear whether nobody is on a board any more."""
@@ -253,18 +243,7 @@ class Saving:
     def outlook(self, key: BoardKey) -> Outlook | None:
         """Return what is to become of a board; None when nobody here cares for it."""
         place = self._places.get(key)
-        if place is None:
-            return None
-        since, due = place.unsaved.since, place.keep.due(monotonic())
-        if place.keep.held:
-            reason, detail = "other_version", ""
-        elif place.trouble is not None:
-            reason, detail = place.trouble
-        elif since is None:
-            reason, detail = "incomplete", ""
-        else:
-            reason, detail = "writing" if place.keep.others_write else "waiting", ""
-        return Outlook(since, place.earlier, due, reason, detail)
+        return None if place is None else place.outlook(monotonic())
 
     async def rescue(self, *, leaving: bool) -> None:
         """Save at once, as far as that can be done, what might be lost when the bot ends.
@@ -281,14 +260,14 @@ class Saving:
             )
         )
 
-    async def _save_rest(self, place: _Place) -> None:
+    async def _save_rest(self, place: Place) -> None:
         async with place.writing:  # somebody may be at it
             if place.unsaved.since is not None and place.writable:
                 await self._write(place)
 
     # -- the work ------------------------------------------------------------------------------
 
-    def _look(self, place: _Place, before: float | None) -> None:
+    def _look(self, place: Place, before: float | None) -> None:
         place.keep.unsaved(place.unsaved.since)
         if place.unsaved.since is None:
             place.earlier, place.trouble = False, None
@@ -297,11 +276,11 @@ class Saving:
         if place.task is None and place.keep.due(monotonic()) is not None:
             place.task = self._tasks.create_task(self._follow(place))
 
-    def _count(self, place: _Place, before: float | None, *, gone: bool = False) -> None:
+    def _count(self, place: Place, before: float | None, *, gone: bool = False) -> None:
         now = None if gone else place.unsaved.since
         metrics.UNSAVED.inc((now is not None) - (before is not None))
 
-    async def _follow(self, place: _Place) -> None:
+    async def _follow(self, place: Place) -> None:
         """Be there while something is unsaved, or may have to be written for another reason."""
         noted: bool | None = None
         try:
@@ -328,13 +307,13 @@ class Saving:
         # What came while the note was written.
         self._look(place, place.unsaved.since)
 
-    async def _save(self, place: _Place) -> None:
+    async def _save(self, place: Place) -> None:
         async with place.writing:
             due = place.keep.due(now := monotonic())
             if due is not None and due <= now:
                 await self._write(place)
 
-    async def _write(self, place: _Place) -> None:
+    async def _write(self, place: Place) -> None:
         board = place.board
         keys = {"room": board.key.room_id}
         try:
@@ -375,7 +354,7 @@ class Saving:
         if not self._permitted():
             raise Forbidden("the room's power levels")
 
-    async def _note(self, place: _Place, *, unsaved: bool) -> None:
+    async def _note(self, place: Place, *, unsaved: bool) -> None:
         """Have the next start know; once per time that something is unsaved."""
         if unsaved == place.marked:
             return
@@ -387,10 +366,6 @@ class Saving:
                 "that a board is not saved could not be noted",
                 extra={"room": place.board.key.room_id},
             )
-
-
-def _supported(board: Board) -> bool:
-    return not board.loaded or board.document.supported
 
 
 def _mark(board: Board) -> str:

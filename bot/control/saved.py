@@ -23,6 +23,7 @@ from bot.rooms.room import Room
 REASONS = (
     "archive_failing",
     "asked_to_wait",
+    "beyond",
     "failed",
     "forbidden",
     "gap",
@@ -49,8 +50,13 @@ _WHY = {
         " until people go on to draw in this one; if that version is right here, set"
         " boards.default_version"
     ),
+    "beyond": (
+        "the bot cannot take in the newest snapshot ({why}) and leaves it so: a board of a later"
+        " NeoBoard needs a newer boardkeeper, a large one a higher boards.max_document"
+    ),
     "failed": "saving failed ({why}); the bot tries again {then}",
 }
+_HELD = frozenset({"beyond", "other_version"})
 FRESH = 1.0
 """Seconds for which a count of them holds."""
 
@@ -194,7 +200,7 @@ class Safety:
         unread = room.boards.unread(board)
         if unread is not None:
             yield Lack("room", *unread)  # whatever is to be saved waits for that
-        elif outlook is not None and (outlook.due is not None or outlook.reason == "other_version"):
+        elif outlook is not None and (outlook.due is not None or outlook.reason in _HELD):
             yield Lack("room", outlook.reason, self._why(room, outlook))
 
     def _why(self, room: Room, outlook: Outlook) -> str:

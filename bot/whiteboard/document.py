@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from bot.errors import InvalidUpdate
+from bot.whiteboard.beyond import is_beyond
 from bot.whiteboard.causality import ends
 from bot.whiteboard.content import read_content
 from bot.whiteboard.gaps import gaps
@@ -40,7 +42,7 @@ from bot.whiteboard.waiting import Waiting
 
 MAX_BYTES = 20 * 1024 * 1024
 
-_TOO_LARGE = Outcome(Verdict.REFUSED, "the document would be too large")
+_TOO_LARGE = Outcome(Verdict.REFUSED, "the document would be too large", beyond=True)
 _OTHER_VERSION = Outcome(Verdict.REFUSED, "it is of another version", other_version=True)
 
 
@@ -228,7 +230,7 @@ class Document:
         snapshot, which clients of version 0 cannot read, must not take the board from them.
         """
         if len(data) > self._max_bytes:
-            return Outcome(Verdict.REFUSED, "the snapshot is too large")
+            return Outcome(Verdict.REFUSED, "the snapshot is too large", beyond=True)
         try:
             update = read_update(data)
         except InvalidUpdate as error:
@@ -279,7 +281,9 @@ class Document:
             outcome = self._merger.merge(data, update, partly=True)
         else:
             outcome = self._begin_again(version, data)
-        if update.roots and outcome.verdict is not Verdict.REFUSED:
+        if outcome.verdict is Verdict.REFUSED:
+            return replace(outcome, beyond=outcome.beyond or is_beyond(data, version))
+        if update.roots:
             self._certain = True
         return outcome
 

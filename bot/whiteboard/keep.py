@@ -71,17 +71,17 @@ class Keep:
         self._anew = float("-inf")  # when it was let go on
 
     def hold(self) -> None:
-        """Hear that the room's newest snapshot is of another version: ours would hide it."""
+        """Hear that the room's newest snapshot is none that we take in: ours would hide it."""
         self._held = True
 
     def go_on(self, now: float) -> None:
-        """Hear that people go on in our version, after all: they get the time to save it."""
+        """Hear that people go on in what we take in: they get the time to save it."""
         if self._held:
             self._held, self._anew = False, now
 
     @property
     def held(self) -> bool:
-        """Whether nothing is to be written, because of another version."""
+        """Whether nothing is to be written, because of such a snapshot."""
         return self._held
 
     def unsaved(self, since: float | None) -> None:

@@ -30,6 +30,8 @@ class Outcome:
         reason: why it was refused.
         other_version: whether it was refused because it is of another version than the document:
             there is nothing wrong with it, somebody has put it where it does not belong.
+        beyond: whether it was refused for a bound of ours, or is what a newer NeoBoard may show:
+            others may well have taken it in.
         touched: what became other on the board, by it and by what waited for it; empty unless the
             document notes that.
     """
@@ -37,4 +39,5 @@ class Outcome:
     verdict: Verdict
     reason: str = ""
     other_version: bool = field(default=False, compare=False)
+    beyond: bool = field(default=False, compare=False)
     touched: Touched = field(default_factory=Touched, compare=False, repr=False)

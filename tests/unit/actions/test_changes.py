@@ -109,7 +109,10 @@ class Desk:
 
     def saved(self, board: Board, snapshot: object, ids: object = None) -> None: ...
 
-    def of_other_version(self, board: Board, snapshot: object) -> None: ...
+    def not_taken(self, board: Board, snapshot: object, beyond: str) -> None: ...
+
+    def withheld(self, board: Board) -> str:
+        return ""
 
     def power(self, user: str) -> int:
         return {BOT: 10}.get(user, 0)

@@ -40,6 +40,7 @@ class Desk:
         self.seen: list[str] = []
         self.read_already: list[bool] = []
         self.others: list[str] = []
+        self.beyond = ""
         self.blocked: list[bytes] = []
         self.repeated: list[bytes] = []
         self.passed: list[Arrival] = []
@@ -67,8 +68,12 @@ class Desk:
         self.seen.append(snapshot.event_id)
         self.read_already.append(ids is not None)
 
-    def of_other_version(self, _: Board, snapshot: Snapshot) -> None:
+    def not_taken(self, _: Board, snapshot: Snapshot, beyond: str) -> None:
         self.others.append(snapshot.event_id)
+        self.beyond = beyond
+
+    def withheld(self, _: Board) -> str:
+        return self.beyond
 
     def applying(self, _: Board) -> AbstractContextManager[None]:
         return nullcontext()
@@ -103,6 +108,20 @@ async def test_what_is_of_another_version_changes_nothing_and_blocks_nobody() ->
     invalid = alice.add("b", kind="star")
     desk.board.ingest([drawn(invalid)])
     assert desk.blocked == [invalid]
+
+
+@pytest.mark.parametrize("bound", [60, 2**24])
+async def test_what_people_may_have_and_we_cannot_take_in_is_not_written_over(bound: int) -> None:
+    """A snapshot that is too large, or of a NeoBoard that knows more kinds."""
+    desk, alice = Desk(max_document=bound), Person(7)
+    desk.board.complete = True  # an older one is merged in
+    alice.add("a", kind="star")
+    assert not await desk.board.merge_snapshot(snapshot(alice.state(), "$beyond"))
+    assert desk.others == ["$beyond"]
+    assert desk.beyond in {"the snapshot is too large", "shape: kind is not acceptable"}
+    with pytest.raises(Transient, match=desk.beyond):
+        await desk.board.change(Person(8).add("b"))
+    assert desk.published == []
 
 
 async def test_what_arrives_is_applied_recorded_and_told() -> None:

@@ -482,6 +482,43 @@ async def test_no_snapshot_is_written_before_the_rooms_newest_was_read() -> None
         assert loaded(board.document.encode()) == board.document.content()
 
 
+@pytest.mark.parametrize(("kind", "bound"), [("star", 2**24), ("circle", 1000)])
+async def test_no_older_state_is_written_over_what_people_have_and_we_cannot_take_in(
+    kind: str, bound: int
+) -> None:
+    """Neither over what was there at the start, nor over what comes live."""
+    async with room(max_document=bound) as here:
+        alice = alices()
+        here.server.has_snapshot(alice.state(), "$old", ts=NOW - 2000)
+        alice.add("b", kind=kind, text="." * 1000)
+        here.server.has_snapshot(alice.state(), "$beyond", ts=NOW - 1000)
+        board = await here.board()
+        here.wanted = frozenset({"w1"})
+        await here.boards.prepare(board)
+        assert set(texts(board.document)) == {"a"}
+        for _ in range(2):
+            board.ingest([drawn(alice.write("a", text="more"))])
+            outlook = here.boards.saving.outlook(KEY)
+            assert outlook is not None
+            assert outlook.reason == "beyond"
+            assert outlook.since is not None
+            here.boards.attended({})
+            await asyncio.sleep(0.02)
+            await here.boards.rescue(leaving=True)
+            assert here.server.sent == []
+            with pytest.raises(Transient, match="cannot take in the room's newest snapshot"):
+                async with here.boards.held(board):
+                    pytest.fail("it can be rewritten")
+            for event in snapshot_events(alice.state(), "$live"):
+                await here.boards.take(event)
+        alice.remove("b")  # its author has thought better of it
+        for event in snapshot_events(alice.state(), "$good"):
+            await here.boards.take(event)
+        assert board.document.content() == alice.content()
+        async with here.boards.held(board):
+            assert here.boards.saving.since(KEY) is None
+
+
 async def test_looking_mends_and_writes_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.boards.board.CHECKPOINT_EVERY", 1)
     async with room(lacks=lambda _: True) as here:

@@ -71,7 +71,10 @@ class Desk:
 
     def saved(self, board: Board, snapshot: Snapshot, ids: object = None) -> None: ...
 
-    def of_other_version(self, board: Board, snapshot: Snapshot) -> None: ...
+    def not_taken(self, board: Board, snapshot: Snapshot, beyond: str) -> None: ...
+
+    def withheld(self, board: Board) -> str:
+        return ""
 
     def needed(self, board: Board) -> None:
         self.missed += 1

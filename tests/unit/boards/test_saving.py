@@ -388,7 +388,7 @@ async def test_what_somebody_saves_in_another_version_is_left_until_people_go_on
         here.saving.begun(KEY.document_id, "$eve")
         here.draws("a")
         other = replace(snapshot(initial("1")), event_id="$eve")
-        here.saving.of_other_version(here.board, other)
+        here.saving.not_taken(here.board, other)
         await asyncio.sleep(0.3)  # longer than all patience
         await here.saving.rescue(leaving=True)
         assert here.sent == []
@@ -400,17 +400,17 @@ async def test_what_somebody_saves_in_another_version_is_left_until_people_go_on
         await until(lambda: CHUNK_TYPE in here.sent)
         assert here.saving.since(KEY) is None
         # Read again, when nothing newer is there to be read, it is no news.
-        here.saving.of_other_version(here.board, other)
+        here.saving.not_taken(here.board, other)
         here.draws("c")
         await until(lambda: here.sent.count(CHUNK_TYPE) == 2)
 
 
 async def test_who_saves_in_our_version_again_has_the_bot_save_again() -> None:
     async with desk() as here:
-        here.saving.of_other_version(here.board, replace(snapshot(initial("1")), event_id="$eve"))
+        here.saving.not_taken(here.board, replace(snapshot(initial("1")), event_id="$eve"))
         state = here.alice.state()
         here.draws("a")
-        here.saving.of_other_version(here.board, replace(snapshot(initial("1")), event_id="$two"))
+        here.saving.not_taken(here.board, replace(snapshot(initial("1")), event_id="$two"))
         older = replace(snapshot(state), event_id="$older")
         here.saving.saved(here.board, older)  # read at a start, after the newest
         await asyncio.sleep(0.3)
@@ -419,15 +419,36 @@ async def test_who_saves_in_our_version_again_has_the_bot_save_again() -> None:
         here.saving.saved(here.board, replace(older, event_id="$newer"))
         await until(lambda: CHUNK_TYPE in here.sent)
         late = replace(snapshot(initial("1")), event_id="$late")
-        here.saving.of_other_version(here.board, late)  # begun before ours, complete after it
+        here.saving.not_taken(here.board, late)  # begun before ours, complete after it
         here.draws("b")
         await until(lambda: here.sent.count(CHUNK_TYPE) == 2)
 
 
+async def test_what_is_beyond_us_is_not_hidden_until_somebody_saves_what_is_not() -> None:
+    async with desk() as here:
+        here.draws("a")
+        here.saving.begun(KEY.document_id, "$large")
+        large = replace(snapshot(b"never looked at"), event_id="$large")
+        here.saving.not_taken(here.board, large, "it is too large")
+        assert "newest snapshot: it is too large" in here.saving.withheld(here.board)
+        here.draws("b")  # by somebody who has it, for all we know
+        await asyncio.sleep(0.3)
+        await here.saving.rescue(leaving=True)
+        assert here.sent == []
+        outlook = here.saving.outlook(KEY)
+        assert outlook is not None
+        assert (outlook.reason, outlook.detail, outlook.due) == ("beyond", "it is too large", None)
+        here.saving.begun(KEY.document_id, "$newer")
+        here.saving.saved(here.board, replace(snapshot(initial("0")), event_id="$newer"))
+        assert here.saving.withheld(here.board) == ""
+        await until(lambda: CHUNK_TYPE in here.sent)
+
+
 async def test_a_board_that_is_not_followed_is_of_any_version() -> None:
     async with desk(None) as here:
-        here.saving.of_other_version(here.board, snapshot(initial("1")))
+        here.saving.not_taken(here.board, snapshot(initial("1")))
         assert here.saving.outlook(KEY) is None
+        assert here.saving.withheld(here.board) == ""
 
 
 async def test_a_board_of_a_version_we_do_not_know_is_never_written() -> None:
