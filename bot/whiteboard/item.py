@@ -6,12 +6,15 @@ Source: yjs 13.6 `src/structs/*`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from json import JSONDecoder
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.lib0 import number, pass_value, stretch, text, write_number, write_text
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
 
 GC: Final = 0
 DELETED: Final = 1
@@ -72,6 +75,10 @@ class Item:
         "sub",
     )
 
+    kind: i64
+    client: i64
+    clock: i64
+    length: i64
     origin: Id | None
     right_origin: Id | None
     parent: Shared | str | Id | None
@@ -80,7 +87,7 @@ class Item:
     right: Item | None
     shared: Shared | None
 
-    def __init__(self, kind: int, client: int, clock: int) -> None:
+    def __init__(self, kind: i64, client: i64, clock: i64) -> None:
         self.kind = kind
         self.client = client
         self.clock = clock
@@ -91,7 +98,7 @@ class Item:
         self.left = self.right = self.shared = None
 
     @property
-    def end(self) -> int:
+    def end(self) -> i64:
         """The clock after its last."""
         return self.clock + self.length
 
@@ -119,39 +126,23 @@ class Shared:
         self.entries: dict[str, Item] = {}
 
 
-# -- contents: how many clocks each takes, and the position after it -----------------------------
+# -- contents -------------------------------------------------------------------------------------
 
 
-def _measure_length(data: bytes, position: int) -> Id:
-    return number(data, position)
-
-
-def _measure_json(data: bytes, position: int) -> Id:
+def _measure_json(data: bytes, position: i64) -> tuple[i64, i64]:
     count, position = number(data, position)
     for _ in range(count):
         position = _pass_json(data, position, or_undefined=True)
     return count, position
 
 
-def _measure_binary(data: bytes, position: int) -> Id:
-    return 1, stretch(data, position)[1]
-
-
-def _measure_string(data: bytes, position: int) -> Id:
+def _measure_string(data: bytes, position: i64) -> tuple[i64, i64]:
     string, position = text(data, position)
     # JavaScript counts UTF-16 units.
     return len(string) if string.isascii() else len(string.encode("utf-16-le")) // 2, position
 
 
-def _measure_embed(data: bytes, position: int) -> Id:
-    return 1, _pass_json(data, position)
-
-
-def _measure_format(data: bytes, position: int) -> Id:
-    return 1, _pass_json(data, text(data, position)[1])
-
-
-def _pass_json(data: bytes, position: int, *, or_undefined: bool = False) -> int:
+def _pass_json(data: bytes, position: i64, *, or_undefined: bool = False) -> i64:
     """Pass over a text that yjs will parse: what it cannot parse, it refuses as a whole."""
     encoded, position = text(data, position)
     try:
@@ -169,7 +160,7 @@ def _refuse_constant(_: str) -> NoReturn:
 _json = JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _measure_type(data: bytes, position: int) -> Id:
+def _measure_type(data: bytes, position: i64) -> tuple[i64, i64]:
     kind, position = number(data, position)
     if kind > XML_TEXT:
         raise InvalidUpdate("unknown shared type")
@@ -178,30 +169,40 @@ def _measure_type(data: bytes, position: int) -> Id:
     return 1, position
 
 
-def _measure_any(data: bytes, position: int) -> Id:
+def _measure_any(data: bytes, position: i64) -> tuple[i64, i64]:
     count, position = number(data, position)
     for _ in range(count):
         position = pass_value(data, position)
     return count, position
 
 
-def _measure_doc(data: bytes, position: int) -> Id:
-    return 1, pass_value(data, text(data, position)[1])
+def measure(  # noqa: PLR0911 - one per kind of content
+    kind: i64, data: bytes, position: i64
+) -> tuple[i64, i64]:
+    """Check a content; return how many clocks it takes and the position after it.
 
-
-MEASURES: Final[dict[int, Callable[[bytes, int], Id]]] = {
-    GC: _measure_length,
-    DELETED: _measure_length,
-    JSON: _measure_json,
-    BINARY: _measure_binary,
-    STRING: _measure_string,
-    EMBED: _measure_embed,
-    FORMAT: _measure_format,
-    TYPE: _measure_type,
-    ANY: _measure_any,
-    DOC: _measure_doc,
-    SKIP: _measure_length,
-}
+    Raises:
+        InvalidUpdate: it is none.
+    """
+    if kind == ANY:
+        return _measure_any(data, position)
+    if kind == TYPE:
+        return _measure_type(data, position)
+    if kind == STRING:
+        return _measure_string(data, position)
+    if kind in (GC, DELETED, SKIP):
+        return number(data, position)
+    if kind == JSON:
+        return _measure_json(data, position)
+    if kind == BINARY:
+        return 1, stretch(data, position)[1]
+    if kind == EMBED:
+        return 1, _pass_json(data, position)
+    if kind == FORMAT:
+        return 1, _pass_json(data, text(data, position)[1])
+    if kind == DOC:
+        return 1, pass_value(data, text(data, position)[1])
+    raise InvalidUpdate("unknown kind of struct")
 
 
 def cut_content(item: Item, offset: int) -> tuple[bytes, bytes]:

@@ -13,10 +13,13 @@ turns into InvalidUpdate. Source: lib0 `decoding.js`, `encoding.js`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from struct import pack, unpack_from
-from typing import Any, Final
+from struct import Struct, pack, unpack_from
+from typing import TYPE_CHECKING, Any, Final
 
 from bot.errors import InvalidUpdate
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64  # an int; compiled (setup.py) one of the machine's
 
 MAX_NUMBER: Final = 2**53 - 1
 MAX_DEPTH: Final = 64
@@ -41,17 +44,18 @@ _FLOAT: Final = 124
 _INTEGER: Final = 125
 _NULL: Final = 126
 _UNDEFINED: Final = 127
-_HOLDERS: Final = frozenset({_OBJECT, _LIST})
 _SIZES: Final = {_TRUE: 1, _FALSE: 1, _BIGINT: 9, _DOUBLE: 9, _FLOAT: 5, _NULL: 1, _UNDEFINED: 1}
+_SIZE: Final = bytes(_SIZES.get(tag, 0) for tag in range(0x100))
+"""Per tag, how many bytes such a value takes with its tag; 0 where that differs."""
 
 
-def number(data: bytes, position: int) -> tuple[int, int]:
+def number(data: bytes, position: i64) -> tuple[i64, i64]:
     """Read a number; return it and the position after it."""
-    byte = data[position]
+    byte: i64 = data[position]
     if byte < 0x80:
         return byte, position + 1
     value = byte & 0x7F
-    shift = 7
+    shift: i64 = 7
     while True:
         position += 1
         byte = data[position]
@@ -66,7 +70,7 @@ def number(data: bytes, position: int) -> tuple[int, int]:
             raise InvalidUpdate("a number is too long")
 
 
-def stretch(data: bytes, position: int) -> tuple[int, int]:
+def stretch(data: bytes, position: i64) -> tuple[i64, i64]:
     """Read a length; return where the bytes that it measures begin and end."""
     length, position = number(data, position)
     stop = position + length
@@ -75,9 +79,9 @@ def stretch(data: bytes, position: int) -> tuple[int, int]:
     return position, stop
 
 
-def text(data: bytes, position: int) -> tuple[str, int]:
+def text(data: bytes, position: i64) -> tuple[str, i64]:
     """Read a text; return it and the position after it."""
-    length = data[position]
+    length: i64 = data[position]
     if length < 0x80:
         position += 1
         stop = position + length
@@ -88,19 +92,19 @@ def text(data: bytes, position: int) -> tuple[str, int]:
     return data[position:stop].decode(), stop
 
 
-def pass_value(data: bytes, position: int, depth: int = MAX_DEPTH) -> int:
+def pass_value(data: bytes, position: i64, depth: i64 = MAX_DEPTH) -> i64:
     """Pass over a value, checking it; return the position after it."""
-    tag = data[position]
+    tag: i64 = data[position]
+    size: i64 = _SIZE[tag]
+    if size:
+        return position + size
     if tag == _TEXT:
         return text(data, position + 1)[1]
     if tag == _INTEGER:
         return number(data, position + 1)[1]  # its sign is one of the bits
-    size = _SIZES.get(tag)
-    if size is not None:
-        return position + size
     if tag == _BYTES:
         return stretch(data, position + 1)[1]
-    if tag not in _HOLDERS:
+    if tag not in (_OBJECT, _LIST):
         raise InvalidUpdate("unknown kind of value")
     if not depth:
         raise InvalidUpdate("a value is nested too deep")
@@ -114,11 +118,11 @@ def pass_value(data: bytes, position: int, depth: int = MAX_DEPTH) -> int:
 
 def copy_value(
     data: bytes,
-    position: int,
+    position: i64,
     field: str | None,
     rename: Callable[[str], str],
     rewrite: Callable[[str | None, str], str],
-) -> tuple[bytes, int]:
+) -> tuple[bytes, i64]:
     """Copy a value that was passed over before, with other texts in it and bytes zeroed.
 
     Args:
@@ -138,7 +142,7 @@ def copy_value(
     if tag == _BYTES:
         inner, position = stretch(data, position + 1)
         return data[start:inner] + bytes(position - inner), position
-    if tag not in _HOLDERS:
+    if tag not in (_OBJECT, _LIST):
         position = pass_value(data, position)
         return data[start:position], position
     count, position = number(data, position + 1)
@@ -153,15 +157,17 @@ def copy_value(
     return b"".join(copied), position
 
 
-def value(data: bytes, position: int) -> tuple[Any, int]:  # noqa: PLR0911 - one per kind of value
+def value(data: bytes, position: i64) -> tuple[Any, i64]:  # noqa: PLR0911 - one per kind of value
     """Read a value that was passed over before; return it and the position after it.
 
     Returns:
         Numbers as `float`, a BigInt as `int`, null as None, undefined as `UNDEFINED` (within
         objects it is left out, within lists it is None).
     """
-    tag = data[position]
+    tag: i64 = data[position]
     position += 1
+    if tag == _DOUBLE:
+        return _double(data, position)[0], position + 8
     if tag == _TEXT:
         return text(data, position)
     if tag == _INTEGER:
@@ -173,36 +179,43 @@ def value(data: bytes, position: int) -> tuple[Any, int]:  # noqa: PLR0911 - one
     if tag == _BYTES:
         start, stop = stretch(data, position)
         return data[start:stop], stop
-    if tag in _NUMBERS:
-        code, size = _NUMBERS[tag]
-        return unpack_from(code, data, position)[0], position + size
+    if tag == _FLOAT:
+        return _float(data, position)[0], position + 4
+    if tag == _BIGINT:
+        return _bigint(data, position)[0], position + 8
     return _CONSTANTS[tag], position
 
 
-_NUMBERS: Final = {_BIGINT: (">q", 8), _DOUBLE: (">d", 8), _FLOAT: (">f", 4)}
+_double: Final = Struct(">d").unpack_from
+_float: Final = Struct(">f").unpack_from
+_bigint: Final = Struct(">q").unpack_from
 _CONSTANTS: Final = {_TRUE: True, _FALSE: False, _NULL: None, _UNDEFINED: UNDEFINED}
 
 
-def _integer(data: bytes, position: int) -> tuple[float, int]:
+def _integer(data: bytes, position: i64) -> tuple[float, i64]:
     bits, position = number(data, position)
     # The first byte holds 6 bits, and the sign in its seventh.
     magnitude = (bits & 0x3F) | (bits >> 7 << 6)
     return float(-magnitude if bits & 0x40 else magnitude), position
 
 
-def _object(data: bytes, position: int) -> tuple[dict[str, Any], int]:
+def _object(data: bytes, position: i64) -> tuple[dict[str, Any], i64]:
     count, position = number(data, position)
     found: dict[str, Any] = {}
+    absent = False
     for _ in range(count):
         key, position = text(data, position)
         item, position = value(data, position)
         # JavaScript takes this key for the object's prototype, so nobody sees it there.
         if key != "__proto__":
             found[key] = item
-    return {key: item for key, item in found.items() if item is not UNDEFINED}, position
+        absent = absent or item is UNDEFINED
+    if absent:
+        found = {key: item for key, item in found.items() if item is not UNDEFINED}
+    return found, position
 
 
-def _list(data: bytes, position: int) -> tuple[list[Any], int]:
+def _list(data: bytes, position: i64) -> tuple[list[Any], i64]:
     count, position = number(data, position)
     found = []
     for _ in range(count):

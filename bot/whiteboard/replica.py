@@ -16,7 +16,6 @@ Source: yjs 13.6 `Item.getMissing`, `Item.integrate`, `integrateStructs`, `readA
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import chain
 
@@ -47,20 +46,24 @@ MIN_EFFORT = 10_000
 """Steps that finding the places of an update's items may always take."""
 
 
-@dataclass(slots=True)
 class _Cut:
     """Journal: `left` was cut, `right` is what is behind; `content` is what it had."""
 
-    left: Item
-    right: Item
-    content: bytes
+    __slots__ = ("content", "left", "right")
+
+    def __init__(self, left: Item, right: Item, content: bytes) -> None:
+        self.left = left
+        self.right = right
+        self.content = content
 
 
-@dataclass(slots=True)
 class _Deletion:
     """Journal: the item was deleted."""
 
-    item: Item
+    __slots__ = ("item",)
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
 
 
 class Replica:
@@ -121,7 +124,7 @@ class Replica:
                 self._delete_range(client, start, min(stop, there))
             if stop > there:
                 held.append((client, max(start, there), stop))
-        return Structure(blocks=left, deletes=held) if left or held else None
+        return Structure(left, held) if left or held else None
 
     def _lacks(self, deleted: Range) -> bool:
         return deleted[2] > self.store.clocks.get(deleted[0], 0)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 from bot.whiteboard.item import DELETED, GONE, ITEM_BYTES, Id, Item, Shared, cut_content
 from bot.whiteboard.lib0 import write_number
 from bot.whiteboard.update import Range
 
-_T = TypeVar("_T")
+if TYPE_CHECKING:
+    from mypy_extensions import i64
 
 
 class Store:
@@ -27,7 +27,6 @@ class Store:
         self.clocks: dict[int, int] = {}
         self.size = self.count = 0
         self._items: dict[int, list[Item]] = {}
-        self._starts: dict[int, list[int]] = {}  # their clocks, for bisecting
 
     def append(self, item: Item) -> None:
         """Add the next item of its client."""
@@ -35,9 +34,7 @@ class Store:
         items = self._items.get(client)
         if items is None:
             items = self._items[client] = []
-            self._starts[client] = []
         items.append(item)
-        self._starts[client].append(item.clock)
         self.clocks[client] = item.clock + item.length
         self.size += ITEM_BYTES + len(item.content)
         self.count += 1
@@ -46,24 +43,23 @@ class Store:
         """Take back the last item of its client."""
         client = item.client
         self._items[client].pop()
-        self._starts[client].pop()
         self.size -= ITEM_BYTES + len(item.content)
         self.count -= 1
         if item.clock:
             self.clocks[client] = item.clock
         else:
-            del self.clocks[client], self._items[client], self._starts[client]
+            del self.clocks[client], self._items[client]
 
     def find(self, one: Id) -> Item:
         """Return the item that has an id, which is there."""
         client, clock = one
-        return self._items[client][bisect_right(self._starts[client], clock) - 1]
+        items = self._items[client]
+        return items[_index(items, clock)]
 
     def within(self, client: int, start: int, stop: int) -> list[Item]:
         """Return the items that have ids in a range, the first of which is there."""
-        starts = self._starts[client]
-        first = bisect_right(starts, start) - 1
-        return self._items[client][first : bisect_right(starts, stop - 1)]
+        items = self._items[client]
+        return items[_index(items, start) : _index(items, stop - 1) + 1]
 
     # -- cutting and joining -------------------------------------------------------------------
 
@@ -82,18 +78,16 @@ class Store:
             right.right.left = right
         elif right.sub is not None:
             _let_be_latest(right)
-        at = bisect_right(self._starts[item.client], item.clock)
-        self._items[item.client].insert(at, right)
-        self._starts[item.client].insert(at, right.clock)
+        items = self._items[item.client]
+        items.insert(_index(items, item.clock) + 1, right)
         self.size += ITEM_BYTES
         self.count += 1
         return right
 
     def join(self, left: Item, content: bytes) -> None:
         """Take back a cut; `content` is what the item had."""
-        at = bisect_right(self._starts[left.client], left.clock)
-        right = self._items[left.client].pop(at)
-        self._starts[left.client].pop(at)
+        items = self._items[left.client]
+        right = items.pop(_index(items, left.clock) + 1)
         self.size -= ITEM_BYTES
         self.count -= 1
         left.content = content
@@ -112,8 +106,8 @@ class Store:
             self._merge_at(client, ones)
 
     def _merge_at(self, client: int, clocks: Iterable[int]) -> None:
-        items, starts = self._items[client], self._starts[client]
-        found = {bisect_right(starts, clock) - 1 for clock in clocks}
+        items = self._items[client]
+        found = {_index(items, clock) for clock in clocks}
         left = items[0]
         merged: list[int] = []  # indexes of those that are part of the one before by now
         for at in sorted(found | {at + 1 for at in found}):
@@ -128,7 +122,6 @@ class Store:
         if merged:
             self.count -= len(merged)
             _leave_out(items, merged)
-            _leave_out(starts, merged)
 
     # -- handing on ----------------------------------------------------------------------------
 
@@ -141,7 +134,7 @@ class Store:
         for client, items in self._items.items():
             known = since.get(client, 0) if since else 0
             if known < self.clocks[client]:
-                found[client] = items[bisect_right(self._starts[client], known) - 1 :]
+                found[client] = items[_index(items, known) :]
         return found
 
     def deletes(self) -> Iterator[Range]:
@@ -152,9 +145,22 @@ class Store:
                     yield client, item.clock, item.clock + item.length
 
 
-def _leave_out(row: list[_T], indexes: Sequence[int]) -> None:
+def _index(items: list[Item], clock: i64) -> i64:
+    """Return the index of the last item that begins at or before a clock; the first one does."""
+    low: i64 = 0
+    high: i64 = len(items)
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if items[middle].clock <= clock:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _leave_out(row: list[Item], indexes: Sequence[int]) -> None:
     """Take these out of a list, which moves what stays once."""
-    stay: list[_T] = []
+    stay: list[Item] = []
     for at, after in pairwise(indexes):
         stay += row[at + 1 : after]
     row[indexes[0] : indexes[-1] + 1] = stay

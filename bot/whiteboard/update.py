@@ -14,13 +14,15 @@ seen without the document, and within bounds. Source: yjs 13.6 `src/structs/*`,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.breath import take_breath
-from bot.whiteboard.item import GC, MEASURES, SKIP, Id, Item, Shared, cut_content
+from bot.whiteboard.item import GC, SKIP, Id, Item, Shared, cut_content, measure
 from bot.whiteboard.lib0 import number, text, write_number, write_text
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
 
 MAX_CLOCK: Final = 2**31 - 1
 MAX_STRUCTS: Final = 500_000
@@ -37,19 +39,19 @@ _SUB: Final = 0x20
 _BREATH: Final = 0xFF
 """After so many items others may run."""
 
-_BARE: Final = frozenset({GC, SKIP})  # have no references
-
 Range = tuple[int, int, int]
 """Client, first clock, clock after the last."""
 
 
-@dataclass(slots=True)
 class Structure:
     """What an update brings and needs.
 
-    Attributes:
+    Args:
         blocks: per client its items, in order of their clocks.
         deletes: what it deletes.
+
+    Attributes:
+        blocks, deletes: see above.
         needs: per client, the clock up to which others' items refer to it (what the update itself
             brings included).
         roots: names of root types.
@@ -57,17 +59,23 @@ class Structure:
         size: bytes.
     """
 
-    blocks: dict[int, list[Item]] = field(default_factory=dict)
-    deletes: list[Range] = field(default_factory=list)
-    needs: dict[int, int] = field(default_factory=dict)
-    roots: set[str] = field(default_factory=set)
-    gaps: bool = False
-    size: int = 0
+    __slots__ = ("blocks", "deletes", "gaps", "needs", "roots", "size")
+
+    def __init__(self, blocks: dict[int, list[Item]], deletes: list[Range]) -> None:
+        self.blocks = blocks
+        self.deletes = deletes
+        self.needs: dict[int, int] = {}
+        self.roots: set[str] = set()
+        self.gaps = False
+        self.size = 0
 
     @property
     def weight(self) -> int:
         """How many items and deleted ranges it has."""
-        return sum(map(len, self.blocks.values())) + len(self.deletes)
+        weight = len(self.deletes)
+        for items in self.blocks.values():
+            weight += len(items)
+        return weight
 
 
 def read_update(data: bytes) -> Structure:
@@ -76,7 +84,8 @@ def read_update(data: bytes) -> Structure:
     Raises:
         InvalidUpdate: not an update, or one that yjs would not write, or it exceeds a bound.
     """
-    found = Structure(size=len(data))
+    found = Structure({}, [])
+    found.size = len(data)
     try:
         position = _read_blocks(data, found)
         position = _read_deletes(data, position, found)
@@ -89,9 +98,9 @@ def read_update(data: bytes) -> Structure:
     return found
 
 
-def _read_blocks(data: bytes, found: Structure) -> int:
+def _read_blocks(data: bytes, found: Structure) -> i64:
     count, position = number(data, 0)
-    structs = 0
+    structs: i64 = 0
     for _ in range(count):
         length, position = number(data, position)
         structs += length
@@ -106,24 +115,21 @@ def _read_blocks(data: bytes, found: Structure) -> int:
 
 
 def _read_items(
-    data: bytes, position: int, block: tuple[int, int, int], found: Structure
-) -> tuple[list[Item], int]:
+    data: bytes, position: i64, block: tuple[i64, i64, i64], found: Structure
+) -> tuple[list[Item], i64]:
     count, client, clock = block
     items: list[Item] = []
     skipped = False
     for at in range(count):
         if at & _BREATH == _BREATH:
             take_breath()
-        info = data[position]
+        info: i64 = data[position]
         kind = info & 31
         position += 1
         item = Item(kind, client, clock)
-        if kind not in _BARE:
+        if kind not in (GC, SKIP):  # these have no references
             position = _read_references(data, position, info, item, found)
-        measure = MEASURES.get(kind)
-        if measure is None:
-            raise InvalidUpdate("unknown kind of struct")
-        length, after = measure(data, position)
+        length, after = measure(kind, data, position)
         clock += length
         if not length or clock > MAX_CLOCK or after - position > MAX_CONTENT:
             raise InvalidUpdate("a struct's length is out of bounds")
@@ -138,7 +144,7 @@ def _read_items(
     return items, position
 
 
-def _read_references(data: bytes, position: int, info: int, item: Item, found: Structure) -> int:
+def _read_references(data: bytes, position: i64, info: i64, item: Item, found: Structure) -> i64:
     if info & _ORIGIN:
         item.origin, position = _read_id(data, position, item, found)
     if info & _RIGHT_ORIGIN:
@@ -159,7 +165,7 @@ def _read_references(data: bytes, position: int, info: int, item: Item, found: S
     return position
 
 
-def _read_id(data: bytes, position: int, item: Item, found: Structure) -> tuple[Id, int]:
+def _read_id(data: bytes, position: i64, item: Item, found: Structure) -> tuple[Id, i64]:
     client, position = number(data, position)
     clock, position = number(data, position)
     if client == item.client:
@@ -170,9 +176,9 @@ def _read_id(data: bytes, position: int, item: Item, found: Structure) -> tuple[
     return (client, clock), position
 
 
-def _read_deletes(data: bytes, position: int, found: Structure) -> int:
+def _read_deletes(data: bytes, position: i64, found: Structure) -> i64:
     clients, position = number(data, position)
-    count = 0
+    count: i64 = 0
     for _ in range(clients):
         client, position = number(data, position)
         ranges, position = number(data, position)
