@@ -150,7 +150,7 @@ async def _store(tools: Tools, image: bytes) -> str:
 async def clone(tools: Tools, source: BoardKey, target: BoardKey, order: Order) -> Changed:
     """Make a board look as another one does now; images stay where they are on the homeserver."""
     async with tools.place(source) as original, tools.place(target) as place:
-        document = original.board.document
+        document = original.document
         if document.has_gap and not order.forced:
             raise UsageError(
                 "Of the board to be cloned strokes are missing that nobody has sent again. Try"
@@ -170,7 +170,7 @@ async def write_snapshot(tools: Tools, key: BoardKey) -> int:
     """
     async with tools.place(key) as place:
         check_power(place)
-        check_version(place, place.board.document)  # of one that we do not know nothing is written
-        data = place.board.document.snapshot()
+        check_version(place, place.document)  # of one that we do not know nothing is written
+        data = place.document.snapshot()
         await snapshots.write(tools.homeserver, key, data, tools.own_user)
         return len(data)

@@ -57,6 +57,19 @@ class Place:
     state: State
     writes: bool
 
+    @property
+    def document(self) -> Document:
+        """The board's document.
+
+        Raises:
+            UsageError: it is gone; boards are removed, and read anew, whatever is done with them.
+        """
+        if not self.board.loaded:
+            raise UsageError(
+                "The board was removed from its room meanwhile, or is just read anew: try again."
+            )
+        return self.board.document
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:
@@ -141,7 +154,7 @@ def check_version(place: Place, source: Document | str) -> None:
     Raises:
         UsageError: not so.
     """
-    document = place.board.document
+    document = place.document
     for one in (document, source):
         if isinstance(one, Document) and not one.supported:
             raise UsageError("The board is of a newer NeoBoard than this bot knows.")
@@ -197,7 +210,7 @@ async def write(tools: Tools, place: Place, want: Want, order: Order) -> Changed
 
     def still_allowed() -> None:
         check_power(place)
-        _check_locks(place.board.document, plan.wanted, order)
+        _check_locks(place.document, plan.wanted, order)
 
     # Until the last one nobody sees anything of it: what has come meanwhile still counts.
     await place.board.change(last, check=still_allowed)
@@ -206,7 +219,7 @@ async def write(tools: Tools, place: Place, want: Want, order: Order) -> Changed
 
 async def _plan(place: Place, want: Want, order: Order) -> _Plan:
     """Plan beside the event loop, on a copy: with 40,000 elements that takes seconds."""
-    copy = await asyncio.to_thread(place.board.document.copy)
+    copy = await asyncio.to_thread(place.document.copy)
     return await asyncio.to_thread(_planned, copy, want, order)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from base64 import b64encode
@@ -33,6 +34,7 @@ from tests.fakes.rooms import (
     Server,
     services,
     snapshot,
+    until,
 )
 from tests.unit.whiteboard.people import Person, loaded, plain, shape
 
@@ -411,6 +413,20 @@ async def test_power_that_is_taken_meanwhile_is_missed(desk: Desk) -> None:
     with pytest.raises(UsageError, match="power level 50"):
         await desk.restore(before)
     assert desk.shown() == [["new"]]
+
+
+async def test_a_board_that_is_removed_meanwhile_is_said_to_be_gone(desk: Desk) -> None:
+    await desk.draws(Person(7).add("a", text="a"))
+    before = desk.now
+    await desk.draws(Person(8).add("b", text="b"))
+    desk.archive.slow.add("all_entries")
+    restoring = asyncio.create_task(desk.restore(before))
+    await until(lambda: desk.archive.calls["all_entries"] == 2)  # one was to load the board
+    await desk.boards[KEY].unload()
+    desk.archive.go.set()
+    with pytest.raises(UsageError, match="removed from its room meanwhile"):
+        await restoring
+    assert desk.published == []
 
 
 async def test_large_boards_are_compared_and_rewritten_beside_the_event_loop(
