@@ -131,17 +131,13 @@ def _members(session: Mapping[str, Any], *, profiles: bool) -> list[tuple[object
             board,
             f"{member['user_id']}{' (this bot)' if member['ours'] else ''}",
             member["device_id"],
-            *((_profile(session, member),) if profiles else ()),
+            *((member["profile"],) if profiles else ()),
             show_time(member["since_ts"]),
             show_time(member["expires_ts"]),
             member["focus"] or "-",
         )
         for member in session["members"]
     ]
-
-
-def _profile(session: Mapping[str, Any], member: Mapping[str, Any]) -> str:
-    return "both" if member["ours"] and session["bridged"] else str(member["profile"])
 
 
 async def leave(config: Config, room: str) -> None:

@@ -290,11 +290,12 @@ def _names(room: Room) -> RoomNames:
 
 
 def _session(view: SessionView) -> dict[str, Any]:
+    ours = {"profile": "both"} if view.bridged else {}
     return {
         "application": view.application,
         "call_id": view.call_id,
         "whiteboard_id": view.board.whiteboard_id if view.board else None,
         "next_change_ts": view.next_change_ts,
         "bridged": view.bridged,
-        "members": [asdict(member) for member in view.members],
+        "members": [{**asdict(member), **(ours if member.ours else {})} for member in view.members],
     }

@@ -44,7 +44,7 @@ async def test_old_neoboards_alone_then_both(stack: Stack, tmp_path: Path) -> No
         assert profiles == {
             here.alice.user_id: "legacy",
             bob.user_id: "sticky",
-            bot.user_id: "sticky",
+            bot.user_id: "both",
         }
         shown = await cli(bot, "sessions", "1")
         lines = {line.split()[1]: line for line in shown.splitlines() if " @" in line}

@@ -146,7 +146,11 @@ SESSIONS: dict[str, Any] = {
         "next_change_ts": 90_061_000, "members": [MEMBER], "bridged": False,
     }],
 }  # fmt: skip
-BRIDGED = {**SESSIONS["sessions"][0], "members": [MEMBER, OTHER], "bridged": True}
+BRIDGED = {
+    **SESSIONS["sessions"][0],
+    "bridged": True,
+    "members": [{**MEMBER, "profile": "both"}, OTHER],
+}
 
 
 async def answer(request: Mapping[str, Any]) -> Any:
