@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.sessions.__main__ import read
 from tests.sessions.play import play
 from tests.sessions.script import write
 
@@ -21,6 +22,18 @@ def test_no_stroke_is_lost(seed: int) -> None:
 def test_without_the_bot_strokes_are_lost() -> None:
     played = [play(seed, bot=False) for seed in range(10)]
     assert sum(len(one.lost) for one in played) > sum(len(one.strokes) for one in played) / 4
+
+
+def test_which_are_played() -> None:
+    assert [read(one) for one in ([], ["7"], ["7", "9"])] == [
+        range(500),
+        range(7, 507),
+        range(7, 9),
+    ]
+    for wrong, code in (["--help"], 0), (["five"], 2), (["5", "5"], 2), (["-1"], 2):
+        with pytest.raises(SystemExit) as ended:
+            read(wrong)
+        assert ended.value.code == code
 
 
 def test_a_seed_plays_the_same_session_again() -> None:
