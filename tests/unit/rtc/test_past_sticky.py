@@ -151,6 +151,20 @@ def test_behind_a_leave_no_join_of_its_member_counts(room: Room) -> None:
     assert room.stays() == [(ANN, "D", 0, 10)]
 
 
+def test_of_two_leaves_the_one_that_sticks_for_longer_counts(room: Room) -> None:
+    """As in the room now: of what uses an id again the last to expire stands."""
+    again = {"id": "m", "device_id": "D", "user_id": ANN}
+    left = {"slot_id": f"{WHITEBOARD}#board", "msc4354_sticky_key": "m"}
+    room.sits(0, member=again)
+    room.stick(10, ANN, left)
+    room.stick(11, ANN, left, sticky=1)
+    room.sits(12, member=again, sticky=30)
+    assert room.stays() == [(ANN, "D", 0, 10)]
+    room.sits(13, member=again)
+    room.rises(20)
+    assert room.stays() == [(ANN, "D", 0, 10), (ANN, "D", 13, 20)]
+
+
 @pytest.mark.scenario("H15")
 @pytest.mark.parametrize(("by", "how"), [("", "leave"), (BEN, "leave"), (BEN, "ban")])
 def test_who_is_out_of_the_room_sits_nowhere(room: Room, by: str, how: str) -> None:

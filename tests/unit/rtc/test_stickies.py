@@ -102,6 +102,22 @@ def test_a_leave_ends_its_member_id_for_good() -> None:
     assert ids(room) == ["two"]
 
 
+def test_a_leave_is_remembered_while_a_join_of_before_may_come() -> None:
+    """Beside it a limited sync has shown only a join that was nearly over."""
+    over = event(join(), ago=20, msc4354_sticky={"duration_ms": MINUTE})
+    room = taken(event(leave(), ago=10), over)
+    room.take(event(join("two"), BEN), NOW + 2 * MINUTE)  # now what has ended is looked for
+    room.take(event(join(), ago=15), NOW + 2 * MINUTE)
+    assert ids(room) == ["two"]
+
+
+def test_who_sends_from_the_future_stays_no_longer_for_coming_twice() -> None:
+    ahead = event(join(), ago=-30 * MINUTE)
+    room = taken(ahead)
+    room.take(ahead, NOW + 20 * MINUTE)
+    assert only(room).expires_ts == NOW + STICKY_MS
+
+
 def test_who_uses_an_id_again_can_come_back() -> None:
     """matrix-js-sdk's events do not say that an id is fresh: order decides."""
     left = {"msc4354_sticky_key": "one"}

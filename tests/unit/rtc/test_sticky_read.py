@@ -274,6 +274,14 @@ def test_what_we_write_is_what_we_read() -> None:
     assert slot_id("board") == SLOT
 
 
+def test_whatever_a_transport_is_called_neoboard_takes_one_list_of_what_we_hear() -> None:
+    content = join_content(
+        call_id="board", whose=(ANN, "DEV"), member_id="one", foci=[SFU], spelling="m.livekit"
+    )
+    transports = {"published": [{**LIVEKIT, "type": "m.livekit"}], "can_subscribe": ["livekit"]}
+    assert content["transports"] == transports
+
+
 def test_the_spelling_of_the_others_is_ours() -> None:
     old, new = make.member(spelling="livekit"), make.member(BEN, spelling="m.livekit")
     assert spelling([], "") == "livekit"
