@@ -205,6 +205,7 @@ class StickyForm:
         call_id: the whiteboard id.
         member_id: which; spent once a leave of it is in the room.
         content: of a join.
+        code: why we leave, of a leave sent now.
     """
 
     def __init__(
@@ -215,6 +216,8 @@ class StickyForm:
         call_id: str,
         member_id: str,
         content: Callable[[], Mapping[str, Any]],
+        *,
+        code: Callable[[], str] = lambda: "leave",
     ) -> None:
         self.homeserver = homeserver
         self.room_id = room_id
@@ -222,6 +225,7 @@ class StickyForm:
         self._user_id, self._device_id = whose
         self._call_id = call_id
         self._content = content
+        self._code = code
         self._event_id: str | None = None
         self._joins = 0  # that were answered
 
@@ -253,7 +257,7 @@ class StickyForm:
 
     async def send_leave(self, *, timeout: float) -> None:
         """Send a leave."""
-        await self._send("leave", self._leave("leave"), STICKY_MS, timeout)
+        await self._send("leave", self._leave(self._code()), STICKY_MS, timeout)
 
     def shown(self, event: Mapping[str, Any]) -> Shown | None:
         """Read a join or leave of our member id, or the redaction of our newest join."""

@@ -22,6 +22,7 @@ from bot.presence.newcomers import Newcomers
 from bot.presence.setting import Home, Setting
 from bot.rtc import own, sticky
 from bot.rtc.membership import STICKY, Focus, Membership, identity
+from bot.rtc.slots import Slot
 from bot.services import Origin
 from bot.whiteboard.message import CursorMove, Message, encode
 
@@ -72,6 +73,7 @@ class Stay:
                 whiteboard_id,
                 self._seat.member_id,
                 self._content,
+                code=self._code,
             ),
             own.OwnMembership(setting.sticky_timing(), once=True),
             supported=setting.delayed,
@@ -226,6 +228,11 @@ class Stay:
             foci=[self.focus],
             spelling=sticky.spelling(others, setting.spelling()),
         )
+
+    def _code(self) -> str:
+        """Return why we leave: as everybody does, who can be in a closed slot no longer."""
+        closed = self._home.state.slot(self._whiteboard_id) is Slot.CLOSED
+        return "slot_closed" if closed else "leave"
 
     def _status_changed(self, status: own.Status) -> None:
         about = {"room": self._home.room_id, "status": status.value}

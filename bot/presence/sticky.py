@@ -22,6 +22,7 @@ from bot.presence.legacy import LEAVE_WITHIN
 from bot.presence.setting import Home, Setting
 from bot.presence.stay import Stay
 from bot.rtc.membership import MAX_FOCI, STICKY, Focus
+from bot.rtc.slots import Slot
 from bot.whiteboard.message import Message
 
 LISTEN_ON = 10.0
@@ -184,7 +185,8 @@ class StickyPresence:
         allowed = self._home.state.may_announce(STICKY)
         if not (allowed or self._withdrawing):
             self._home.forbidden(STICKY)
-        wanted = allowed and not (self._withdrawing or self._yields())
+        closed = self._home.state.slot(self._whiteboard_id) is Slot.CLOSED
+        wanted = allowed and not (closed or self._withdrawing or self._yields())
         place = f"{STICKY} {self._whiteboard_id}"
         placed = self._claims.follow(
             frozenset({place}) if wanted else frozenset(),

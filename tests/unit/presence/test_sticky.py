@@ -16,6 +16,7 @@ from bot.presence.presence import Presence
 from bot.presence.setting import Setting
 from bot.roomstate import RoomState
 from bot.rtc.membership import LEGACY, STICKY, Focus
+from bot.rtc.slots import SLOT_TYPE
 from bot.rtc.sticky import Seat, pseudonym
 from bot.rtc.timing import Timing
 from bot.services import Arrival
@@ -394,6 +395,27 @@ async def test_without_power_nothing_is_announced_and_people_hear_why() -> None:
         here.state.power_levels = {}
         here.presence.permission_changed()
         await joined(here)
+
+
+def slot(status: str) -> dict[str, Any]:
+    return {
+        "type": SLOT_TYPE,
+        "state_key": "net.nordeck.whiteboard#w1",
+        "sender": ALICE,
+        "content": {"status": status, "application": {"type": "net.nordeck.whiteboard"}},
+    }
+
+
+@pytest.mark.scenario("S31")
+async def test_s31_it_leaves_a_closed_slot_and_says_why() -> None:
+    async with world(on_sticky(), slot("open")) as here:
+        wire = await joined(here)
+        here.says(slot("closed"))
+        await until(lambda: wire.closed)
+        assert here.server.stickies[-1]["leave_reason"] == {"code": "slot_closed"}
+        here.says(slot("open"))
+        await until(lambda: len(here.server.stickies) == 3)
+    assert here.server.stickies[-1]["leave_reason"] == {"code": "leave"}
 
 
 async def test_without_a_place_it_waits() -> None:
