@@ -22,7 +22,7 @@ from bot.whiteboard.message import CursorMove, FocusOn, Message, Present, Signal
 from bot.whiteboard.replay import DOCUMENT_KINDS, apply_entry
 from bot.whiteboard.snapshot import Snapshot
 from bot.whiteboard.versions import initial
-from tests.fakes.rooms import ALICE, KEY, NOW, MemoryArchive, drawn, services, snapshot
+from tests.fakes.rooms import ALICE, KEY, NOW, MemoryArchive, drawn, services, snapshot, until
 from tests.unit.whiteboard.craft import TRUE, any_content, item, update
 from tests.unit.whiteboard.people import Person, texts
 
@@ -247,7 +247,7 @@ async def test_what_comes_while_a_checkpoint_is_written_is_not_freed_with_the_do
     desk.board.ingest([drawn(alice.add("a"))])
     desk.archive.slow.add("save_checkpoint")
     freeing = asyncio.create_task(desk.board.unload())
-    await asyncio.sleep(0.002)
+    await until(lambda: desk.archive.calls["save_checkpoint"])
     desk.board.ingest([drawn(alice.add("b"))])
     desk.archive.entries.pop()  # not committed yet: nobody can read it back
     desk.archive.go.set()

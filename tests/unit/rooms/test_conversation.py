@@ -189,7 +189,9 @@ async def test_answers_come_in_the_order_of_the_questions() -> None:
     async with asyncio.TaskGroup() as tasks:
         for command in asked:
             tasks.create_task(talk.answer_in_turn(Request(ALICE, command), 0, acts))
-        await asyncio.sleep(0.001)
+        await until(lambda: server.calls["send_notice"])
+        for _ in range(50):
+            await asyncio.sleep(0)
         assert server.calls["send_notice"] == 1
         server.go.set()
     assert [notice.split()[0] for notice in server.notices] == ["I", "Only", "“!board"]

@@ -208,19 +208,19 @@ async def test_we_ourselves_are_nobody() -> None:
 
 
 async def test_it_stays_a_while_after_the_last_one() -> None:
-    async with place(linger=0.05) as here:
+    async with place(linger=0.5) as here:
         await here.says(on_board())
         taking = await here.running()
         await here.says(off_board())
         assert not taking.closes.is_set()
         wait = here.sessions.next_look()
         assert wait is not None
-        assert wait <= 0.06
+        assert wait <= 0.51
         await here.says(on_board())
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.6)
         await here.says(off_board())  # counted from now on
         assert not taking.closes.is_set()
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.6)
         await here.says()
         assert taking.closes.is_set()
 
