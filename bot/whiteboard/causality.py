@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from bot.whiteboard.item import GONE, ITEM_BYTES, Id, Item
 from bot.whiteboard.unsaved import Cover
@@ -14,7 +14,7 @@ from bot.whiteboard.update import Range, Structure
 
 MAX_CAUSES = 64
 
-Clocks = Mapping[int, int]
+Clocks = dict[int, int]
 
 
 def missing(update: Structure, clocks: Clocks) -> Id | None:

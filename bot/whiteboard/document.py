@@ -213,7 +213,7 @@ class Document:
             return Outcome(Verdict.REFUSED, str(error))
         if self._foreign:
             return self._merger.wait(Waiting(data, False, (), ends(update), update.weight))
-        if update.roots - {self._merger.version}:
+        if update.roots and update.roots - {self._merger.version}:
             return _OTHER_VERSION
         if not self._merger.has_room(update):
             return _TOO_LARGE

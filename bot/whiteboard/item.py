@@ -229,6 +229,11 @@ def cut_content(item: Item, offset: int) -> tuple[bytes, bytes]:
     )
 
 
+def clock_of(item: Item) -> i64:
+    """Return the item's first clock."""
+    return item.clock
+
+
 def unlink(item: Item) -> None:
     """Take an item out from between its neighbours; it was the last one put there."""
     if not isinstance(item.parent, Shared):

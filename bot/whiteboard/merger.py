@@ -102,7 +102,7 @@ class Merger:
             reason = self.trial.objection(update)
             return self.wait(one) if reason is None else Outcome(Verdict.REFUSED, reason)
         outcome, rest = self._integrate(update, partly=partly)
-        if outcome is CHANGED:
+        if outcome is CHANGED and self.waiting.has_gap:
             self._settle(update.blocks)
         if rest is None:
             return outcome

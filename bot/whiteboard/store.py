@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bot.whiteboard.item import DELETED, GONE, ITEM_BYTES, Id, Item, Shared, cut_content
+from bot.whiteboard.item import DELETED, GC, ITEM_BYTES, Id, Item, Shared, clock_of, cut_content
 from bot.whiteboard.lib0 import write_number
 from bot.whiteboard.update import Range
 
@@ -94,31 +94,34 @@ class Store:
         left.length += right.length
         _bridge(left, right)
 
-    def merge_around(self, touched: Iterable[Item]) -> None:
+    def merge_around(self, touched: list[Item]) -> None:
         """Merge items with those before and after them, as far as yjs does.
 
         Once for all: each client's list is closed up in one go, however many leave it.
         """
-        clocks: dict[int, list[int]] = {}
+        clients: dict[int, list[Item]] = {}
         for item in touched:
-            clocks.setdefault(item.client, []).append(item.clock)
-        for client, ones in clocks.items():
-            self._merge_at(client, ones)
+            clients.setdefault(item.client, []).append(item)
+        for client, ones in clients.items():
+            if len(ones) > 1:
+                ones.sort(key=clock_of)
+            self._merge_in(self._items[client], ones)
 
-    def _merge_at(self, client: int, clocks: Iterable[int]) -> None:
-        items = self._items[client]
-        found = {_index(items, clock) for clock in clocks}
+    def _merge_in(self, items: list[Item], ones: list[Item]) -> None:
         left = items[0]
         merged: list[int] = []  # indexes of those that are part of the one before by now
-        for at in sorted(found | {at + 1 for at in found}):
-            if not 0 < at < len(items):
-                continue
-            if not merged or merged[-1] != at - 1:
-                left = items[at - 1]
-            held = len(left.content) + len(items[at].content)
-            if _merge(left, items[at]):
-                merged.append(at)
-                self.size -= ITEM_BYTES + held - len(left.content)
+        seen: i64 = 0  # index of the last one that was looked at
+        for one in ones:
+            first = _index(items, one.clock)
+            for at in range(max(first, seen + 1), min(first + 2, len(items))):
+                if not merged or merged[-1] != at - 1:
+                    left = items[at - 1]
+                right = items[at]
+                held = len(left.content) + len(right.content)
+                if _merge(left, right):
+                    merged.append(at)
+                    self.size -= ITEM_BYTES + held - len(left.content)
+                seen = at
         if merged:
             self.count -= len(merged)
             _leave_out(items, merged)
@@ -183,7 +186,7 @@ def _bridge(left: Item, right: Item) -> None:
 
 def _merge(left: Item, right: Item) -> bool:
     """Merge two items that follow each other in clock order, if nothing is lost by it."""
-    if left.kind != right.kind or left.kind not in GONE:
+    if left.kind != right.kind or left.kind not in (GC, DELETED):
         return False
     if left.kind == DELETED:
         if (

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.breath import take_breath
-from bot.whiteboard.item import GC, SKIP, Id, Item, Shared, cut_content, measure
+from bot.whiteboard.item import GC, SKIP, Id, Item, Shared, clock_of, cut_content, measure
 from bot.whiteboard.lib0 import number, text, write_number, write_text
 
 if TYPE_CHECKING:
@@ -313,12 +313,8 @@ def merge_updates(updates: Iterable[bytes]) -> bytes:
         for client, items in found.blocks.items():
             blocks.setdefault(client, []).extend(items)
     for items in blocks.values():
-        items.sort(key=_clock)
+        items.sort(key=clock_of)
     return write_update(blocks, deletes)
-
-
-def _clock(item: Item) -> int:
-    return item.clock
 
 
 def read_state_vector(data: bytes) -> dict[int, int]:
