@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.stack.bot import Bot, running_bot, until
+from tests.stack.client.elements import Element
 from tests.stack.client.events import MEMBER, Board
 from tests.stack.client.habits import Habits
 from tests.stack.client.link import Link
@@ -86,11 +87,24 @@ class Meeting:
         found = await self.alice.user.request("GET", path, query=query)
         return [event["content"].get("body", "") for event in reversed(found["chunk"])]
 
-    async def recorded(self, count: int, within: float = 10) -> None:
-        """Wait until the archive holds so many entries of this board."""
+    async def recorded(self, count: int, within: float = 10, **where: object) -> None:
+        """Wait until the archive holds so many entries of this board, or of those that fit."""
         await until(
-            lambda: self.entries() >= count, within, f"{count} entries are not there", self.bot
+            lambda: self.entries(**where) >= count,
+            within,
+            f"{count} entries {where or ''} are not there",
+            self.bot,
         )
+
+    async def drawn(self, who: NeoBoard, element: Element) -> str:
+        """Have somebody draw; return the element's id once the archive has the stroke.
+
+        Only changes count: a snapshot that comes meanwhile is an entry too.
+        """
+        before = self.entries(kind="update")
+        drawn = await who.draw(element)
+        await self.recorded(before + 1, kind="update")
+        return drawn
 
     def entries(self, **where: object) -> int:
         """Return how many entries the archive holds of this board."""

@@ -11,6 +11,7 @@ from tests.stack.bot import until
 from tests.stack.client import edits, elements
 from tests.stack.client.elements import FIRST_SLIDE
 from tests.stack.stack import Stack
+from tests.system.drawing import BY_HAND
 from tests.system.people import QUICK, Meeting, logged, meeting
 
 HANDLERS = '''
@@ -96,7 +97,7 @@ async def test_a_handler_is_told_what_changed_and_changes_the_board(
         {"use": "tells.py:Shouts", "settings": {"file": str(live)}},
         {"use": "tells.py:Follows", "settings": {"file": str(durable)}},
     ]
-    async with meeting(stack, tmp_path, {**QUICK, "handlers": handlers}) as here:
+    async with meeting(stack, tmp_path, {**QUICK, "handlers": handlers}, habits=BY_HAND) as here:
         seen = await says_what_is_done(here, live)
         await until(
             lambda: [short(one) for one in told(durable)][-len(seen) :] == seen,
