@@ -19,6 +19,7 @@ from bot.presence.forms import StickyForm
 from bot.presence.keeper import Keeper
 from bot.presence.links import Connection
 from bot.presence.newcomers import Newcomers
+from bot.presence.respelling import Respelling
 from bot.presence.setting import Home, Setting
 from bot.rtc import own, sticky
 from bot.rtc.membership import STICKY, Focus, Membership, identity
@@ -65,6 +66,7 @@ class Stay:
         self._wake = wake
         self._met: frozenset[str] = frozenset()
         self._lost_at: float | None = None
+        self._respelling = Respelling()
         self.keeper = Keeper(
             StickyForm(
                 setting.homeserver,
@@ -128,7 +130,8 @@ class Stay:
     def due(self, grace: float) -> list[float]:
         """List when (monotonic) something is to be looked at by time."""
         newcomers = self.newcomers.due(self._known())
-        times = [*self._ears.due, *([] if newcomers is None else [newcomers])]
+        times = [*self._ears.due]
+        times += [one for one in (newcomers, self._respelling.due) if one is not None]
         if self._lost_at is not None:
             times.append(self._lost_at + grace)
         return times
@@ -140,6 +143,8 @@ class Stay:
         if self.connected:
             self._lost_at = None
             self.keeper.join()
+            if self._respelling.look(self._spelling(), monotonic()):
+                self.keeper.renew()
             self._ears.follow({one: who for one, who in foci.items() if one != self.focus})
         elif self._lost_at is None and not self.keeper.leaving:
             self._lost_at = monotonic()
@@ -220,14 +225,20 @@ class Stay:
 
     def _content(self) -> Mapping[str, Any]:
         setting = self._setting
-        others = [one for one in self._members() if one.user_id != setting.own_user]
+        self._respelling.written = self._spelling()
         return sticky.join_content(
             call_id=self._whiteboard_id,
             whose=(setting.own_user, setting.own_device),
             member_id=self._seat.member_id,
             foci=[self.focus],
-            spelling=sticky.spelling(others, setting.spelling()),
+            spelling=self._respelling.written,
         )
+
+    def _spelling(self) -> str:
+        """Return how those who are here spell LiveKit; where nobody is, as it is written."""
+        setting = self._setting
+        others = [one for one in self._members() if one.user_id != setting.own_user]
+        return sticky.spelling(others, self._respelling.written or setting.spelling())
 
     def _code(self) -> str:
         """Return why we leave: as everybody does, who can be in a closed slot no longer."""

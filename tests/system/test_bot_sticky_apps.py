@@ -23,6 +23,7 @@ from tests.system.sticky_people import (
     armed,
     ends_with,
     login,
+    member_ids,
     met,
     of_account,
     sees,
@@ -122,7 +123,7 @@ async def test_x07_sticky_two_boards_of_a_room_have_nothing_to_do_with_each_othe
         await met(bob, here)
         slots = [one["content"]["slot_id"] for one in await written(here)]
         assert slots == [slot_id(here.board), slot_id(board)]
-        assert states(here).count("connected") == 2
+        await until(lambda: states(here).count("connected") == 2, 20, "not on both", here.bot)
         await here.alice.draw(elements.shape())
         await bob.draw(elements.shape())
         await bob.draw(elements.shape())
@@ -153,3 +154,30 @@ async def test_s32_it_names_the_transport_as_the_others_do(stack: Stack, tmp_pat
         }
         await here.alice.draw(elements.shape())
         await here.recorded(1)
+
+
+@pytest.mark.scenario("S32")
+async def test_s32_whoever_comes_later_knows_the_transport_too(
+    stack: Stack, tmp_path: Path
+) -> None:
+    newest = replace(NEW, spelling="m.livekit")
+
+    def spelled(events: list[dict[str, Any]]) -> list[str]:
+        contents = [one["content"] for one in events if "transports" in one["content"]]
+        return [one["transports"]["published"][0]["type"] for one in contents]
+
+    async with (
+        together(stack, tmp_path, habits=newest) as here,
+        person(stack, "bob", NEW) as bob,
+    ):
+        await here.alice.user.membership(here.board.room_id, "invite", bob.user_id)
+        await bob.join(here.board)
+        await bob.open(here.board)
+
+        async def said_anew() -> bool:
+            return spelled(await written(here)) == ["m.livekit", "livekit"]
+
+        await until(said_anew, 30, "it is not spelled anew", here.bot)
+        assert len(await member_ids(here)) == 1
+        await met(bob, here)
+        assert sees(here.alice, here) == 1

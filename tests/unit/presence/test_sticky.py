@@ -229,6 +229,33 @@ async def test_it_is_announced_with_the_id_it_is_connected_by() -> None:
     assert here.server.calls["send_state"] == 0
 
 
+async def test_it_spells_livekit_as_the_others_do_also_when_they_come_later(
+    monkeypatch: Any,
+) -> None:
+    monkeypatch.setattr("bot.presence.respelling.SOON", 0.05)
+
+    def spelled() -> list[str]:
+        contents = [one for one in here.server.stickies if "transports" in one]
+        return [one["transports"]["published"][0]["type"] for one in contents]
+
+    def newer(event: dict[str, Any]) -> dict[str, Any]:
+        event["content"]["transports"]["published"][0]["type"] = "m.livekit"
+        return event
+
+    async with world(on_sticky(), spelling=lambda: "m.livekit") as here:
+        await joined(here)
+        assert spelled() == ["livekit"]
+        here.says(newer(on_sticky(BOB, "BD")))
+        await asyncio.sleep(0.2)
+        assert spelled() == ["livekit"]  # one and one
+        here.says(on_sticky(joined=False, ts=NOW))
+        await until(lambda: spelled() == ["livekit", "m.livekit"])
+        here.says(on_sticky(BOB, "BD", joined=False, ts=NOW))
+        await asyncio.sleep(0.2)
+        assert len(spelled()) == 2  # nobody is there to read it
+        assert len({member_id for _, member_id in here.memberships()}) == 1
+
+
 async def test_it_is_announced_only_while_others_can_hear_it() -> None:
     async with world(on_sticky(), sfu_grace=0.05) as here:
         await joined(here)
