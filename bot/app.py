@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from bot import __version__, fittings
+from bot import fittings
 from bot.account import Positions, make_homeserver, send_left_over
 from bot.actions.history import History
 from bot.backoff import backoff
@@ -118,7 +118,7 @@ class App:
         self._recording, self._noting = record is not None, fittings.noting(handlers.values())
         files = lean.raise_file_limit()
         lean.apply()
-        _log.info("boardkeeper starts", extra={"version": __version__, "file_limit": files})
+        _log.info("boardkeeper starts", extra={**fittings.built(), "file_limit": files})
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         async with AsyncExitStack() as stack:

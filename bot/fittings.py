@@ -1,17 +1,26 @@
-"""Parts of the program that are made from the configuration alone."""
+"""Parts of the program that are made from the configuration alone, and what program it is."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable
 
+from bot import __version__, metrics
 from bot.config import Config
 from bot.handlers.base import DocumentUpdate, Handler
 from bot.presence.admission import DELAY_BY_REFRESH
 from bot.rooms.invites import Policy
 from bot.rtc.timing import Timing
 from bot.whiteboard.document import Document
+from bot.whiteboard.form import FORM
 from bot.whiteboard.keep import Pace
+
+
+def built() -> dict[str, str]:
+    """Return what runs here, for the log; `/metrics` says it too from now on."""
+    what = {"version": __version__, "merger": FORM}
+    metrics.BUILD.info(what)
+    return what
 
 
 def empty(config: Config) -> Document:

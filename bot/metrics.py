@@ -5,10 +5,15 @@ Labels never hold names of people or rooms: those are counted, not named.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Info
 
 REGISTRY = CollectorRegistry()
 
+BUILD = Info(
+    "boardkeeper_build",
+    "The version, and in which form what merges updates runs (compiled, pure)",
+    registry=REGISTRY,
+)
 ROOMS = Gauge("boardkeeper_rooms", "Rooms the bot is in", registry=REGISTRY)
 BOARDS = Gauge("boardkeeper_boards", "Boards known", registry=REGISTRY)
 PRESENCES = Gauge("boardkeeper_presences", "Rooms the bot takes part in now", registry=REGISTRY)

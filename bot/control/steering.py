@@ -35,6 +35,7 @@ from bot.rooms.overview import SessionView
 from bot.rooms.past import Past
 from bot.rooms.room import Room
 from bot.web.server import Component
+from bot.whiteboard.form import FORM
 
 DRAIN_WITHIN = 45.0
 """Seconds that boards get to be left and saved, and handlers to finish."""
@@ -203,6 +204,7 @@ class Steering:
         return {
             "running": True,
             "version": __version__,
+            "merger": FORM,
             "pid": os.getpid(),
             "since_ts": self._since_ts,
             "user_id": user_id,

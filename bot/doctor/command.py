@@ -22,6 +22,7 @@ _IN = (server.ACCOUNT,)
 CHECKS = (
     Check(machine.FILES, machine.files),
     Check(machine.FOLDER, machine.folder),
+    Check(machine.MERGER, machine.merger),
     Check(server.SERVER, server.reach),
     Check(server.CLOCK, server.clock, (server.SERVER,)),
     Check(server.ACCOUNT, server.account, (server.SERVER,)),

@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator
 from bot.doctor.finding import Finding, broken, ok, warning
 from bot.doctor.patient import Patient
 from bot.livekit.lean import raise_file_limit
+from bot.whiteboard.form import FORM
 
 FILES = "open files"
 FOLDER = "data folder"
+MERGER = "merger"
 
 FILES_PER_ROOM = 60
 """A LiveKit connection takes 20 to 60."""
@@ -32,6 +34,12 @@ async def files(_: Patient) -> AsyncIterator[Finding]:
         yield warning(FILES, text, advice)
     else:
         yield ok(FILES, text)
+
+
+async def merger(_: Patient) -> AsyncIterator[Finding]:
+    """See in which form what merges updates is installed here."""
+    slow = "in Python; compiled, as in the image, it takes a quarter of the time (docs/deploy.md)"
+    yield ok(MERGER, slow if FORM == "pure" else FORM)
 
 
 async def folder(patient: Patient) -> AsyncIterator[Finding]:

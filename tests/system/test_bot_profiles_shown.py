@@ -1,4 +1,4 @@
-"""What an operator sees of the two profiles on a running bot."""
+"""What an operator sees of the two profiles on a running bot, and of what runs there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bot import __version__
+from bot.whiteboard.form import FORM
 from tests.stack.bot import Bot, until
 from tests.stack.client.habits import Habits
 from tests.stack.stack import Stack
@@ -25,7 +27,12 @@ async def test_old_neoboards_alone_then_both(stack: Stack, tmp_path: Path) -> No
     async with meeting(stack, tmp_path) as here, person(stack, "bob", NEWER) as bob:
         bot = here.bot
         assert "Profile" not in await cli(bot, "sessions", "1")
-        assert "bridged" not in await cli(bot, "status")
+        said = await cli(bot, "status")
+        assert "bridged" not in said
+        assert "\nmerger       " in said
+        form, version = FORM, __version__
+        numbers = await bot.metrics()
+        assert numbers[f'boardkeeper_build_info{{merger="{form}",version="{version}"}}'] == 1
         [session] = (await asked(bot, "sessions", "1"))["sessions"]
         assert {one["profile"] for one in session["members"]} == {"legacy"}
         assert session["bridged"] is False

@@ -65,6 +65,11 @@ def test_every_hot_module_is_compiled(environment: dict[str, str]) -> None:
     assert all(one.startswith(folder) and one.endswith(".so") for one in said)
 
 
+def test_it_says_that_it_is_compiled(environment: dict[str, str]) -> None:
+    says = "from bot.whiteboard.form import FORM; print(FORM)"
+    assert run(environment, "-c", says) == "compiled\n"
+
+
 @pytest.mark.timeout(600)
 def test_others_may_run_between_the_elements_of_a_board(environment: dict[str, str]) -> None:
     assert "bot.whiteboard.breath" not in compiled.hot()

@@ -126,8 +126,8 @@ def test_pause_without_an_archive_makes_none(
 
 
 STATUS = {
-    "running": True, "version": "1.2", "pid": 7, "since_ts": 0, "user_id": "@bot:here",
-    "device_id": "D", "logged_in": True, "draining": True,
+    "running": True, "version": "1.2", "merger": "pure", "pid": 7, "since_ts": 0,
+    "user_id": "@bot:here", "device_id": "D", "logged_in": True, "draining": True,
     "components": {"archive": {"ok": False, "detail": "the disk is full"}},
     "rooms": 2, "paused": 1, "boards": 1, "attended": 1, "memberships": 1, "unsaved": 0,
     "bridged": 1, "saved": [],
@@ -180,6 +180,7 @@ async def _beside(folder: Path, work: Callable[[], Any]) -> Any:
             0,
             [
                 "boardkeeper 1.2, process 7",
+                "merger       in Python; compiled, as in the image",
                 "@bot:here, device D\n",
                 "archive      FAILING: the disk is full",
                 "1 board in 2 rooms; people on 1; 1 bridged (old and new NeoBoards); 1 membership",

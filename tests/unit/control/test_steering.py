@@ -14,6 +14,7 @@ from bot.errors import Forbidden, UsageError
 from bot.presence.admission import Admission
 from bot.rooms.host import Host
 from bot.web.server import Component
+from bot.whiteboard.form import FORM
 from tests.fakes.rooms import ALICE, BOT, DEVICE, NOW, ROOM, board_event, on_board, until
 from tests.unit.rooms.test_host import INVITED, WHOLE, Hotel, hotel
 
@@ -83,6 +84,7 @@ async def test_status_and_sessions() -> None:
     async with desk() as here:
         found = await here.does("status")
         assert (found["rooms"], found["boards"], found["attended"]) == (1, 1, 1)
+        assert found["merger"] == FORM
         assert (found["entries"], found["logged_in"], found["draining"]) == (3, True, False)
         assert found["admission"]["capacity"] is None
         shown = await here.does("sessions", room="planning")

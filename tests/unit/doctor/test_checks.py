@@ -93,6 +93,16 @@ async def test_all_well() -> None:
 
 
 @pytest.mark.parametrize(
+    ("form", "says"), [("compiled", "compiled"), ("pure", "in Python; compiled, as in the image")]
+)
+async def test_in_which_form_it_is(monkeypatch: pytest.MonkeyPatch, form: str, says: str) -> None:
+    monkeypatch.setattr(machine, "FORM", form)
+    (found,) = await all_of(machine.merger(patient()))
+    assert found.level is Level.OK
+    assert found.text.startswith(says)
+
+
+@pytest.mark.parametrize(
     ("free", "level", "advice"),
     [
         (10_000_000, Level.BROKEN, "make space: nothing can be recorded"),
