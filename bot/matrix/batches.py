@@ -70,6 +70,8 @@ class RoomBatch:
         limited: whether messages before `timeline` are missing (the outcome of missing state
             stands in `state`). Board documents heal from the room's newest snapshot.
         full_state: whether `state` is all there is; else it is what changed.
+        gap: whether of what happened before `timeline` only the outcome is here. What has come
+            and gone there is in none of these: a sticky event is told while it is sticky.
         sticky: sticky events of members that are not in `timeline`, in no order that means
             anything: superseded ones are among them.
     """
@@ -80,6 +82,7 @@ class RoomBatch:
     timeline: tuple[Event, ...]
     limited: bool = False
     full_state: bool = False
+    gap: bool = False
     sticky: tuple[Event, ...] = ()
 
 
@@ -175,6 +178,7 @@ def _joined(room_id: str, body: Any, before: Before) -> Section:
         _without_past(timeline, came),
         limited=gap or (before.since is None and not is_new),
         full_state=before.full or is_new,
+        gap=gap or before.full or is_new,
         sticky=_sticky(body),
     )
     prev_batch = _mapping(body, "timeline").get("prev_batch")

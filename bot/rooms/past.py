@@ -289,6 +289,8 @@ async def keep_seen(
     state: Iterable[Mapping[str, Any]],
     timeline: Iterable[Mapping[str, Any]],
     since_ts: int,
+    *,
+    gap: bool = False,
 ) -> None:
     """Keep what sync brings: together, as a first sync brings many.
 
@@ -298,10 +300,11 @@ async def keep_seen(
         state: how it was before the timeline, in no order; sticky events among it.
         timeline: what happened, in order.
         since_ts: what was before that may have been while recording was paused.
+        gap: whether something happened between the two that is in neither.
     """
     before = [row for event in state for row in read_rows(event)]
-    if before:
-        archive.whole.pop(room_id, None)  # a gap: what came and went within it is not here
+    if before or gap:
+        archive.whole.pop(room_id, None)  # what came and went in between is not here
     # Who is out of the room went after they were on a board, not before.
     before.sort(key=lambda row: (row.type == PERSON_TYPE, row.ts))
     rows = [*before, *(row for event in timeline for row in read_rows(event))]
@@ -311,4 +314,5 @@ async def keep_seen(
         try:
             await archive.saw_memberships(room_id, kept)
         except StoreError:
+            archive.whole.pop(room_id, None)  # the homeserver still has them
             _log.warning("memberships could not be kept", extra={"room": room_id})

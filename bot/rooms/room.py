@@ -237,7 +237,9 @@ class Room:
             since = self.boards.resumed_ts  # what was in a pause is not kept later either (rule 8)
             archive = self._shared.archive
             before = [*batch.state, *batch.sticky]
-            await past.keep_seen(archive, self.room_id, before, batch.timeline, since)
+            await past.keep_seen(
+                archive, self.room_id, before, batch.timeline, since, gap=batch.gap
+            )
 
     async def _take(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")

@@ -32,6 +32,10 @@ class Batch(Protocol):
         """Timeline events, oldest first."""
 
     @property
+    def gap(self) -> bool:
+        """Whether of what happened before the timeline only the outcome is here."""
+
+    @property
     def sticky(self) -> Sequence[Mapping[str, Any]]:
         """Sticky events of members beside the timeline, in no order."""
 
@@ -45,6 +49,7 @@ class Reread:
     timeline: Sequence[Mapping[str, Any]] = ()
     sticky: Sequence[Mapping[str, Any]] = ()
     full_state: bool = True
+    gap: bool = True
 
 
 Inbox = asyncio.Queue[tuple[Batch, "asyncio.Future[None]"]]

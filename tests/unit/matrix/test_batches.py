@@ -76,6 +76,7 @@ def test_later_responses_say_what_changed() -> None:
 def test_a_limited_timeline_has_a_gap_before_it() -> None:
     section = only(joined(said("z"), limited=True), LATER)
     assert section.batch.limited
+    assert section.batch.gap
     assert section.missing_before == "p1"
 
 
@@ -101,6 +102,7 @@ def test_a_new_room_begins_with_our_join(before: Before) -> None:
     section = only(joined(said("!board leave"), *came, limited=True), before)
     assert section.batch.timeline == came
     assert section.batch.full_state
+    assert section.batch.gap  # we may have been there before
     assert not section.batch.limited
     assert section.missing_before is None
 
@@ -147,7 +149,7 @@ def test_invites_and_leaves() -> None:
 
 def test_rooms_without_news_are_left_out_except_at_first() -> None:
     assert read_sync(joined(), LATER) == []
-    assert only(joined(), AGAIN).batch == RoomBatch(ROOM, "join", (), (), False, True)
+    assert only(joined(), AGAIN).batch == RoomBatch(ROOM, "join", (), (), False, True, True)
 
 
 JSON = st.recursive(

@@ -188,6 +188,29 @@ async def test_sessions_of_a_board_are_read_once_and_again_after_a_gap(tmp_path:
         await past.keep_seen(archive, ROOM, [stay(8, {})], [], 0)
         assert await sessions(reader) == [(2, 3), (5, 6), (7, 8)]
         assert set(server.asked) == {"forth"}
+        # Nothing is left of a stay in a gap that was longer than it was sticky.
+        server.asked.clear()
+        server.events += [stay(9, JOIN), stay(10, {})]
+        await past.keep_seen(archive, ROOM, (), [], 0, gap=True)
+        assert (await sessions(reader))[-1] == (9, 10)
+        assert set(server.asked) == {"forth"}
+
+
+async def test_what_the_archive_did_not_take_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server(0)
+    async with reading(tmp_path, server) as (reader, archive):
+        assert await sessions(reader) == []
+
+        async def full(*_: object) -> None:
+            raise StoreError("the disk is full")
+
+        monkeypatch.setattr(archive, "saw_memberships", full)
+        server.events = [stay(1, JOIN), stay(2, {})]
+        await past.keep_seen(archive, ROOM, (), server.events, 0)
+        assert "memberships could not be kept" in caplog.text
+        assert await sessions(reader) == [(1, 2)]
 
 
 async def test_what_cannot_be_read_is_not_waited_for(

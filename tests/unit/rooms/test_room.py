@@ -110,7 +110,8 @@ class House:
     def put(self, *timeline: dict[str, Any], **values: Any) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         kind, state = values.get("kind", "join"), values.get("state", ())
-        batch = RoomBatch(ROOM, kind, state, timeline, sticky=values.get("sticky", ()))
+        more = {"sticky": values.get("sticky", ()), "gap": values.get("gap", False)}
+        batch = RoomBatch(ROOM, kind, state, timeline, **more)
         self.inbox.put_nowait((batch, done))
         return done
 
@@ -544,6 +545,16 @@ async def test_a_batch_cut_off_by_the_end_counts_as_not_handled() -> None:
         here.running.cancel()
         await asyncio.wait([here.running])
         assert done.cancelled()
+
+
+async def test_after_a_gap_the_rooms_past_is_not_whole() -> None:
+    async with house() as here:
+        await here.begin()
+        here.archive.whole[ROOM] = 5
+        await here.says(said("hello"))
+        assert here.archive.whole == {ROOM: 5}
+        await here.says(said("hello"), gap=True)
+        assert here.archive.whole == {}
 
 
 async def test_a_room_whose_rest_cannot_be_read_fails() -> None:
