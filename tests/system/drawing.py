@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from tests.stack.bot import Bot, until
-from tests.stack.client import elements
+from tests.stack.client import edits, elements
+from tests.stack.client.elements import FIRST_SLIDE
+from tests.stack.client.events import update_packet
 from tests.stack.client.habits import Habits
 from tests.stack.client.nwb import comparable, exported
 from tests.stack.neoboard import NeoBoard
@@ -21,27 +23,37 @@ BY_HAND = Habits(saves=False, announces=True)
 
 
 class Pen:
-    """Somebody's stream of strokes, numbered, whatever happens to them on their way."""
+    """Somebody's stream of strokes, numbered, whatever happens to them on their way.
 
-    def __init__(self, person: NeoBoard, label: str = "stroke") -> None:
+    `reliable` ones are lost by no busy SFU either.
+    """
+
+    def __init__(self, person: NeoBoard, label: str = "stroke", *, reliable: bool = False) -> None:
         self._person = person
         self._label = label
+        self._reliable = reliable
         self._numbers: Iterator[int] = itertools.count(1)
         self.drawn: list[str] = []
 
     async def draw(self) -> None:
         """Draw one stroke."""
         text = f"{self._label} {next(self._numbers)}"
-        await self._person.draw(elements.shape(text=text))
+        person, element = self._person, elements.shape(text=text)
+        if self._reliable:
+            edit = edits.add_element(FIRST_SLIDE, elements.new_id(), element)
+            packet = update_packet(person.board.document_id, person.document.change(edit))
+            await person.send(packet, reliable=True)
+        else:
+            await person.draw(element)
         self.drawn.append(text)
 
 
 @asynccontextmanager
 async def drawing(
-    person: NeoBoard, every: float = 0.15, label: str = "stroke"
+    person: NeoBoard, every: float = 0.15, label: str = "stroke", *, reliable: bool = False
 ) -> AsyncIterator[Pen]:
     """Let somebody draw for the block, one stroke after the other."""
-    pen = Pen(person, label)
+    pen = Pen(person, label, reliable=reliable)
 
     enough = asyncio.Event()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shlex
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from tests.stack.bot import Bot
 from tests.stack.processes import Process
+from tests.system.archive import query
 
 _UNSHARE = ("unshare", "--mount", "--map-root-user")
 
@@ -45,6 +47,14 @@ class SmallDisk:
             # Through this path files can be read, but SQLite would resolve it to the folder below.
             for file in self._inside().glob("boardkeeper.db*"):
                 shutil.copy(file, self._bot.data)
+
+    def copied_whole(self) -> bool:
+        """Copy out; return whether that was no copy of something half written."""
+        self.copy_out()
+        try:
+            return query(self._bot.data, "PRAGMA integrity_check") == [("ok",)]
+        except sqlite3.DatabaseError:
+            return False
 
     def fill(self) -> Callable[[], None]:
         """Leave no room; returns what frees it again."""

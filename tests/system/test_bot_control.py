@@ -38,9 +38,7 @@ async def called(here: Meeting, text: str) -> None:
 
 async def drawn(here: Meeting) -> None:
     """Have alice draw something that is recorded."""
-    before = here.entries()
-    await here.alice.draw(elements.shape(text="a"))
-    await here.recorded(before + 1)
+    await here.drawn(here.alice, elements.shape(text="a"))
 
 
 async def test_status_sessions_and_boards_of_a_running_bot(stack: Stack, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ async def test_full_disk(stack: Stack, tmp_path: Path) -> None:
             here = Meeting(stack, bot, alice, await alice.create_board(invite=[bot.user_id]))
             await alice.open(here.board)
             await here.heard()
-            async with drawing(alice) as pen:
+            async with drawing(alice, reliable=True) as pen:
                 await committed(bot, 5)
                 free = disk.fill()
                 await unready(bot, "archive", within=20)
@@ -143,9 +143,12 @@ async def test_full_disk(stack: Stack, tmp_path: Path) -> None:
                 free()
                 await ready(bot, within=40)
             # Not one is lost: they waited in memory.
-            await committed(bot, len(pen.drawn))
-            disk.copy_out()
-            assert here.entries(kind="update") == len(pen.drawn)
+            await until(
+                lambda: disk.copied_whole() and here.entries(kind="update") == len(pen.drawn),
+                20,
+                f"not {len(pen.drawn)} strokes",
+                bot,
+            )
             await same_after_next_snapshot(here)
     finally:
         await bot.kill()
