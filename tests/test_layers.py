@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -156,7 +157,8 @@ def part_of(module: str) -> str:
     return max(fits, key=len)
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -165,7 +167,7 @@ def imports(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: relative import"
             named = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= named & NAMES or {node.module}
-    return found
+    return frozenset(found)
 
 
 def within(module: str, allowed: set[str]) -> bool:

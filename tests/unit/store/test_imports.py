@@ -192,7 +192,7 @@ async def test_a_file_that_is_not_whole_leaves_nothing_behind(folder: Path, path
 
 @pytest.mark.timeout(120)
 async def test_one_that_is_killed_is_never_seen_and_cleared_away(folder: Path, path: Path) -> None:
-    for after in (1, 5, 30, 55):
+    for after in (1, 55):
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, path, folder], stdout=subprocess.PIPE, text=True
         )
