@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Container, Mapping
+from math import inf
 from time import monotonic
 
 from bot import metrics
@@ -65,7 +66,7 @@ class Bridge:
         there = OTHER[profile], whiteboard_id
         if isinstance(message, Update):
             self._put(there, message)
-        elif who is not None and self._passed.get((side, message), 0.0) < monotonic() - ECHO:
+        elif who is not None and self._passed.get((side, message), -inf) < monotonic() - ECHO:
             self._signal(there, who, message)
 
     def note(self, side: Side, who: Device, message: Present) -> None:

@@ -48,6 +48,7 @@ async def test_a_signal_that_comes_back_is_not_passed_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As between two bridges, until their memberships are known."""
+    monkeypatch.setattr("bot.presence.bridge.ECHO", 600.0)  # this machine may be busy
     banks = Banks()
     banks.bridge.take(OLD, WHO, FocusOn("s"))
     await banks.bridge.flush()
@@ -145,7 +146,8 @@ async def test_what_cannot_be_sent_holds_nothing_up(error: Exception) -> None:
     assert banks.heard == [(NEW, FocusOn("2"))]
 
 
-async def test_a_flood_is_bounded() -> None:
+async def test_a_flood_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.presence.bridge.ECHO", 600.0)
     banks = Banks()
     for number in range(MAX_QUEUED + 5):
         banks.bridge.take(OLD, WHO, Update("d", b"u"))
