@@ -13,7 +13,7 @@ from bot.config import Config
 from bot.livekit.auth import Grant, api_key_grant, get_token, sfu_get
 from bot.livekit.connection import Connection, State
 from bot.matrix.client import Homeserver
-from bot.rtc.membership import Focus
+from bot.rtc.membership import LEGACY, STICKY, Focus
 from bot.rtc.sticky import Seat
 
 _log = logging.getLogger(__name__)
@@ -62,9 +62,11 @@ class Entrance:
 
         With a seat it is to the LiveKit room of that slot, where we are pseudonymous.
         """
+        # Where people of both profiles are in a room, each has connections of its own.
+        keys = {"room": room_id, "profile": LEGACY if seat is None else STICKY}
 
         def entered(state: State, why: str) -> None:
-            _log.info("livekit", extra={"room": room_id, "state": state.value, "why": why})
+            _log.info("livekit", extra={**keys, "state": state.value, "why": why})
             changed()
 
         return Connection(

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from bot.rtc import legacy, sticky
 from bot.rtc.actions import Shown
 from bot.rtc.legacy import LEAVE
-from bot.rtc.membership import MEMBER_TYPE
+from bot.rtc.membership import LEGACY, MEMBER_TYPE, STICKY
 from bot.rtc.sticky import STICKY_MS, STICKY_TYPE
 
 
@@ -117,6 +117,10 @@ class Form(Protocol):
     def room_id(self) -> str:
         """Which room."""
 
+    @property
+    def profile(self) -> str:
+        """`legacy` or `sticky`."""
+
     def is_ours(self, event: DelayedEvent) -> bool:
         """Whether a delayed event would take out this very membership."""
 
@@ -159,6 +163,7 @@ class LegacyForm:
     ) -> None:
         self.homeserver = homeserver
         self.room_id = room_id
+        self.profile = LEGACY
         self.state_key = state_key
         self._where = (room_id, MEMBER_TYPE, state_key)
         self._whose = whose
@@ -221,6 +226,7 @@ class StickyForm:
     ) -> None:
         self.homeserver = homeserver
         self.room_id = room_id
+        self.profile = STICKY
         self.member_id = member_id
         self._user_id, self._device_id = whose
         self._call_id = call_id

@@ -52,7 +52,7 @@ class Keeper(Generic[F]):
         self._status = machine.status
         self._announced = self._probably_left = False
         self._healthy = True
-        self._keys = {"room": form.room_id}
+        self._keys = {"room": form.room_id, "profile": form.profile}
         self._wake = asyncio.Event()
         self._rested = asyncio.Event()
         self._asking: asyncio.Timeout | None = None

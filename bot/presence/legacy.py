@@ -66,7 +66,7 @@ class LegacyPresence:
         self._met: frozenset[str] = frozenset()
         self._links: Links | None = None
         self._tasks: asyncio.TaskGroup
-        self._keys = {"room": home.room_id}
+        self._keys = {"room": home.room_id, "profile": LEGACY}
 
     @property
     def connected(self) -> bool:

@@ -246,7 +246,7 @@ class Stay:
         return "slot_closed" if closed else "leave"
 
     def _status_changed(self, status: own.Status) -> None:
-        about = {"room": self._home.room_id, "status": status.value}
+        about = {"room": self._home.room_id, "profile": STICKY, "status": status.value}
         _log.info("own membership", extra=about)
         self._wake.set()
         if status is own.Status.FORBIDDEN:

@@ -19,6 +19,7 @@ from typing import Any
 
 from bot.presence.admission import Claims
 from bot.presence.legacy import LEAVE_WITHIN
+from bot.presence.memory import Memory
 from bot.presence.setting import Home, Setting
 from bot.presence.stay import Stay
 from bot.rtc.membership import MAX_FOCI, STICKY, Focus
@@ -44,6 +45,7 @@ class StickyPresence:
         setting: what all share.
         whiteboard_id: the board.
         greet: what somebody is told who has just come onto the board.
+        memory: of when we were here before.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class StickyPresence:
         setting: Setting,
         whiteboard_id: str,
         greet: Callable[[], Sequence[Message]],
+        memory: Memory,
     ) -> None:
         self._home = home
         self._setting = setting
@@ -62,12 +65,11 @@ class StickyPresence:
         self._claims = Claims(setting.admission, home.room_id)
         self._now: Stay | None = None
         self._former: dict[Stay, float] = {}  # with the instants at which they give up listening
-        self._ends: list[float] = []  # when memberships were taken out
-        self._away_until = float("-inf")
+        self._memory = memory
         self._doubled = False  # whether it was said that another process runs
         self._unfocused = False  # whether it was said that there is no focus
         self._tasks: asyncio.TaskGroup
-        self._keys = {"room": home.room_id}
+        self._keys = {"room": home.room_id, "profile": STICKY}
 
     @property
     def connected(self) -> bool:
@@ -247,11 +249,11 @@ class StickyPresence:
         now = monotonic()
         if stay.over:
             _log.warning("our membership was taken out: joining again", extra=self._keys)
-            self._ends = [*self._ends[-9:], now]
+            self._memory.taken_out(now)
             self._former[stay] = now + LISTEN_ON
         elif focus != stay.focus or stay.lost_for >= self._setting.sfu_grace:
-            if stay.refused:
-                self._away_until = now + AWAY_FOR
+            if stay.refused or not stay.keeper.leaving:
+                self._memory.left(now, away=AWAY_FOR if stay.refused else 0.0)
             if not stay.keeper.leaving:
                 stay.keeper.leave()
             self._former[stay] = now
@@ -265,10 +267,10 @@ class StickyPresence:
         (docs/matrixrtc.md, 2.6)
         """
         timing, now = self._setting.sticky_timing(), monotonic()
-        lately = [at for at in self._ends if now - at < timing.fight_window]
+        lately = [at for at in self._memory.ends if now - at < timing.fight_window]
         fought = len(lately) > timing.fight_limit
         until = lately[-1] + timing.fight_pause if fought else now
-        return max(until, self._away_until) - now
+        return max(until, self._memory.away_until) - now
 
     def _let_go(self) -> None:
         """Disconnect former stays once they are not needed; their leave may still be on its way."""

@@ -11,7 +11,7 @@ from bot.whiteboard.form import FORM
 from tests.stack.bot import Bot, until
 from tests.stack.client.habits import Habits
 from tests.stack.stack import Stack
-from tests.system.people import meeting, person
+from tests.system.people import logged, meeting, person
 from tests.system.test_bot_control import asked, cli
 from tests.system.test_doctor import examined
 
@@ -61,6 +61,8 @@ async def test_old_neoboards_alone_then_both(stack: Stack, tmp_path: Path) -> No
         assert " sticky " in lines[bob.user_id]
         said = await cli(bot, "status")
         assert "1 bridged (old and new NeoBoards); 2 memberships of ours" in said
+        for line in ("livekit", "own membership"):
+            assert {one["profile"] for one in logged(bot, line)} == {"legacy", "sticky"}
 
         report = await examined(bot)  # beside the running bot, which it does not disturb
         assert report.code == 0, report.said
