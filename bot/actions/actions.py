@@ -62,6 +62,9 @@ class Archive(Protocol):
     ) -> AsyncIterator[Entry]:
         """Iterate over entries in order."""
 
+    async def pauses(self, room_id: str) -> Sequence[tuple[int, int | None]]:
+        """Return from when until when (ms; None: still) recording was paused in a room."""
+
 
 class Acts(Protocol):
     """What a Room does when told to."""

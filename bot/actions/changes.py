@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from bot.actions.actions import MAX_IMAGE, document_at, nothing_recorded
+from bot.actions.actions import MAX_IMAGE, document_at, nothing_recorded, show_time
 from bot.actions.rewriting import (
     Changed,
     Order,
@@ -48,12 +48,24 @@ async def restore_instant(
         StoreError: the archive cannot be read.
     """
     async with tools.place(key) as place:
+        if not order.forced:
+            await _check_recorded(tools, key.room_id, at_ts)
         then = await document_at(tools.archive, place.board.board_id, at_ts, tools.empty())
         if then is None:
             rows = await tools.archive.boards()
             row = next((one for one in rows if one.id == place.board.board_id), None)
             raise UsageError(nothing_recorded(row))
         return await _restore(tools, place, then, slide, order)
+
+
+async def _check_recorded(tools: Tools, room_id: str, at_ts: int) -> None:
+    for begin_ts, end_ts in await tools.archive.pauses(room_id):
+        if begin_ts <= at_ts and (end_ts is None or at_ts < end_ts):
+            until = "" if end_ts is None else f" until {show_time(end_ts)}"
+            raise UsageError(
+                f"Recording was paused then, from {show_time(begin_ts)}{until}. Choose another"
+                " instant, or add --force for the board as it was when the pause began."
+            )
 
 
 async def restore_snapshot(

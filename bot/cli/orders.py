@@ -102,6 +102,8 @@ def _show(found: Mapping[str, Any], options: argparse.Namespace) -> None:
         output.warn(f"{images} not in the file: a placeholder stands there.")
     if found["undo_ts"] is not None:
         say(f"To undo this: boardkeeper restore {board} --at {found['undo_ts']}{_config(options)}")
+    elif not found["dry_run"]:
+        output.warn("What was there before is not recorded: this cannot be undone with “restore”.")
 
 
 def _config(options: argparse.Namespace) -> str:

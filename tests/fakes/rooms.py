@@ -54,6 +54,7 @@ class MemoryArchive:
         self.memberships: list[tuple[str, str]] = []
         self.whole: dict[str, int] = {}
         self.texts: dict[str, str] = {}
+        self.paused: list[tuple[int, int | None]] = []
         self.broken: set[str] = set()
         self.slow: set[str] = set()
         self.go = asyncio.Event()
@@ -132,6 +133,10 @@ class MemoryArchive:
                 late = until_ts is not None and entry.ts > until_ts
                 if not late and (kinds is None or entry.kind in kinds):
                     yield entry
+
+    async def pauses(self, room_id: str) -> list[tuple[int, int | None]]:
+        await self._do("pauses")
+        return self.paused
 
     async def room(self, room_id: str) -> RoomRow | None:
         await self._do("room")

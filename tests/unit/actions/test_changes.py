@@ -193,6 +193,25 @@ async def test_nothing_of_it_can_be_undone_from_the_archive_while_paused(desk: D
     assert (await desk.restore(before)).undo_ts is None
 
 
+@pytest.mark.parametrize("on_for", [1000, None])
+async def test_of_an_instant_in_a_pause_it_is_not_claimed_to_know_the_board(
+    desk: Desk, on_for: int | None
+) -> None:
+    await desk.draws(desk.people[KEY].add("a", text="a"))
+    began = desk.now + 100
+    desk.archive.paused.append((began, None if on_for is None else began + on_for))
+    await desk.draws(desk.people[KEY].add("b", text="b"))
+    with pytest.raises(UsageError, match="Recording was paused then"):
+        await desk.restore(began + 50)
+    assert desk.shown() == [["a", "b"]]
+    assert (await desk.restore(began + 50, order=FORCED)).anything
+    assert desk.shown() == [["a"]]
+    await desk.restore(began - 100)
+    if on_for is not None:
+        await desk.restore(began + on_for)
+        assert desk.shown() == [["a", "b"]]
+
+
 async def test_one_slide_comes_back_in_its_place_or_as_a_new_one(desk: Desk) -> None:
     alice = desk.people[KEY]
     await desk.draws(alice.add("a", text="a"))
