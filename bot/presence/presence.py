@@ -16,7 +16,9 @@ from typing import Any
 
 from bot.errors import Transient
 from bot.presence.bridge import Bridge, Side, device_of
+from bot.presence.holding import Holding
 from bot.presence.legacy import LegacyPresence
+from bot.presence.memory import Memory
 from bot.presence.setting import Home, Setting
 from bot.presence.sticky import StickyPresence
 from bot.rtc.membership import LEGACY, STICKY
@@ -25,8 +27,6 @@ from bot.rtc.slots import Slot
 from bot.services import Arrival
 from bot.whiteboard.message import Message, Present, Update
 
-HOLD = 10.0
-"""Seconds to stay in a profile that nobody on the board speaks any more: people reload pages."""
 FLUSH_WITHIN = 0.2
 """Seconds that messages still to be passed on get when we leave."""
 
@@ -44,7 +44,8 @@ class Presence:
         self._setting = setting
         self._own: Device = (setting.own_user, setting.own_device)
         self._wanted: frozenset[str] = frozenset()
-        self._needed: dict[Side, float] = {}  # when each was last needed, monotonic
+        self._held = Holding()
+        self._memories: dict[str, Memory] = {}  # of boards that have a sticky side, or had one
         self._mixed: frozenset[str] = frozenset()  # boards that people of both are on now
         self._here: dict[str, Mapping[str, Here]] = {}
         self._legacy = LegacyPresence(home, setting, partial(self._greeting, LEGACY))
@@ -161,26 +162,20 @@ class Presence:
         now = monotonic()
         chosen = {one: self._profiles(one) for one in self._wanted}
         self._mixed = frozenset(one for one, profiles in chosen.items() if len(profiles) > 1)
-        for whiteboard_id, profiles in chosen.items():
-            for profile in profiles:
-                self._needed[profile, whiteboard_id] = now
-        self._needed = {
-            side: at
-            for side, at in self._needed.items()
-            if side[1] in self._wanted and now - at < HOLD
-        }
-        self._legacy.want(frozenset(board for profile, board in self._needed if profile == LEGACY))
-        for profile, whiteboard_id in self._needed:
+        needed = [(profile, one) for one, profiles in chosen.items() for profile in profiles]
+        self._held.follow(needed, self._wanted, now)
+        sides = self._held.sides
+        self._legacy.want(frozenset(board for profile, board in sides if profile == LEGACY))
+        for profile, whiteboard_id in sides:
             if profile == STICKY and whiteboard_id not in self._sticky:
                 self._join(whiteboard_id)
         for whiteboard_id in self._sticky.keys() - self._ending:
-            if (STICKY, whiteboard_id) not in self._needed:
+            if (STICKY, whiteboard_id) not in sides:
                 self._ending.add(whiteboard_id)
                 self._tasks.create_task(self._leave(whiteboard_id))
         for whiteboard_id in self._wanted:
             self._bridge.look(whiteboard_id, self._devices(whiteboard_id))
-        held = [at for at in self._needed.values() if at < now]
-        return min(held) + HOLD - now + 0.01 if held else None
+        return self._held.due(now)
 
     def _profiles(self, whiteboard_id: str) -> frozenset[str]:
         setting, here = self._setting, self._devices(whiteboard_id)
@@ -203,6 +198,7 @@ class Presence:
             self._setting,
             whiteboard_id,
             partial(self._greeting, STICKY, whiteboard_id),
+            self._memories.setdefault(whiteboard_id, Memory()),
         )
         self._sticky[whiteboard_id] = side
         self._running[whiteboard_id] = self._tasks.create_task(side.run())
@@ -249,7 +245,7 @@ class Presence:
             return  # which passes on by itself
         if who is not None and isinstance(arrival.message, Present):
             self._bridge.note(side, who, arrival.message)
-        if {(LEGACY, whiteboard_id), (STICKY, whiteboard_id)} <= self._needed.keys():
+        if {(LEGACY, whiteboard_id), (STICKY, whiteboard_id)} <= self._held.sides:
             self._bridge.take(side, who, arrival.message)
 
     def _is_bridge(self, whiteboard_id: str, who: Device | None) -> bool:
