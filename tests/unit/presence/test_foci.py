@@ -68,6 +68,10 @@ async def test_a_homeserver_without_the_endpoint_is_not_asked_for_a_day() -> Non
     await server.foci.read()
     assert server.foci.current == [OTHER, OWN]
     assert server.asked.count("transports") == 3
+    server.transports = {"rtc_transports": []}  # found again, and changed
+    server.now += 60
+    await server.foci.read()
+    assert server.foci.current == [OWN]
 
 
 @pytest.mark.scenario("F02")

@@ -258,6 +258,38 @@ async def test_who_asks_for_more_gets_more(tmp_path: Path, monkeypatch: pytest.M
         assert not server.asked
 
 
+async def test_how_far_it_was_read_is_known_from_the_furthest_reading(tmp_path: Path) -> None:
+    server = Server(0)
+    server.events = [stay(number, JOIN if number % 2 else {}) for number in range(20)]
+    async with reading(tmp_path, server) as (reader, _):
+        assert (await sessions(reader, since=18))[-1] == (19, None)
+        assert len(await sessions(reader, since=2)) == 9
+        server.asked.clear()
+        assert len(await sessions(reader, since=2)) == 9
+        assert not server.asked
+
+
+async def test_who_came_long_before_is_seen_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long before as a membership lasts that is not renewed."""
+    monkeypatch.setattr(past, "PAGE", 2)
+    server = Server(0)
+    server.events = [stay(1, JOIN), *(stay(50 + number, {}, "@ben:hs") for number in range(9))]
+    async with reading(tmp_path, server) as (reader, _):
+        assert await sessions(reader, since=55) == [(1, None)]
+
+
+async def test_of_an_outcome_who_is_out_of_the_room_has_gone_after_coming(tmp_path: Path) -> None:
+    """State comes in no order: somebody who was kicked still stands under his key."""
+    out = {**stay(2, {"membership": "leave"}, "@mod:hs"), "type": "m.room.member"}
+    out["state_key"] = "@ann:hs"
+    for state in ([stay(1, JOIN), out], [out, stay(1, JOIN)]):
+        async with reading(tmp_path / f"{state[0]['event_id']}", Server(0)) as (reader, archive):
+            await past.keep_seen(archive, ROOM, state, [], 0)
+            assert await sessions(reader, may_read=False) == [(1, 2)]
+
+
 async def test_one_past_is_gone_through_at_a_time_and_never_where_all_else_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
