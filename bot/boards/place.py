@@ -51,6 +51,10 @@ class Place:
         """Whether the bot may write it at all (rule 3): it knows what it would write."""
         return not self.keep.held and is_supported(self.board)
 
+    def wants_care(self, now: float) -> bool:
+        """Whether something is to be written; or noted for the next start, if that must wait."""
+        return self.keep.due(now) is not None or (self.keep.held and self.unsaved.since is not None)
+
     def outlook(self, now: float) -> Outlook:
         """Return what is to become of it."""
         since, due = self.unsaved.since, self.keep.due(now)

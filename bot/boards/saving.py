@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Protocol
 
@@ -273,7 +274,7 @@ class Saving:
             place.earlier, place.trouble = False, None
         place.wake.set()
         self._count(place, before)
-        if place.task is None and place.keep.due(monotonic()) is not None:
+        if place.task is None and place.wants_care(monotonic()):
             place.task = self._tasks.create_task(self._follow(place))
 
     def _count(self, place: Place, before: float | None, *, gone: bool = False) -> None:
@@ -291,17 +292,15 @@ class Saving:
                     await self._note(place, unsaved=unsaved)
                     noted = unsaved
                 now = monotonic()
-                due = place.keep.due(now)
-                if due is None:
+                if not place.wants_care(now):
                     break
-                if due <= now:
+                due = place.keep.due(now)
+                if due is not None and due <= now:
                     await self._save(place)
                     continue
-                try:
-                    async with asyncio.timeout(due - now):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(None if due is None else due - now):
                         await place.wake.wait()
-                except TimeoutError:
-                    pass
         finally:
             place.task = None
         # What came while the note was written.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -152,6 +153,52 @@ async def test_our_own_change_that_is_not_recorded_is_saved_at_once() -> None:
         here.board.recording = False
         here.draws(ours=True)
         await until(lambda: CHUNK_TYPE in here.sent)
+
+
+async def test_what_is_written_shows_nothing_that_people_do_not_see() -> None:
+    """Of what waits a client would delete the old value, and have no new one."""
+    async with desk() as here:
+        bob = Person(6, "0", here.draws("a"))
+        bob.add("lost")
+        here.board.document.apply([bob.write("a", text="waits")])
+        assert here.board.document.encode() != here.board.document.snapshot()
+        await until(lambda: here.saving.since(KEY) is None)
+        [chunk] = [content for kind, content in here.server.sent if kind == CHUNK_TYPE]
+        assert b64decode(chunk["data"]) == here.board.document.snapshot()
+
+
+async def test_an_incomplete_one_begun_while_ours_was_written_is_newer() -> None:
+    async with desk(replace(QUICK, spacing=0.01)) as here:
+        here.server.slow.add("send_event")
+        here.draws("a")
+        await until(lambda: here.server.calls["send_event"] == 1)
+        here.saving.begun(KEY.document_id, "$incomplete")
+        here.server.go.set()
+        await until(lambda: here.sent.count(SNAPSHOT_TYPE) == 2)
+
+
+async def test_what_failed_once_is_no_reason_any_more_when_it_is_done() -> None:
+    async with desk(replace(QUICK, spacing=60)) as here:
+        here.server.failures["send_event"] = [RateLimited("slowly", 0.1)]
+        here.draws("a")
+        await until(lambda: (found := here.saving.outlook(KEY)) and found.reason != "waiting")
+        here.server.slow.add("send_event")
+        await until(lambda: here.server.calls["send_event"] == 2)
+        here.draws("b")
+        here.server.go.set()
+        await until(lambda: CHUNK_TYPE in here.sent)
+        await until(lambda: (found := here.saving.outlook(KEY)) and found.reason == "waiting")
+
+
+async def test_what_came_with_an_older_snapshot_the_newest_may_lack() -> None:
+    async with desk(replace(QUICK, grace=60)) as here:
+        without = Document().encode()
+        here.board.document.apply([here.alice.add("a")])
+        here.saving.saved(here.board, snapshot(here.alice.state()))
+        assert here.saving.since(KEY) is None
+        here.saving.begun(KEY.document_id, "$newest")
+        here.saving.saved(here.board, snapshot(without, "$newest"))
+        assert here.saving.since(KEY) is not None
 
 
 async def test_what_comes_while_it_writes_is_saved_by_the_next_one() -> None:
@@ -438,6 +485,7 @@ async def test_what_is_beyond_us_is_not_hidden_until_somebody_saves_what_is_not(
         outlook = here.saving.outlook(KEY)
         assert outlook is not None
         assert (outlook.reason, outlook.detail, outlook.due) == ("beyond", "it is too large", None)
+        assert here.archive.texts["unsaved.7"] == "1"  # what is drawn now, the next start knows too
         here.saving.begun(KEY.document_id, "$newer")
         here.saving.saved(here.board, replace(snapshot(initial("0")), event_id="$newer"))
         assert here.saving.withheld(here.board) == ""

@@ -319,3 +319,15 @@ def test_what_we_cannot_read_is_merged_too() -> None:
     assert not document.supported
     other, _ = document.merged(bytes(strange.get_update()))
     assert not other.supported
+
+
+def test_what_is_written_to_the_room_hides_no_old_value_while_the_new_one_waits() -> None:
+    alice, document = Person(7), Document()
+    document.apply([drawn := alice.add("a", text="old")])
+    bob = Person(8, "0", drawn)
+    bob.add("lost")
+    assert verdicts(document, [bob.write("a", text="new")]) == "W"
+    # How clients show that differs: the old value is deleted, the new one lacks what is before it.
+    assert loaded(document.encode()) != document.content()
+    assert loaded(document.snapshot()) == document.content()
+    assert texts(document) == {"a": "old"}
