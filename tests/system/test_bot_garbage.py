@@ -79,18 +79,16 @@ def strokes(here: Meeting, board: Board) -> list[bytes]:
 
 
 async def all_recorded(here: Meeting, board: Board, pen: Pen) -> None:
-    """Every stroke has to be there, in order."""
+    """Every stroke until now has to be there, in order; he goes on drawing meanwhile."""
+    drawn = list(pen.drawn)
     await until(
-        lambda: len(strokes(here, board)) >= len(pen.drawn),
-        10,
-        f"{len(pen.drawn)} strokes are not recorded",
+        lambda: len(strokes(here, board)) >= len(drawn),
+        20,
+        f"{len(drawn)} strokes are not recorded",
         here.bot,
     )
-    found = strokes(here, board)
-    assert len(found) == len(pen.drawn)
-    missing = [
-        text for text, data in zip(pen.drawn, found, strict=True) if text.encode() not in data
-    ]
+    found = strokes(here, board)[: len(drawn)]
+    missing = [text for text, data in zip(drawn, found, strict=True) if text.encode() not in data]
     assert not missing
 
 
@@ -107,7 +105,7 @@ async def test_ten_thousand_garbage_packets(stack: Stack, tmp_path: Path) -> Non
         meeting(stack, tmp_path, habits=BY_HAND) as here,
         another_board(here) as (bob, board),
         guest(here, "mallory") as mallory,
-        drawing(bob, every=0.03, label="calm") as pen,
+        drawing(bob, every=0.03, label="calm", reliable=True) as pen,
     ):
         await here.alice.draw(elements.shape(text="before"))
         await mallory.draw(elements.shape(text="mine"))
@@ -125,7 +123,7 @@ async def test_ten_thousand_garbage_packets(stack: Stack, tmp_path: Path) -> Non
         update = mallory.document.change(stroke)
         await mallory.send(update_packet(here.board.document_id, update), reliable=True)
 
-        await until(lambda: b"after" in strokes(here, here.board)[-1], 10, "not heard", here.bot)
+        await until(lambda: b"after" in strokes(here, here.board)[-1], 60, "not heard", here.bot)
         metrics = await here.bot.metrics()
         assert metrics['boardkeeper_packets_dropped_total{reason="invalid"}'] > PACKETS / 2
         assert metrics['boardkeeper_updates_total{verdict="refused"}'] > PACKETS / 5
@@ -149,7 +147,7 @@ async def test_malformed_room_events(stack: Stack, tmp_path: Path) -> None:
         meeting(stack, tmp_path, habits=BY_HAND) as here,
         another_board(here) as (bob, board),
         guest(here, "mallory") as mallory,
-        drawing(bob, every=0.03, label="calm") as pen,
+        drawing(bob, every=0.03, label="calm", reliable=True) as pen,
     ):
         await here.alice.draw(elements.shape(text="before"))
         await here.recorded(1)

@@ -77,7 +77,8 @@ async def test_an_author_who_dies_after_a_stroke_loses_nothing(
 async def test_what_the_author_saves_himself_the_bot_leaves_to_him(
     stack: Stack, tmp_path: Path
 ) -> None:
-    async with meeting(stack, tmp_path, KEEP) as here:
+    patient = {**QUICK, "boards": {"save_after": "60s"}}  # he does so after 5 s
+    async with meeting(stack, tmp_path, patient) as here:
         await here.alice.draw(elements.shape())
         await here.recorded(1)
 
@@ -132,7 +133,8 @@ async def test_a_room_that_lets_nobody_save_is_told_once(stack: Stack, tmp_path:
             return sum("is not being saved" in text for text in await here.said())
 
         await until(told, 20, "the room is not told", here.bot)
-        assert logged(here.bot, "the room does not take snapshots of ours")
+        refusal = "the room does not take snapshots of ours"
+        await until(lambda: logged(here.bot, refusal), 10, "it is not logged", here.bot)
         assert await told() == 1
 
 

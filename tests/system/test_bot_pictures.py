@@ -90,7 +90,7 @@ async def test_locked_slides_stay_unless_told(stack: Stack, tmp_path: Path) -> N
         [(at,)] = rows(here, "SELECT MAX(ts) FROM entries WHERE kind = 'update'")
         await draws(here, "b")
         await here.alice.change(edits.lock_slide(FIRST_SLIDE, here.alice.user_id))
-        await here.recorded(3)
+        await here.recorded(3, kind="update")
         path = file(tmp_path, RED)
         for command in (["restore", "1", "--at", str(at)], ["import", "1", path]):
             for dry in ([], ["--dry-run"]):

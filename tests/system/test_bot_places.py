@@ -11,6 +11,7 @@ from bot.livekit.auth import room_name
 from tests.stack.bot import until
 from tests.stack.stack import Stack
 from tests.system.people import QUICK, Meeting, logged, meeting
+from tests.system.test_bot_membership import rejoined
 
 
 async def participants(here: Meeting) -> list[str]:
@@ -41,9 +42,10 @@ async def test_banned_it_is_gone_and_comes_back_when_wanted_again(
         await asyncio.sleep(6)  # longer than the delay: it asks for nothing more
         after = {one["msg"] for one in here.bot.events()[said:]}
         assert not after & {"own membership", "livekit", "board found"}
+        before = len(await here.history())
         await here.alice.user.membership(here.board.room_id, "unban", here.bot.user_id)
         await here.alice.user.membership(here.board.room_id, "invite", here.bot.user_id)
-        await here.announced()
+        await rejoined(here, before)
 
 
 async def test_always_means_also_where_nobody_is(stack: Stack, tmp_path: Path) -> None:

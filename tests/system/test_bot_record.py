@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from tests.stack.bot import until
 from tests.stack.client import elements
+from tests.stack.client.elements import FIRST_SLIDE
+from tests.stack.client.events import cursor_packet
 from tests.stack.client.habits import Habits
 from tests.stack.client.link import Link
 from tests.stack.client.nwb import comparable
 from tests.stack.client.recording import SentPacket
+from tests.stack.neoboard import NeoBoard
 from tests.stack.processes import ROOT, StackError
 from tests.stack.replay import Replay
 from tests.stack.stack import Stack
-from tests.system.archive import count_entries
+from tests.system.archive import count_entries, query
 from tests.system.people import Meeting, meeting, person
 
 SESSIONS = ROOT / "tests" / "data" / "neoboard-session"
@@ -31,14 +36,54 @@ QUIET = Habits(saves=False, announces=True)
 async def replayed(
     here: Meeting, replay: Replay, link: Link | None = None, **how: object
 ) -> Counter[str]:
-    """Let Alice and Bob replay; return how many packets each of them sent."""
+    """Let Alice and Bob replay; return how many packets of each the archive is to hold."""
     async with person(here.stack, "bob", here.alice.habits, link) as bob:
         await here.alice.user.membership(here.board.room_id, "invite", bob.user_id)
         await bob.join(here.board)
         await bob.open(here.board)
-        await asyncio.sleep(1)  # the bot hears of his membership
+        people = (here.alice, bob)
+        await known_by_name(here, *people)
+        found = Counter({who.user_id: packets(here, who) for who in people})
+        for who in people:
+            who.outbox.sent.clear()
         await replay.play({"alice": here.alice, "bob": bob}, speed=20, longest_pause=0.1, **how)  # type: ignore[arg-type]
-        return Counter({who.user_id: sum(who.outbox.sent.values()) for who in (here.alice, bob)})
+        return found + Counter({who.user_id: who.outbox.sent.total() for who in people})
+
+
+async def known_by_name(here: Meeting, *people: NeoBoard) -> None:
+    """Wait until the bot knows whose packets these are: membership and SFU each tell it a part.
+
+    What is sent on the reliable channel stays in order: with the last mark all are recorded.
+    """
+    numbers, links = itertools.count(), [who.outbox.link for who in people]
+    for who in people:
+        who.outbox.link = Link()
+
+    async def check() -> bool:
+        mark = cursor_packet(FIRST_SLIDE, next(numbers), 0)
+        for who in people:
+            await who.send(mark, reliable=True)
+        sql = "SELECT COUNT(*) FROM entries WHERE sender = ? AND data = ?"
+        with suppress(StackError):
+            await until(
+                lambda: all(
+                    query(here.bot.data, sql, who.user_id, mark) == [(1,)] for who in people
+                ),
+                1,
+                "not yet",
+            )
+            return True
+        return False
+
+    await until(check, 30, "the bot does not know who they are", here.bot)
+    for who, link in zip(people, links, strict=True):
+        who.outbox.link = link
+
+
+def packets(here: Meeting, who: NeoBoard) -> int:
+    """Count what somebody has sent over the data channel, not by the room."""
+    snapshots = here.entries(sender=who.user_id, kind="snapshot")
+    return here.entries(sender=who.user_id) - snapshots
 
 
 async def all_recorded(here: Meeting, sent: Counter[str]) -> None:
@@ -171,12 +216,14 @@ async def test_several_boards_of_one_room_share_a_connection_and_are_told_apart(
             await bob.join(here.board)
             board = type(here.board)(here.board.room_id, *others[0])
             await bob.open(board)
-            await asyncio.sleep(2)
+            await known_by_name(here, bob)
+            before = count_of(here, "w1")
             await bob.draw(elements.shape(text="bob"))
             await bob.move_cursor(1, 1)
-            await here.alice.draw(elements.shape(text="alice"))
-            await here.recorded(1)
-            await until(lambda: count_of(here, "w1") >= 2, 10, "bob is not recorded", here.bot)
+            await here.drawn(here.alice, elements.shape(text="alice"))
+            await until(
+                lambda: count_of(here, "w1") >= before + 2, 10, "bob is not recorded", here.bot
+            )
         assert here.entries(sender=here.alice.user_id) == 1
         assert here.entries(sender=bob.user_id) == 0
 
