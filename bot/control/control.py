@@ -35,6 +35,9 @@ REQUEST_WITHIN = 5.0
 """Seconds a client gets to send its request, and to take the answer."""
 ACT_WITHIN = 60.0
 """Seconds what was asked for may take."""
+ORDER_WITHIN = 900.0
+"""The same for what changes a board: a homeserver's limits may let one chunk in every 5 s."""
+ORDERS = ("restore", "import", "clone", "snapshot")
 CLOSE_WITHIN = 1.0
 """Seconds that requests on their way get when the bot ends."""
 
@@ -156,17 +159,22 @@ class Control:
             request = None
         if not isinstance(request, Mapping):
             return _refusal("The request is not a JSON object.")
+        within = _within(request)
         try:
-            async with asyncio.timeout(ACT_WITHIN):
+            async with asyncio.timeout(within):
                 result = await self._answer(request)
         except BoardkeeperError as error:
             return _refusal(str(error))
         except TimeoutError:
-            return _refusal(f"This was not done within {ACT_WITHIN:g} s; the log may say why.")
+            return _refusal(f"This was not done within {within:g} s; the log may say why.")
         except Exception:  # noqa: BLE001 - the border: what a request does wrong ends with it
             _log.exception("a control request failed")
             return _refusal("This failed; the bot's log says why.")
         return _line({"ok": True, "result": result})
+
+
+def _within(request: Mapping[str, Any]) -> float:
+    return ORDER_WITHIN if request.get("command") in ORDERS else ACT_WITHIN
 
 
 def _line(answer: Mapping[str, Any]) -> bytes:
@@ -177,13 +185,13 @@ def _refusal(text: str) -> bytes:
     return _line({"ok": False, "error": text})
 
 
-async def ask(folder: Path, request: Mapping[str, Any], within: float = ACT_WITHIN + 10) -> Any:
+async def ask(folder: Path, request: Mapping[str, Any], within: float | None = None) -> Any:
     """Ask the bot that runs on a data folder.
 
     Args:
         folder: the data folder.
         request: with the `command`.
-        within: seconds to wait for the answer.
+        within: seconds to wait for the answer; a little longer than it may take if None.
 
     Raises:
         NotRunning: no bot listens.
@@ -199,6 +207,7 @@ async def ask(folder: Path, request: Mapping[str, Any], within: float = ACT_WITH
         raise UsageError(
             f"{path} cannot be used: {error.strerror}. Call this as the user the bot runs as."
         ) from error
+    within = _within(request) + 10 if within is None else within
     try:
         async with asyncio.timeout(within):
             writer.write(_line(request))
