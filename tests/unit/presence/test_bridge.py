@@ -92,6 +92,14 @@ async def test_of_a_persons_signals_only_the_latest_of_a_kind_is_passed() -> Non
     ]
 
 
+async def test_of_peoples_signals_the_last_stays_the_last() -> None:
+    banks = Banks()
+    for who, slide in ((WHO, "1"), (OTHER, "2"), (WHO, "3")):
+        banks.bridge.take(OLD, who, FocusOn(slide))
+    await banks.bridge.flush()
+    assert banks.heard == [(NEW, FocusOn("2")), (NEW, FocusOn("3"))]
+
+
 async def test_what_nobody_is_known_to_have_said_is_passed_only_if_it_changes_the_board() -> None:
     banks = Banks()
     for message in (FocusOn("s"), CursorMove("s", 1, 2), Update("d", b"1")):

@@ -406,6 +406,8 @@ async def test_a_membership_that_was_taken_out_is_followed_by_another_one() -> N
         await until(lambda: len(here.wires) == 2)
         await until(lambda: here.server.calls["cancel_delayed"])
         await turns()
+        here.presence.room_changed()
+        await turns()
         assert not first.closed  # nothing is left to do, but it listens until the next one stands
         first.hears(name(), FocusOn("s"))
         await until(lambda: here.arrivals)
@@ -562,6 +564,20 @@ async def test_it_leaves_a_profile_that_nobody_speaks_any_more(monkeypatch: Any)
         await until(lambda: here.memberships()[-1][0] == "leave")
         here.says(on_sticky(BOB, "BD", member_id="again", ts=NOW + 1))
         await until(lambda: here.memberships()[-1][0] == "join")
+
+
+async def test_who_comes_while_it_leaves_has_it_come_back(monkeypatch: Any) -> None:
+    monkeypatch.setattr("bot.presence.holding.HOLD", 0.1)
+    async with world(on_board(), on_sticky(BOB, "BD")) as here:
+        await until(lambda: here.server.stickies and here.server.states)
+        here.server.slow.add("send_sticky")
+        here.says(on_sticky(BOB, "BD", joined=False, ts=NOW))
+        await until(lambda: here.server.calls["send_sticky"] == 2)
+        here.says(on_sticky(BOB, "BD", member_id="again", ts=NOW + 1))
+        await turns()
+        here.server.slow.clear()
+        here.server.go.set()
+        await until(lambda: here.memberships()[-1][0] == "join" and len(here.seats()) == 2)
 
 
 async def test_switched_off_nothing_is_passed_on_while_a_side_is_held() -> None:
