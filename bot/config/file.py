@@ -55,7 +55,7 @@ def load(
         _warn_of_permissions(path, reader)
     if config is None or reader.mistakes:
         raise ConfigError(str(path), sorted(reader.mistakes, key=lambda each: each.line))
-    return replace(config, warnings=tuple(reader.warnings))
+    return replace(config, warnings=tuple(sorted(reader.warnings, key=lambda each: each.line)))
 
 
 def _handlers(

@@ -410,7 +410,7 @@ class TestInit:
         assert path.stat().st_mode & 0o777 == 0o600
         # All that is to be said of it: nobody has such a server, nor such a password.
         warnings = load(path, {}).warnings
-        names = ["password", "url", "user_id"]
+        names = ["url", "user_id", "password"]  # as in the file
         assert [one.path for one in warnings] == [f"homeserver.{name}" for name in names]
         assert all("is still the example's" in one.text for one in warnings)
 
