@@ -290,6 +290,7 @@ class App:
             self._homeserver,
             empty=lambda: fittings.empty(config),
             now_ts=self._homeserver.server_ts,
+            committed=self._recorder.committed,
             own_user=config.homeserver.user_id,
             folder=config.data.folder,
         )

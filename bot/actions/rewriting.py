@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -81,6 +81,8 @@ class Tools:
         place: holds a board ready while something is done with it.
         empty: makes a fresh document of the configured version and size.
         now_ts: ms by the homeserver's clock.
+        committed: waits until all that is recorded is on disk; False when that fails, or some of it
+            was lost.
         own_user: the bot's user id.
     """
 
@@ -89,6 +91,7 @@ class Tools:
     place: Callable[[BoardKey], AbstractAsyncContextManager[Place]]
     empty: Callable[[], Document]
     now_ts: Callable[[], int]
+    committed: Callable[[], Awaitable[bool]]
     own_user: str
 
 
@@ -113,7 +116,7 @@ class Changed:
         difference: what is, or would be, other than before.
         anything: whether anything is: slides may also just come in another order.
         undo_ts: the instant to restore in order to undo it (ms); None when nothing was written,
-            recording is paused, or nothing was recorded before.
+            recording is paused or fails, or nothing was recorded before.
         missing_images: how many images the file names but does not hold.
     """
 
@@ -249,7 +252,7 @@ def _check_locks(document: Document, wanted: Slides, order: Order) -> None:
 async def _undo_ts(tools: Tools, place: Place) -> int | None:
     """Return the instant before what follows, if the archive has the board as it was then."""
     ts, board = tools.now_ts() - 1, place.board
-    if not board.recording:
+    if not board.recording or not await tools.committed():
         return None
     if await tools.archive.checkpoint(board.board_id, ts) is not None:
         return ts

@@ -16,7 +16,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -45,6 +45,7 @@ class Orders:
         homeserver: takes events and images.
         empty: makes a fresh document of the configured version and size.
         now_ts: ms by the homeserver's clock.
+        committed: waits until all that is recorded is on disk; False when that fails.
         own_user: the bot's user id.
         folder: the data folder.
     """
@@ -57,13 +58,14 @@ class Orders:
         *,
         empty: Callable[[], Document],
         now_ts: Callable[[], int],
+        committed: Callable[[], Awaitable[bool]],
         own_user: str,
         folder: Path,
     ) -> None:
         self._host = host
         self._archive = archive
         self._folder = folder
-        self._tools = Tools(archive, homeserver, self._place, empty, now_ts, own_user)
+        self._tools = Tools(archive, homeserver, self._place, empty, now_ts, committed, own_user)
         self._one = asyncio.Lock()
 
     async def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:

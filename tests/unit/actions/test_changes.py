@@ -73,6 +73,7 @@ class Desk:
         self.power_levels: Mapping[str, Any] = {}
         self.now = 1_800_000_000_000
         self.version = "0"
+        self.on_disk = True
         self.boards = {key: self._board(key, row) for row, key in enumerate((KEY, OTHER), 1)}
         self.people = {key: Person(7) for key in self.boards}
         self.tools = Tools(
@@ -81,6 +82,7 @@ class Desk:
             place=self.place,
             empty=lambda: Document(default_version=self.version),
             now_ts=lambda: self.now,
+            committed=self._is_committed,
             own_user=BOT,
         )
 
@@ -98,6 +100,9 @@ class Desk:
         )
         board.complete = True
         return board
+
+    async def _is_committed(self) -> bool:
+        return self.on_disk
 
     async def _send(self, message: Message) -> None:
         assert isinstance(message, Update)
@@ -191,6 +196,14 @@ async def test_nothing_of_it_can_be_undone_from_the_archive_while_paused(desk: D
     await desk.draws(alice.remove("a"))
     desk.boards[KEY].recording = False
     assert (await desk.restore(before)).undo_ts is None
+
+
+async def test_what_is_not_on_disk_is_not_promised_back(desk: Desk) -> None:
+    """Else what the archive lacks would be gone with what is undone."""
+    await desk.draws(desk.people[KEY].add("a", text="a"))
+    desk.on_disk = False
+    done = await changes.import_nwb(desk.tools, KEY, nwb(), append=False, order=NOW)
+    assert (done.anything, done.undo_ts) == (True, None)
 
 
 @pytest.mark.parametrize("on_for", [1000, None])

@@ -76,6 +76,7 @@ async def test_what_cannot_be_done_is_said(
         cast("Any", None),
         empty=cast("Any", None),
         now_ts=lambda: NOW,
+        committed=cast("Any", None),
         own_user=BOT,
         folder=tmp_path,
     )
