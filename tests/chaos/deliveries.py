@@ -161,11 +161,15 @@ class Deliveries:
         wanted = self._committed(board)
         if not in_order(self.receiver.seqs_of(board.whiteboard_id), wanted):
             self.problems.append(f"out of order: {board.whiteboard_id}")
+        if self._told(board) != self.people[0].document.content():
+            self.problems.append("what the receiver was told is not the board")
+
+    def _told(self, board: Board) -> Mapping[str, Any]:
+        """Return what the receiver's updates make of a board."""
         told = BoardDocument()
         for update in self.receiver.updates_of(board.whiteboard_id):
             told.receive(update)
-        if told.content() != self.people[0].document.content():
-            self.problems.append("what the receiver was told is not the board")
+        return told.content()
 
     async def _one_refused(self) -> None:
         """Refuse one change for good: that one, and only that one, is given up, with the reason."""
@@ -182,30 +186,38 @@ class Deliveries:
             self.problems.append(f"given up without its cause: {self._dead()}")
 
     async def _settled(self, when: str, dead: set[int]) -> None:
-        """Wait until all see the same, and the receiver has all that is committed but the dead."""
+        """Wait until all see the same, and the receiver has all that is committed but the dead.
+
+        That alone could be so before the archive has the last of it: it has what people saved,
+        and the receiver's boards are theirs.
+        """
+        boards = (self.people[0].board, self.bob.board)
+
+        def lacking(board: Board) -> set[int]:
+            told = self.receiver.seqs_of(board.whiteboard_id)
+            return set(self._committed(board)) - set(told) - dead
 
         def settled() -> bool:
             first, second = (one.document.content() for one in self.people)
-            return first == second == self.bob.document.content() and all(
-                set(self.receiver.seqs_of(board.whiteboard_id)) | dead
-                >= set(self._committed(board))
-                for board in (self.people[0].board, self.bob.board)
+            if first != second or first != self.bob.document.content() or not self._saves_seen():
+                return False
+            # What was refused for good is on the boards, but not in what he was told.
+            return all(
+                not lacking(one) and (bool(dead) or self._told(one) == first) for one in boards
             )
 
         try:
             await until(settled, AGREE_WITHIN, "they do not agree", self.bot)
         except StackError:
             seen = [len(shown(one)) for one in (*self.people, self.bob)]
-            boards = (self.people[0].board, self.bob.board)
-            lacking = [
-                sorted(
-                    set(self._committed(board))
-                    - set(self.receiver.seqs_of(board.whiteboard_id))
-                    - dead
-                )[:5]
-                for board in boards
-            ]
-            self.problems.append(f"{when}: seen {seen}, not told {lacking}")
+            not_told = [sorted(lacking(one))[:5] for one in boards]
+            self.problems.append(f"{when}: seen {seen}, not told {not_told}")
+
+    def _saves_seen(self) -> bool:
+        """Whether the bot has read what people have saved last."""
+        sql = "SELECT COUNT(*) FROM snapshots WHERE event_id = ?"
+        saved = [event_id for one in self.people for event_id in one.keeping.saved[-1:]]
+        return all(query(self.bot.data, sql, event_id) == [(1,)] for event_id in saved)
 
     def _committed(self, board: Board) -> list[int]:
         """Return the numbers of all changes of a board in the archive, ascending."""
