@@ -127,11 +127,13 @@ def test_f02_well_known() -> None:
         "org.matrix.msc4143.rtc_foci": [*foci("https://own"), {"type": "mesh"}, 5],
     }
     assert read_well_known(document) == [OWN, THEIRS, LAST]
+    assert read_well_known([document]) == []
 
 
 @pytest.mark.scenario("F21")
 def test_f21_transports() -> None:
     assert read_transports({"rtc_transports": foci("https://own")}) == [OWN]
+    assert read_transports("https://own") == []
 
 
 def test_lists_are_bounded() -> None:

@@ -178,6 +178,20 @@ TWICE = [("on", ANN, "A", 0, 0), ("redact", ANN, "A", 5, 0), ("redact", ANN, "A"
 """Redacted twice, by somebody whose clock is late too."""
 
 
+@pytest.mark.parametrize("size", [2, 7])
+def test_a_day_is_the_same_however_it_is_read(size: int) -> None:
+    room, server, archive = Room(), Server(), Archive()
+    server.happens(room.on(1))
+    server.happens(room.on(2, BEN))
+    while not read_on(archive, server, size, 1):
+        pass
+    server.happens(room.off(9, BEN))
+    server.happens(room.on(10, BEN))
+    server.happens(room.off(11))
+    assert read_on(archive, server, size, 1)
+    assert archive.history() == whole(server)
+
+
 @pytest.mark.scenario("H18")
 @given(STEPS, st.integers(1, 7))
 @example(TWICE, 1)

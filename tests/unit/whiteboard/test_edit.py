@@ -80,6 +80,39 @@ def test_what_looks_as_wanted_keeps_its_ids_and_what_is_drawn_meanwhile() -> Non
     assert len(update) < 700
 
 
+def test_what_looks_so_already_needs_nothing() -> None:
+    document = Document(Person(7).state())
+    assert edit(document, document.content()["slides"]) == []
+
+
+def test_elements_and_locks_of_a_slide_are_changed_in_place() -> None:
+    document = Document()
+    edit(document, [slide("a", "b", lock={"userId": "@bob:x"})])
+    (now,) = document.content()["slides"]
+    a, b = now["elements"]
+    lock = {"lock": {"userId": "@ann:x"}}
+    edit(document, [{**now, "elements": [{**b, "text": "new"}, a], **lock}], client=78)
+    assert shown(document) == [["new", "a"]]
+    edit(document, [{"id": now["id"], "elements": [a]}], client=79)
+    assert "lock" not in document.content()["slides"][0]
+    edit(document, [{"id": now["id"], "elements": [a, b], **lock}], client=80)
+    assert document.content()["slides"][0]["lock"] == lock["lock"]
+
+
+def test_frames_and_what_is_in_them_keep_together() -> None:
+    document = Document(initial("1"), default_version="1")
+    frames = [
+        {"id": name, "type": "frame", "position": {"x": 0, "y": 0}, "attachedElements": ["s"]}
+        for name in ("f", "g")
+    ]
+    shapes = [{"id": "s", **plain(shape(attachedFrame="f", connectedPaths=["nowhere"]))}]
+    edit(document, [{"id": "any", "elements": [*frames, *shapes], "frameElementIds": ["f", "g"]}])
+    (now,) = document.content()["slides"]
+    there = now["frameElementIds"][::-1]
+    edit(document, [{**now, "frameElementIds": there}], client=78)
+    assert document.content()["slides"][0]["frameElementIds"] == there
+
+
 @st.composite
 def later(draw: st.DrawFn, slides: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same slides as they may have looked at another time, in another order, with others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +44,16 @@ def test_what_can_be_part_of_no_board_is_not_kept() -> None:
     stranger = Person(5, "1")
     refused.add(stranger.state(), "0")
     assert len(refused) == 0
+
+
+def test_the_oldest_make_room_for_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_COUNT", 2)
+    alice, refused = Person(5), Refused()
+    made = [alice.add(name) for name in "abc"]
+    for one in made:
+        refused.add(one, "0")
+    assert refused.behind([(5, 10_000)], {}) == {5: made[1:]}
+    assert refused.size == sum(map(len, made[1:]))
 
 
 @given(st.lists(st.integers(1, 40), max_size=30))

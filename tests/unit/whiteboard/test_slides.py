@@ -31,6 +31,15 @@ def test_what_is_read_is_written_the_same(version: str, data: st.DataObject) -> 
     assert pickle.loads(pickle.dumps(read)) == read
 
 
+@pytest.mark.parametrize(
+    ("version", "more"), [("0", {"lock": {"userId": "@bob:x"}}), ("1", {"frameElementIds": ["f"]})]
+)
+def test_a_slide_is_written_as_it_was_read(version: str, more: dict[str, Any]) -> None:
+    elements = [element("a"), FRAME] if version == "1" else [element("a")]
+    slides = [{"id": "s", "elements": elements, **more}]
+    assert wanted(read_slides({"slides": slides}), version) == slides
+
+
 def test_elements_are_put_changed_and_taken_away() -> None:
     slide = Slide("s").put(element("a")).put(element("b")).put(element("a", text="new"))
     assert [(one["id"], one["text"]) for one in slide.elements] == [("a", "new"), ("b", "")]

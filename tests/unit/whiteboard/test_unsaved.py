@@ -183,6 +183,15 @@ def test_the_order_of_snapshots_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert one.saved(Person(1).state(), "$0")  # forgotten: as if found by searching
 
 
+def test_what_is_left_of_ids_beside_within_and_behind_others() -> None:
+    some = Cover([(1, 0, 10), (2, 0, 5)])
+    assert some.without(Cover([(1, 2, 4), (1, 6, 8), (1, 20, 30)])).ranges() == [
+        *((1, 0, 2), (1, 4, 6), (1, 8, 10)),
+        (2, 0, 5),
+    ]
+    assert some.without(Cover([(1, 0, 10), (2, 0, 9)])).ranges() == []
+
+
 @given(IDS, IDS)
 def test_ids_without_others(some: list[Range], more: list[Range]) -> None:
     left = {one for client, start, stop in some for one in ids(client, start, stop)}
