@@ -67,7 +67,8 @@ def hostile_events(board: Board, good: str) -> Iterator[tuple[str, dict[str, Any
 def hostile_packets(board: Board) -> Iterator[bytes]:
     """Updates that would be dear to whoever believed them."""
     dear = [one for one in (*CYCLES.values(), *NUMBERS.values()) if len(one) < _LARGEST]
-    dear += [one for one in BOMBS.values() if len(one) < _LARGEST]
+    bombs = [make() for make in BOMBS.values()]
+    dear += [one for one in bombs if len(one) < _LARGEST]
     for number in range(EVENTS // 5):
         yield update_packet(board.document_id, dear[number % len(dear)])
         if number % 5 == 0:

@@ -65,6 +65,7 @@ def own(assembler: Assembler) -> Snapshot | None:
     return made[-1]
 
 
+@pytest.mark.no_cover  # measured, the flood takes seconds
 def test_heads_without_chunks() -> None:
     assembler = Assembler()
     good = {**head(0, 2, "@alice:x"), "event_id": "$good"}
@@ -75,6 +76,7 @@ def test_heads_without_chunks() -> None:
     assert own(assembler) is not None  # a flood costs its sender, nobody else
 
 
+@pytest.mark.no_cover
 def test_chunks_of_what_was_never_announced() -> None:
     assembler = Assembler()
     good = {**head(0, 2, "@alice:x"), "event_id": "$good"}
