@@ -122,7 +122,7 @@ class Homeserver(Rooms, Delayed):
         """Return the LiveKit services by the homeserver's own word (MSC4143), raw.
 
         Raises:
-            NotFound: it has no such endpoint.
+            NotFound, Unsupported: it has no such endpoint.
             ServerError: one of the others; the last good list stays valid.
         """
         path = Path.unstable["org.matrix.msc4143"].rtc.transports

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Protocol
 
-from bot.errors import NotFound, ServerError
+from bot.errors import NotFound, ServerError, Unsupported
 from bot.rtc.focus import read_spelling, read_transports, read_well_known
 from bot.rtc.membership import MAX_FOCI, Focus
 
@@ -87,7 +87,7 @@ class Foci:
             return
         try:
             document = await self._homeserver.rtc_transports()
-        except NotFound:
+        except (NotFound, Unsupported):
             # One that has answered before is only out of order: it keeps what it said.
             if not self._transports:
                 self._ask_again_at = self._clock() + ABSENT_FOR

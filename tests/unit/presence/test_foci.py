@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.errors import Forbidden, NotFound, Transient
+from bot.errors import Forbidden, NotFound, ServerError, Transient, Unsupported
 from bot.presence import foci as module
 from bot.presence.foci import ABSENT_FOR, Foci
 from bot.rtc.membership import Focus
@@ -54,11 +54,16 @@ async def test_the_homeservers_own_word_comes_first() -> None:
 
 
 @pytest.mark.scenario("F21")
-async def test_a_homeserver_without_the_endpoint_is_not_asked_for_a_day() -> None:
+@pytest.mark.parametrize("absent", [NotFound, Unsupported])
+async def test_a_homeserver_without_the_endpoint_is_not_asked_for_a_day(
+    absent: type[ServerError], caplog: pytest.LogCaptureFixture
+) -> None:
     server = Server()
+    server.transports = absent("404, as Synapse says it with M_UNRECOGNIZED")
     for server.now in (0.0, 60.0, ABSENT_FOR - 1):
         await server.foci.read()
     assert server.asked == ["transports", *["https://hs/wk"] * 3]
+    assert not caplog.records
     assert server.foci.current == [OWN]
     server.transports = {"rtc_transports": listed(OTHER)}
     server.now = ABSENT_FOR
