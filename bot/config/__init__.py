@@ -166,7 +166,7 @@ class Boards:
     mode: Literal["keep", "observe"] = "keep"
     save_after: Annotated[Duration, Between("1s", "10m")] = 8.0
     default_version: Literal["slides", "infinite"] = "slides"
-    max_document: Annotated[Size, Between("64kB", "512MB")] = 20_000_000
+    max_document: Annotated[Size, Between("64kB", "20MB")] = 20_000_000
     tell_repairs: bool = False
 
     @property

@@ -63,7 +63,8 @@ class Snapshot:
         sender: who wrote it.
         ts: the snapshot event's `origin_server_ts`, ms.
         document_id: the document it is of.
-        data: the whole state, an encoded Yjs update; not looked at yet.
+        data: the whole state, an encoded Yjs update; not looked at yet. Of one that is larger than
+            it may be, some of it that is: whoever is given it can tell.
     """
 
     event_id: str
@@ -205,10 +206,10 @@ class Assembler:
             now: monotonic seconds.
 
         Returns:
-            The Snapshot, when this event completes one.
+            The Snapshot, when this event completes one, or makes it larger than it may be.
 
         Raises:
-            InvalidSnapshot: the event is malformed, or its snapshot exceeds the bounds.
+            InvalidSnapshot: the event is malformed, or what it belongs to exceeds the bounds.
         """
         self._forget_old(now)
         if event.get("type") == CHUNK_TYPE:
@@ -252,21 +253,28 @@ class Assembler:
         opened.chunks[number] = data
         opened.size += len(data)
         self._size += len(data)
-        if opened.size > self._max_bytes:
+        if opened.size > self._max_bytes and not self._is_too_large(opened):
             self._drop(key)
             raise InvalidSnapshot("larger than a snapshot may be")
         while self._size > 2 * self._max_bytes:
             self._give_up_one()
+
+    def _is_too_large(self, opened: _Open) -> bool:
+        """Return whether it is a snapshot, as far as that can be told, and not too many chunks."""
+        count = 0 if opened.event is None else opened.event.chunk_count
+        its_own = sum(len(data) for number, data in opened.chunks.items() if number < count)
+        return its_own > self._max_bytes
 
     def _complete(self, key: _Key) -> Snapshot | None:
         opened = self._open.get(key)
         if opened is None or opened.event is None:
             return None
         numbers = range(opened.event.chunk_count)
-        if len(opened.chunks) < len(numbers) or any(n not in opened.chunks for n in numbers):
+        missing = len(opened.chunks) < len(numbers) or any(n not in opened.chunks for n in numbers)
+        if missing and opened.size <= self._max_bytes:
             return None
         event = opened.event
-        data = b"".join(opened.chunks[number] for number in numbers)
+        data = b"".join(opened.chunks[n] for n in sorted(opened.chunks) if n in numbers)
         self._drop(key)
         self._done[key] = None
         if len(self._done) > _DONE:
