@@ -180,6 +180,19 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
             " Was fehlt, kann noch einmal geändert werden."
         ),
     },
+    "unheard": {
+        "en": (
+            "Somebody here uses the newer generation of NeoBoard, which I cannot hear: my"
+            " homeserver lacks what that takes (sticky events, MSC4354). What is drawn there I get"
+            " only once it is saved. Those who run my homeserver can switch it on."
+        ),
+        "de": (
+            "Hier benutzt jemand die neuere Generation von NeoBoard, die ich nicht hören kann:"
+            " Meinem Homeserver fehlt, was dafür nötig ist (Sticky Events, MSC4354). Was dort"
+            " gezeichnet wird, bekomme ich erst, wenn es gespeichert wird. Wer meinen Homeserver"
+            " betreibt, kann es einschalten."
+        ),
+    },
     "bridged": {
         "en": (
             "People here use two generations of NeoBoard, which do not see each other's drawing. I"

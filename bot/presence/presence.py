@@ -183,6 +183,9 @@ class Presence:
         if setting.profile == STICKY and not possible and not self._impossible:
             _log.warning("rtc.profile is sticky, but the homeserver has no sticky events")
             self._impossible = True
+        strangers = self._without_us(here[STICKY]).keys() - here[LEGACY].keys()
+        if strangers and not possible and setting.profile != LEGACY:
+            self._home.unheard()
         return choose(
             setting.profile,
             self._without_us(here[LEGACY]),

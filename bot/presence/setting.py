@@ -43,6 +43,9 @@ class Home(Protocol):
     def full(self) -> None:
         """Hear that a board has to wait until the homeserver's limits carry it."""
 
+    def unheard(self) -> None:
+        """Hear that people are there whom our homeserver keeps us from hearing."""
+
     def bridged(self) -> None:
         """Hear that something was passed from people of one profile to those of the other."""
 

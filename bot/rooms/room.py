@@ -297,6 +297,14 @@ class Room:
         """Say once that the bot cannot be on a board here yet: its places are taken."""
         self._complaints.once("full")
 
+    def unheard(self) -> None:
+        """Say once that people are here whom the bot's homeserver keeps it from hearing."""
+        if self._complaints.once("unheard"):
+            _log.warning(
+                "people of the sticky profile are not heard: the homeserver has no sticky events",
+                extra=self._keys,
+            )
+
     def bridged(self) -> None:
         """Say once that the bot passes on what people of two profiles do."""
         self._complaints.for_good("bridged", lambda: self._power_changed)

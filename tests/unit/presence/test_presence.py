@@ -109,6 +109,9 @@ class Home:
     def full(self) -> None:
         self.told.append("full")
 
+    def unheard(self) -> None:
+        self.told.append("unheard")
+
     def bridged(self) -> None:
         self.told.append("bridged")
 

@@ -17,6 +17,7 @@ from bot.presence.presence import Presence
 from bot.presence.setting import Setting
 from bot.roomstate import RoomState
 from bot.rtc.membership import LEGACY, STICKY, Focus
+from bot.rtc.profile import AUTO
 from bot.rtc.slots import SLOT_TYPE
 from bot.rtc.sticky import Seat, pseudonym
 from bot.rtc.timing import Timing
@@ -123,6 +124,7 @@ class World:
         self.lacks: Message | None = None
         self.places = Places()
         given: dict[str, Any] = {"sfu_grace": 10.0, "timing": Timing, "sticky_timing": Timing}
+        given["sticky"] = lambda: True
         self.presence = Presence(
             self,
             Setting(
@@ -136,7 +138,6 @@ class World:
                 configured_foci=[],
                 now_ts=lambda: NOW,
                 admission=self.places,
-                sticky=lambda: True,
                 **(given | values),
             ),
         )
@@ -154,6 +155,9 @@ class World:
 
     def full(self) -> None:
         self.told.append("full")
+
+    def unheard(self) -> None:
+        self.told.append("unheard")
 
     def bridged(self) -> None:
         self.told.append("bridged")
@@ -606,7 +610,22 @@ async def test_people_are_not_told_of_bridging_where_nobody_is_on_the_other_side
         assert here.told == []
 
 
+@pytest.mark.parametrize("profile", [AUTO, STICKY])
+async def test_where_sticky_events_are_impossible_people_hear_that_they_are_not_heard(
+    profile: str,
+) -> None:
+    async with world(on_board(), sticky=lambda: False, profile=profile) as here:
+        here.says(on_sticky())  # the same device: she is heard by the older one
+        await turns()
+        assert here.told == []
+        here.says(on_sticky(BOB, "BD"))
+        await until(lambda: here.told)
+        assert set(here.told) == {"unheard"}
+        assert here.seats() == []
+
+
 async def test_only_the_profile_it_is_told_to(monkeypatch: Any) -> None:
     async with world(on_board(), on_sticky(BOB, "BD"), profile=LEGACY) as here:
         await until(lambda: here.server.states)
         assert here.seats() == []
+        assert here.told == []

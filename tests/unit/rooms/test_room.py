@@ -456,6 +456,18 @@ async def test_refused_it_says_so_once_until_the_power_levels_change() -> None:
         await until(lambda: len(here.server.notices) == 3)
 
 
+async def test_people_are_told_once_that_some_are_not_heard(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with house() as here:
+        await here.begin(board_event(), on_board())
+        for _ in range(3):
+            here.room.unheard()
+        await until(lambda: len(here.server.notices) == 2)
+        assert "which I cannot hear" in here.server.notices[1]
+        assert caplog.text.count("are not heard") == 1
+
+
 async def test_people_are_told_once_that_it_bridges() -> None:
     async with house() as here:
         await here.begin(board_event(), on_board())
