@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -153,6 +154,14 @@ async def meeting(
             await alice.open(board)
             await here.heard()
         yield here
+
+
+def there(contents: Iterable[Mapping[str, Any]]) -> list[bool]:
+    """Return whether somebody was there, turn by turn, after what his memberships said.
+
+    One that is said again, as by a bot that got no answer in time, is no turn.
+    """
+    return [one for one, _ in groupby(bool(content) for content in contents)]
 
 
 def logged(bot: Bot, text: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from tests.stack.bot import Bot, until
 from tests.stack.client.events import DELAY, MEMBER, member_content, member_key
 from tests.stack.stack import Login, Options, Stack
 from tests.system.archive import query
-from tests.system.people import QUICK, Meeting, logged, meeting, name, person
+from tests.system.people import QUICK, Meeting, logged, meeting, name, person, there
 
 ORDINARY = {"presence": {"linger": "2s"}}
 """The durations that the bot has by itself: restarts every 5 s, leave after 18."""
@@ -76,12 +76,13 @@ async def test_synapse_down_for_longer_than_the_delay(stack: Stack, tmp_path: Pa
         back = time.time() * 1000
         await stack.synapse.start()
         await rejoined(here, 2)
-        first, cleared, second = await here.history()
+        first, cleared, second, *_ = await here.history()
         assert (first["content"]["call_id"], cleared["content"]) == (here.board.whiteboard_id, {})
         assert killed < cleared["origin_server_ts"] < back
         assert "created_ts" not in second["content"]
         await asyncio.sleep(5)
-        assert len(await here.history()) == 3
+        stays = [True, False, True]
+        assert there(event["content"] for event in await here.history()) == stays
 
         # In what is recorded: two stays of ours in one session, which PHONE has kept alive.
         def recorded() -> list[tuple[object, ...]]:
@@ -90,9 +91,8 @@ async def test_synapse_down_for_longer_than_the_delay(stack: Stack, tmp_path: Pa
         def ours() -> list[dict[str, Any]]:
             return [json.loads(str(text)) for key, text in recorded() if key == here.bot.state_key]
 
-        await until(lambda: len(ours()) == 3, 20, "sync has not brought all of it", here.bot)
+        await until(lambda: there(ours()) == stays, 20, "sync has not brought all of it", here.bot)
         kept, ours_now = recorded(), ours()
-        assert [bool(one) for one in ours_now] == [True, False, True]
         assert {one["call_id"] for one in ours_now if one} == {here.board.whiteboard_id}
         phone = [text for key, text in kept if key == member_key(user.user_id, "PHONE")]
         assert len(phone) == 1
@@ -103,17 +103,18 @@ async def test_synapse_down_for_longer_than_the_delay(stack: Stack, tmp_path: Pa
 async def test_told_to_end_without_a_network_it_ends_and_the_homeserver_clears_it(
     stack: Stack, tmp_path: Path
 ) -> None:
-    async with meeting(stack, tmp_path) as here:
+    config = {**QUICK, "rtc": {"refresh": "1s", "delay": "20s"}}  # longer than it takes to end
+    async with meeting(stack, tmp_path, config) as here:
         await stack.proxies.synapse.cut()
         cut = time.time() * 1000
         assert await here.bot.stop() < 20
         await stack.proxies.synapse.restore()
         assert await here.membership()
-        await here.gone(within=6)
+        await here.gone(within=20)
         event = await here.state_event(MEMBER, here.bot.state_key)
         assert event is not None
-        # One delay after the last restart, which may still have been on its way at the cut.
-        assert event["origin_server_ts"] < cut + 4000 + 3000
+        # One delay after the last restart; nobody else was there to clear it.
+        assert event["origin_server_ts"] > cut + 15_000
 
 
 @pytest.mark.scenario("M37")
@@ -212,8 +213,8 @@ async def beside_a_phone(stack: Stack, folder: Path, login: Login) -> AsyncItera
 async def degraded(here: Meeting) -> None:
     """Wait until it says that nothing would clear its membership; then that is short-lived."""
     await until(
-        lambda: [one["status"] for one in logged(here.bot, "own membership")][-1] == "degraded",
-        5,
+        lambda: [one["status"] for one in logged(here.bot, "own membership")][-1:] == ["degraded"],
+        10,
         "not degraded",
         here.bot,
     )
