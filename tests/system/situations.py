@@ -70,7 +70,7 @@ class Situation:
         for other in seen_by:
             await sees(other, element)
         if self.bot:
-            await self.meeting.recorded(before + 1)
+            await self.meeting.recorded(before + 1, kind="update")
         return element
 
     async def only_the_room_is_left(self) -> None:

@@ -50,6 +50,14 @@ class Relayed:
 
         await until(check, SAVED_AFTER + 5, f"{count} snapshots are not there", self.bot)
 
+    async def all_saved(self) -> None:
+        """Wait until nothing is left that the bot would save."""
+
+        async def check() -> bool:
+            return (await self.bot.metrics())["boardkeeper_boards_unsaved"] == 0
+
+        await until(check, 2 * SAVED_AFTER, "not everything is saved", self.bot)
+
     async def seen(self, text: str, within: float) -> None:
         """Wait until Bob sees it."""
         await self.bob.until(lambda: text in self.texts(self.bob), within, f"bob to see {text}")
@@ -118,7 +126,7 @@ async def test_what_is_drawn_on_a_appears_on_b(stack: Stack, tmp_path: Path) -> 
             )
 
         # After a restart nothing is sent twice.
-        await asyncio.sleep(SAVED_AFTER)
+        await here.all_saved()
         saved = await here.snapshots()
         await here.bot.stop()
         recorded = entries_of_the_bot(here)

@@ -93,9 +93,9 @@ async def test_a_gap_that_a_snapshot_closes_is_closed_for_everybody(
 
 async def refused(here: Meeting, **fields: Any) -> str:
     """Have Alice draw what NeoBoard refuses."""
-    element = new_id()
+    element, before = new_id(), here.entries(kind="refused")
     await here.alice.change(edits.add_element(FIRST_SLIDE, element, elements.shape(**fields)))
-    await until(lambda: here.entries(kind="refused"), 10, "it is not refused", here.bot)
+    await until(lambda: here.entries(kind="refused") > before, 10, "it is not refused", here.bot)
     return element
 
 
@@ -111,11 +111,17 @@ async def test_an_author_behind_a_refused_update_is_unblocked_and_that_is_said_o
             await sees(bob, first, later)
             assert bad not in drawn(bob)
             await here.alice.until(lambda bad=bad: bad not in drawn(here.alice), 20)  # type: ignore[misc]
-        assert len([text for text in await here.said() if "was broken" in text]) == 1
+        await until(lambda: broken(here), 20, "people are not told", here.bot)
         await here.alice.kill()
         await until(lambda: all_saved(here), 40, "what was repaired is not saved", here.bot)
         assert await saved_by_bot(here)
+        assert len(await broken(here)) == 1
         assert await newcomer_sees(here, stack, later)
+
+
+async def broken(here: Meeting) -> list[str]:
+    """Return what the bot has said of broken updates."""
+    return [text for text in await here.said() if "was broken" in text]
 
 
 async def test_a_field_that_is_spoiled_gets_its_old_value_and_nothing_else_is_lost(

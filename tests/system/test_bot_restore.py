@@ -39,9 +39,7 @@ def texts(who: NeoBoard) -> list[list[str]]:
 async def draws(here: Meeting, *what: str) -> None:
     """Have Alice draw, and wait until it is recorded."""
     for text in what:
-        before = here.entries()
-        await here.alice.draw(elements.shape(text=text))
-        await here.recorded(before + 1)
+        await here.drawn(here.alice, elements.shape(text=text))
 
 
 async def sees(who: NeoBoard, wanted: list[list[str]], within: float = 10) -> None:

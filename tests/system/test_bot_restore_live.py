@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.stack.bot import until
 from tests.stack.client import edits, elements
 from tests.stack.client.elements import FIRST_SLIDE
+from tests.stack.client.events import update_packet
 from tests.stack.neoboard import NeoBoard
 from tests.stack.stack import Stack
 from tests.system.situations import LIVE, Situation, drawn, situation
@@ -32,10 +34,15 @@ async def two_people(stack: Stack, folder: Path) -> AsyncIterator[tuple[Situatio
 async def drawing(*people: NeoBoard) -> AsyncIterator[list[str]]:
     """Have people draw on the first slide all the time; gives the ids of what they have drawn."""
     done: list[str] = []
+    enough = asyncio.Event()
 
     async def draw(who: NeoBoard) -> None:
-        while True:
-            done.append(await who.draw(elements.shape()))
+        while not enough.is_set():
+            element = elements.new_id()
+            edit = edits.add_element(FIRST_SLIDE, element, elements.shape())
+            packet = update_packet(who.board.document_id, who.document.change(edit))
+            await who.send(packet, reliable=True)  # lost by no busy SFU
+            done.append(element)
             await asyncio.sleep(0.1)
 
     tasks = [asyncio.create_task(draw(who)) for who in people]
@@ -45,9 +52,14 @@ async def drawing(*people: NeoBoard) -> AsyncIterator[list[str]]:
         count = len(done)
         await people[0].until(lambda: len(done) > count + 2 * len(people), 10, "a few more")
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        enough.set()  # a stroke that is begun is also in what they have drawn
+        await asyncio.gather(*tasks)
+
+
+async def by_people(here: Situation, count: int) -> None:
+    """Wait until so many changes by people are recorded: the bot has heard them."""
+    sql = "SELECT COUNT(*) FROM entries WHERE kind = 'update' AND sender IS NOT NULL"
+    await until(lambda: rows(here.meeting, sql) == [(count,)], 20, f"not {count} changes", here.bot)
 
 
 async def all_see_the_same(here: Situation, *people: NeoBoard) -> None:
@@ -74,7 +86,12 @@ async def test_imported_behind_what_two_people_draw_meanwhile(stack: Stack, tmp_
             await cli(here.bot, "snapshot", "1")
         for who in (here.alice, bob):
             await who.until(lambda who=who: set(drawn(who)) == set(done), 20, "every stroke")  # type: ignore[misc]
-            assert len(who.document.content()["slides"]) == 1 + PACK_SLIDES
+            await who.until(
+                lambda who=who: len(who.document.content()["slides"]) == 1 + PACK_SLIDES,  # type: ignore[misc]
+                20,
+                "every slide",
+            )
+        await by_people(here, len(done))
         await all_see_the_same(here, here.alice, bob)
 
 
@@ -88,7 +105,7 @@ async def test_restored_while_two_people_draw_nothing_on_its_way_is_lost(
         async with drawing(here.alice, bob) as done:
             said = await cli(here.bot, "restore", "1", "--at", str(at))
             assert "removed" in said
-        await here.meeting.recorded(len(done) + 2)  # and the first one, and our change
+        await by_people(here, len(kept) + len(done))
         ours = "SELECT MIN(seq) FROM entries WHERE kind = 'update' AND sender IS NULL"
         [(later,)] = rows(
             here.meeting,
@@ -109,7 +126,7 @@ async def test_a_locked_slide_is_left_alone(stack: Stack, tmp_path: Path) -> Non
         [(at,)] = rows(here.meeting, "SELECT MAX(ts) FROM entries WHERE kind = 'update'")
         kept.append(await here.draws(here.alice, bob))
         await here.alice.change(edits.lock_slide(FIRST_SLIDE, here.alice.user_id))
-        await here.meeting.recorded(3)
+        await by_people(here, 3)
         said = await cli(here.bot, "restore", "1", "--at", str(at), code=1)
         assert "Locked slides would change (1)" in said
         assert drawn(bob) == kept

@@ -156,9 +156,7 @@ async def test_snapshots_without_chunks_keep_nothing_from_being_saved(
             assert logged(here.bot, "a board has only broken snapshots so far")
             await bob.open(here.board)
             await here.announced()
-            before = here.entries()
-            await bob.draw(elements.shape())
-            await here.recorded(before + 1)
+            await here.drawn(bob, elements.shape())
         await saved(here, within=40)
         assert await newcomer_sees(here, stack, first)
 
@@ -198,6 +196,7 @@ async def test_of_many_snapshots_one_is_read_and_never_again(stack: Stack, tmp_p
         read = asked_for(stack, bot, CHUNK)
         assert read <= 3  # one, and what a busy machine makes it try again
         assert asked_for(stack, bot, SNAPSHOT) <= 3
+        await here.recorded(1, kind="snapshot")
         assert here.entries(kind="snapshot") == 1
         await bot.stop()
         await bot.start()
@@ -220,8 +219,7 @@ async def test_a_snapshot_of_another_version_takes_no_board_away(
         await eve.join(here.board)
         await write_snapshot(eve, here.board, initial("1"))
         await lacks(here, "other_version", within=20)
-        last = await here.alice.draw(elements.shape())
-        await here.recorded(2)
+        last = await here.drawn(here.alice, elements.shape())
         await here.alice.kill()
 
         async def twice() -> bool:
