@@ -41,7 +41,7 @@ async def test_what_is_relayed_is_what_was_drawn(stack: Stack, tmp_path: Path, y
 
         await until(heard, 15, "the packets do not add up", here.bot)
         await until(written, 15, "the snapshot is not the same", here.bot)
-        assert here.carol.document.content() == drawn
+        await here.carol.until(lambda: here.carol.document.content() == drawn, 15, "all of it")
         assert len(saved) > 1
         assert {len(chunk) for chunk in saved[:-1]} == {CHUNK_BYTES}
         for read in (yjs.read(updates), yjs.read([b"".join(saved)])):

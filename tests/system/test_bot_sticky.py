@@ -89,11 +89,16 @@ async def test_killed_it_vanishes_and_comes_back_without_a_ghost(
         await here.bot.kill()
         await here.bot.start()  # before the leave has fired
         await until(lambda: ids(here, 3), 30, "the third join", here.bot)
-        await shown(here)
-        assert len([one for one in here.alice.members if one.user_id == here.bot.user_id]) == 1
-        element = await here.alice.draw(elements.shape())
-        await here.recorded(1)
-        assert element
+        third = (await written(here))[-1]["content"]["member"]["id"]
+        await here.alice.until(
+            lambda: (
+                [one.member_id for one in here.alice.members if one.user_id == here.bot.user_id]
+                == [third]
+            ),
+            30,
+            "the third one alone",
+        )
+        await here.drawn(here.alice, elements.shape())
 
 
 async def ids(here: Meeting, number: int) -> bool:

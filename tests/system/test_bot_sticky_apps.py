@@ -119,7 +119,7 @@ async def second_board(here: Meeting) -> AsyncIterator[tuple[Board, NeoBoard]]:
 async def test_x07_sticky_two_boards_of_a_room_have_nothing_to_do_with_each_other(
     stack: Stack, tmp_path: Path
 ) -> None:
-    async with together(stack, tmp_path) as here, second_board(here) as (board, bob):
+    async with together(stack, tmp_path, QUICK) as here, second_board(here) as (board, bob):
         await met(bob, here)
         slots = [one["content"]["slot_id"] for one in await written(here)]
         assert slots == [slot_id(here.board), slot_id(board)]
