@@ -85,7 +85,7 @@ class Sessions:
         services: shared parts.
         presence: makes a Presence.
         always: take part even where nobody is.
-        linger: seconds to stay after the last person has left.
+        linger: seconds to stay on a board after the last person has left it.
         prepare: loads a board that somebody is on.
         release: frees a board that nobody is on.
         tasks: the Room's own group.
@@ -122,7 +122,7 @@ class Sessions:
         self._closed = False
         self._attendance = Attendance(state.room_id, services.offer)
         self._held: dict[BoardKey, list[Arrival]] = {}
-        self._quiet_since: float | None = None
+        self._quiet: dict[str, float] = {}  # boards that nobody is on any more, and since when
         self._one = asyncio.Lock()  # the Room's batches and its looks both call in
         self._keys = {"room": state.room_id}
 
@@ -156,8 +156,7 @@ class Sessions:
         change = next_change(self._state.live_of_all(now_ts), now_ts)
         if change is not None:
             waits.append((change - now_ts) / 1000)
-        if self._quiet_since is not None:
-            waits.append(self._quiet_since + self._linger - monotonic())
+        waits += [since + self._linger - monotonic() for since in self._quiet.values()]
         return max(0.05, min(waits)) if waits else None
 
     async def reconsider(self) -> None:
@@ -173,24 +172,25 @@ class Sessions:
         active = frozenset(
             whiteboard_id
             for whiteboard_id, board in self._boards.items()
-            if admits and (self._always or self._attendance.here.get(board.key))
+            if admits and (self._always or self._is_needed(board.key))
         )
-        if active or not admits or not self._lingering():
-            await self._want(active)
+        self._quiet = {one: since for one, since in self._quiet.items() if one in active}
+        await self._want(active)
         if self.presence is not None:
             self.presence.room_changed()
 
-    def _lingering(self) -> bool:
-        """Whether to stay although nobody is there: people come back soon, snapshots come late."""
-        if self.presence is None:
+    def _is_needed(self, key: BoardKey) -> bool:
+        """Whether somebody is on a board, or was lately: people come back, snapshots come late."""
+        whiteboard_id = key.whiteboard_id
+        if self._attendance.here.get(key):
+            self._quiet.pop(whiteboard_id, None)
+            return True
+        if self.presence is None or whiteboard_id not in self.wanted:
             return False
-        if self._quiet_since is None:
-            self._quiet_since = monotonic()
-        return monotonic() < self._quiet_since + self._linger
+        now = monotonic()
+        return now < self._quiet.setdefault(whiteboard_id, now) + self._linger
 
     async def _want(self, active: frozenset[str]) -> None:
-        if active:
-            self._quiet_since = None
         released = self.wanted - active
         self.wanted = active
         if active and self._task is None:
@@ -237,7 +237,7 @@ class Sessions:
     async def stop(self) -> None:
         """End taking part: withdraw, disconnect."""
         task, self._task = self._task, None
-        self._quiet_since = None
+        self._quiet.clear()
         if task is None:
             return
         if self.presence is not None:

@@ -225,6 +225,29 @@ async def test_it_stays_a_while_after_the_last_one() -> None:
         assert taking.closes.is_set()
 
 
+async def test_on_each_board_it_stays_a_while_whoever_is_on_others() -> None:
+    """Else somebody who comes and goes has us come and go each time."""
+    async with place(linger=0.5) as here:
+        here.has(OTHER)
+        await here.says(on_board())
+        taking = await here.running()
+        for _ in range(3):
+            await here.says(on_board(BOB, "BD", "w2"))
+            await here.says(off_board(BOB, "BD"))
+        assert {"w1"} not in taking.wants[1:]
+        assert here.released == []
+        wait = here.sessions.next_look()
+        assert wait is not None
+        assert wait <= 0.51
+        await asyncio.sleep(0.6)
+        await here.says()
+        assert taking.wants[-1] == {"w1"}
+        assert here.released == ["w2"]
+        wait = here.sessions.next_look()
+        assert wait is not None
+        assert wait > 3000  # her membership expires
+
+
 async def test_always_means_also_where_nobody_is() -> None:
     async with place(always=True) as here:
         await here.says()
