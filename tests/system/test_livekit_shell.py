@@ -147,11 +147,11 @@ async def test_who_does_not_announce_himself_has_no_name_at_first(stack: Stack) 
         mute = rtc.Room()
         await mute.connect(grant.url, grant.jwt)
         # The SFU announces in batches, and one may just be due.
-        for _ in range(40):
-            await mute.local_participant.publish_data(b"x", reliable=True)
-            await asyncio.sleep(0.1)
+        async with asyncio.timeout(60):
+            while not (bob.got and bob.got[-1].identity):
+                await mute.local_participant.publish_data(b"x", reliable=True)
+                await asyncio.sleep(0.1)
         assert {one.identity for one in bob.got} <= {None, grant.identity}
-        assert bob.got[-1].identity == grant.identity
         assert bob.connection.participants() == {grant.identity}
         await mute.disconnect()
 

@@ -247,10 +247,10 @@ async def test_m25_m28_sticky_renewed_and_armed_anew_it_never_ends(stack: Stack)
             armed.update(one.delay_id for one in delayed)
             events = await here.events(kept)
             assert time.time() * 1000 < events[-1]["origin_server_ts"] + 40_000
-            return len(events) == 5
+            return len(events) >= 5
 
         await until(renewed, 60, "not renewed")
-        events = await here.events(kept)
+        events = (await here.events(kept))[:5]
         assert {one["msc4354_sticky"]["duration_ms"] for one in events} == {40_000}
         gaps = [b["origin_server_ts"] - a["origin_server_ts"] for a, b in pairwise(events)]
         assert min(gaps) > 2900
