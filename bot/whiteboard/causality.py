@@ -38,10 +38,18 @@ def _brings(update: Structure, client: int, stop: int) -> bool:
 
 def cause(item: Item, clocks: Clocks) -> Id | None:
     """Return the first id of another client that an item needs and that is not there."""
-    for one in (item.origin, item.right_origin, item.parent):
-        if type(one) is tuple and one[0] != item.client and one[1] >= clocks.get(one[0], 0):
-            return one
+    origin, right_origin, parent = item.origin, item.right_origin, item.parent
+    if origin is not None and _lacks(origin, item, clocks):
+        return origin
+    if right_origin is not None and _lacks(right_origin, item, clocks):
+        return right_origin
+    if isinstance(parent, tuple) and _lacks(parent, item, clocks):
+        return parent
     return None
+
+
+def _lacks(one: Id, item: Item, clocks: Clocks) -> bool:
+    return one[0] != item.client and one[1] >= clocks.get(one[0], 0)
 
 
 def causes(rest: Structure, clocks: Clocks) -> tuple[Id, ...]:

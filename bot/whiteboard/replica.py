@@ -16,6 +16,7 @@ Source: yjs 13.6 `Item.getMissing`, `Item.integrate`, `integrateStructs`, `readA
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from typing import TYPE_CHECKING
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.causality import cause, divide_deletes
@@ -35,6 +36,9 @@ from bot.whiteboard.item import (
 from bot.whiteboard.lib0 import number, write_number
 from bot.whiteboard.store import Store
 from bot.whiteboard.update import Range, Structure
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
 
 MAX_NESTING = 32
 """Shared types within one another; a board has five, deeper ones are left out."""
@@ -105,12 +109,7 @@ class Replica:
         """
         # Searching among concurrent items can take as many steps as there are items, each time.
         self._effort = MIN_EFFORT + self.store.size // 8
-        taken = self._integrate_items(update.blocks)
-        left = {
-            client: items[taken[client] :]
-            for client, items in update.blocks.items()
-            if taken[client] < len(items)
-        }
+        left = self._integrate_items(update.blocks)
         deletes = update.deletes
         held: list[Range] = []
         if patient and (left or self._lacks(deletes)):
@@ -129,9 +128,22 @@ class Replica:
                 return True
         return False
 
-    def _integrate_items(self, blocks: dict[int, list[Item]]) -> dict[int, int]:
-        """Integrate items in the order of their causes; return how many of each client's."""
-        taken = {client: 0 for client in blocks}  # noqa: C420 - compiled, it is a loop
+    def _integrate_items(self, blocks: dict[int, list[Item]]) -> dict[int, list[Item]]:
+        """Integrate items in the order of their causes; return those that have to wait."""
+        taken: dict[int, int] = {}
+        if len(blocks) > 1:
+            self._integrate_together(blocks, taken)
+        else:  # as usual
+            for client, items in blocks.items():
+                self._integrate_block(client, items, taken)
+        return {
+            client: items[taken[client] :]
+            for client, items in blocks.items()
+            if taken[client] < len(items)
+        }
+
+    def _integrate_together(self, blocks: dict[int, list[Item]], taken: dict[int, int]) -> None:
+        """Integrate items of several clients, which may be causes of each other's."""
         blocked: dict[int, list[Id]] = {}  # client waited for → (clock, client that waits)
         ready = sorted(blocks)  # yjs begins with the highest
         while ready:
@@ -142,17 +154,17 @@ class Replica:
             waiting = blocked.get(client)
             while waiting and waiting[0][0] < self.store.clocks.get(client, 0):
                 ready.append(heappop(waiting)[1])
-        return taken
 
     def _integrate_block(self, client: int, items: list[Item], taken: dict[int, int]) -> Id | None:
         """Integrate items of one client until one has to wait; return what that waits for.
 
-        None means the end, or that it waits for its own client.
+        None means the end, or that it waits for its own client. How many are through is noted in
+        `taken`.
         """
         clocks = self.store.clocks
-        clock = clocks.get(client, 0)
+        clock: i64 = clocks.get(client, 0)
         needed = None
-        at = taken[client] if items[-1].end > clock else len(items)
+        at = taken.get(client, 0) if items[-1].end > clock else len(items)
         while at < len(items):
             item = items[at]
             end = item.clock + item.length

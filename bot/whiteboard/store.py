@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bot.whiteboard.item import DELETED, GC, ITEM_BYTES, Id, Item, Shared, clock_of, cut_content
+from bot.whiteboard.item import DELETED, GC, ITEM_BYTES, Id, Item, Shared, cut_content
 from bot.whiteboard.lib0 import write_number
 from bot.whiteboard.update import Range
 
@@ -99,21 +99,25 @@ class Store:
 
         Once for all: each client's list is closed up in one go, however many leave it.
         """
-        clients: dict[int, list[Item]] = {}
+        if len(touched) == 1:
+            items = self._items[touched[0].client]
+            self._merge_at(items, [_index(items, touched[0].clock)])
+            return
+        places: dict[int, list[int]] = {}
         for item in touched:
-            clients.setdefault(item.client, []).append(item)
-        for client, ones in clients.items():
-            if len(ones) > 1:
-                ones.sort(key=clock_of)
-            self._merge_in(self._items[client], ones)
+            at = _index(self._items[item.client], item.clock)
+            places.setdefault(item.client, []).append(at)
+        for client, indexes in places.items():
+            indexes.sort()
+            self._merge_at(self._items[client], indexes)
 
-    def _merge_in(self, items: list[Item], ones: list[Item]) -> None:
+    def _merge_at(self, items: list[Item], indexes: list[int]) -> None:
+        """Merge items of a client with those before and after them; the indexes are in order."""
         left = items[0]
         merged: list[int] = []  # indexes of those that are part of the one before by now
         seen: i64 = 0  # index of the last one that was looked at
-        for one in ones:
-            first = _index(items, one.clock)
-            for at in range(max(first, seen + 1), min(first + 2, len(items))):
+        for index in indexes:
+            for at in range(max(index, seen + 1), min(index + 2, len(items))):
                 if not merged or merged[-1] != at - 1:
                     left = items[at - 1]
                 right = items[at]
