@@ -31,9 +31,8 @@ async def merged(document: Document, data: bytes) -> tuple[Document, Outcome, Id
     return await asyncio.to_thread(work)
 
 
-async def replay(document: Document, entry: Entry) -> None:
+async def replay(document: Document, entry: Entry) -> Outcome:
     """Apply an entry to a document that nobody else has."""
     if len(entry.data) <= IN_PLACE:
-        apply_entry(document, entry)
-    else:
-        await asyncio.to_thread(apply_entry, document, entry)
+        return apply_entry(document, entry)
+    return await asyncio.to_thread(apply_entry, document, entry)

@@ -22,6 +22,7 @@ from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.nwb import export_nwb, images
 from bot.whiteboard.replay import DOCUMENT_KINDS
+from bot.whiteboard.verdict import Verdict
 
 MAX_IMAGE = 26_214_400
 """Bytes; NeoBoard accepts no larger image (board.md, "Media limits")."""
@@ -175,13 +176,20 @@ async def document_at(
 
     Returns:
         None when nothing was known of the board at that instant.
+
+    Raises:
+        UsageError: it cannot be read back any more.
     """
     document = empty
     after = 0
     found = False
     checkpoint = await archive.checkpoint(board_id, at_ts)
     if checkpoint is not None:
-        await merge(document, checkpoint.data)
+        outcome = await merge(document, checkpoint.data)
+        if outcome.verdict is Verdict.REFUSED:
+            raise UsageError(
+                f"What is recorded of the board cannot be read back: {outcome.reason}."
+            )
         after, found = checkpoint.seq, True
     async for entry in archive.all_entries(
         board_id, after_seq=after, until_ts=at_ts, kinds=DOCUMENT_KINDS

@@ -28,6 +28,7 @@ from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
 from bot.whiteboard.images import kind_of_image
 from bot.whiteboard.nwb import images, read_nwb
+from bot.whiteboard.verdict import Verdict
 
 
 async def restore_instant(
@@ -77,7 +78,9 @@ async def restore_snapshot(
         if snapshot is None:
             raise UsageError("This board has no such snapshot, or it is incomplete.")
         then = tools.empty()
-        await merge(then, snapshot.data)
+        outcome = await merge(then, snapshot.data)
+        if outcome.verdict is Verdict.REFUSED:
+            raise UsageError(f"This snapshot is no board that could be restored: {outcome.reason}.")
         return await _restore(tools, place, then, slide, order)
 
 

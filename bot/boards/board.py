@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from bot import metrics
-from bot.beside import IN_PLACE, merge, merged, replay
+from bot.beside import IN_PLACE, merged
 from bot.boards.holding import Holding
+from bot.boards.recorded import read_back
 from bot.errors import InvalidUpdate, StoreError, Transient, UsageError
 from bot.handlers.base import DocumentUpdate, SnapshotSeen
 from bot.handlers.recorded import SIGNALS, signalled
@@ -25,7 +26,6 @@ from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.message import Signal, Update
-from bot.whiteboard.replay import DOCUMENT_KINDS
 from bot.whiteboard.snapshot import Snapshot
 from bot.whiteboard.unsaved import Ids
 from bot.whiteboard.verdict import Outcome, Verdict
@@ -114,6 +114,7 @@ class Board:
         self._since_checkpoint = 0
         self._held: Holding | None = None  # what came while a snapshot is merged
         self._lacks = False  # whether changes were lost meanwhile
+        self.whole = True  # whether all that the archive has could be read back
 
     @property
     def loaded(self) -> bool:
@@ -150,17 +151,13 @@ class Board:
         )
 
     async def _from_archive(self) -> Document:
-        document, archive, reached = self._empty(), self._services.archive, 0
-        checkpoint = await archive.checkpoint(self.board_id)
-        if checkpoint is not None:
-            await merge(document, checkpoint.data)
-            reached = checkpoint.seq
-        async for entry in archive.all_entries(
-            self.board_id, after_seq=reached, kinds=DOCUMENT_KINDS
-        ):
-            await replay(document, entry)
-            reached = entry.seq
-        self.last_seq = reached
+        document, archive = self._empty(), self._services.archive
+        self.last_seq, self.whole = await read_back(archive, self.board_id, document)
+        if not self.whole:
+            _log.warning(
+                "not all that is recorded of a board can be read back: the room is asked",
+                extra={"room": self.key.room_id},
+            )
         return document
 
     async def unload(self) -> None:
@@ -177,7 +174,7 @@ class Board:
             False when it could not be written, or something came meanwhile: what is not committed
             yet could not be read back.
         """
-        if not self.loaded or not self.recording or not self._since_checkpoint:
+        if not self.loaded or not self.recording or not self._since_checkpoint or not self.whole:
             return True
         if self._held is not None:
             return False

@@ -108,7 +108,8 @@ class Reading:
         """Merge the room's newest good snapshot; answer whether the room was read so far."""
 
         async def known(event_id: str) -> bool:
-            return board.recording and await self._archive.has_snapshot(event_id)
+            read_back = board.recording and board.whole
+            return read_back and await self._archive.has_snapshot(event_id)
 
         with self._kept(board):
             await board.load()

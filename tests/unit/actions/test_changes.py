@@ -257,6 +257,27 @@ async def test_a_snapshot_of_the_room_is_restored(desk: Desk) -> None:
         await changes.restore_snapshot(desk.tools, KEY, "$other", None, NOW)
 
 
+@pytest.mark.parametrize("bad", [b"no update", None])
+async def test_a_snapshot_that_is_no_board_does_not_clear_one(
+    desk: Desk, bad: bytes | None
+) -> None:
+    await desk.draws(desk.people[KEY].add("a", text="a"))
+    alice = Person(9)
+    alice.add("star", kind="star")
+    desk.server.has_snapshot(bad or alice.state(), "$bad")
+    with pytest.raises(UsageError, match="no board that could be restored"):
+        await changes.restore_snapshot(desk.tools, KEY, "$bad", None, FORCED)
+    assert desk.shown() == [["a"]]
+
+
+async def test_what_is_recorded_and_cannot_be_read_back_does_not_clear_a_board(desk: Desk) -> None:
+    await desk.draws(desk.people[KEY].add("a", text="a"))
+    await desk.archive.save_checkpoint(1, 9, desk.now, b"of a time when more was taken")
+    with pytest.raises(UsageError, match="cannot be read back"):
+        await desk.restore(desk.now)
+    assert desk.shown() == [["a"]]
+
+
 async def test_what_speaks_against_it_is_said_before_anything_is_done(desk: Desk) -> None:
     alice = desk.people[KEY]
     await desk.draws(alice.add("a", text="a"))

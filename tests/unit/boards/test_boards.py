@@ -519,6 +519,28 @@ async def test_no_older_state_is_written_over_what_people_have_and_we_cannot_tak
             assert here.boards.saving.since(KEY) is None
 
 
+async def test_what_cannot_be_read_back_is_asked_of_the_room_and_never_written_over() -> None:
+    """The configuration bounds boards more than it did, or we know NeoBoard better."""
+    async with room(max_document=1000) as here:
+        alice = alices()
+        alice.add("b", text="." * 1000)
+        here.archive.keys[KEY] = 1
+        await here.archive.save_checkpoint(1, 0, NOW - 9, alice.state())
+        here.server.has_snapshot(alice.state(), "$s1", ts=NOW - 9)
+        here.archive.seen["$s1"] = (ALICE, NOW - 9)
+        here.wanted = frozenset({"w1"})
+        board = await here.board()
+        await here.boards.prepare(board)
+        board.ingest([drawn(Person(8).add("c"))])
+        outlook = here.boards.saving.outlook(KEY)
+        assert outlook is not None
+        assert outlook.reason == "beyond"
+        assert await board.checkpoint()
+        assert here.archive.checkpoints[1].data == alice.state()  # the better one stays
+        await here.boards.rescue(leaving=True)
+        assert here.server.sent == []
+
+
 async def test_looking_mends_and_writes_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.boards.board.CHECKPOINT_EVERY", 1)
     async with room(lacks=lambda _: True) as here:
