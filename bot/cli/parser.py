@@ -11,6 +11,19 @@ from bot.doctor import command as doctor
 
 _BOARD = "number, whiteboard id or room id"
 _ROOM = "room id, alias or name, or the number or id of one of its boards"
+_MAX_SECONDS = 1e9  # longer ago than there were boards
+
+
+def seconds(text: str) -> float:
+    """Read a duration; argparse says what a ValueError is about.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = float(text)
+    if not 0 <= value <= _MAX_SECONDS:  # nor is NaN
+        raise ValueError(text)
+    return value
 
 
 def make() -> argparse.ArgumentParser:
@@ -93,7 +106,7 @@ def _add_sessions(
     past.add_argument("--since", metavar="TIME", help="2026-11-20 14:05, 10m ago")
     past.add_argument(
         "--gap",
-        type=float,
+        type=seconds,
         default=0,
         metavar="SECONDS",
         help="for which nobody may be there within one session (default: 0)",

@@ -141,6 +141,12 @@ def test_what_only_a_history_has(folder: Path, capsys: pytest.CaptureFixture[str
     assert "Only a running bot" in history(capsys, "--recompute")[2]
 
 
+@pytest.mark.parametrize("gap", ["-5", "nan", "inf", "1e300", "soon"])
+def test_what_is_no_gap(folder: Path, capsys: pytest.CaptureFixture[str], gap: str) -> None:
+    code, _, err = history(capsys, f"--gap={gap}")
+    assert (code, "argument --gap: invalid seconds value" in err) == (2, True)
+
+
 def test_a_running_bot_reads_until_it_is_done(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
