@@ -270,6 +270,14 @@ async def test_a_snapshot_that_is_no_board_does_not_clear_one(
     assert desk.shown() == [["a"]]
 
 
+async def test_a_snapshot_of_another_version_is_not_restored(desk: Desk) -> None:
+    await desk.draws(desk.people[KEY].add("a", text="a"))
+    desk.server.has_snapshot(Person(9, "1").state(), "$canvas")
+    with pytest.raises(UsageError, match="infinite canvas"):
+        await changes.restore_snapshot(desk.tools, KEY, "$canvas", None, FORCED)
+    assert desk.shown() == [["a"]]
+
+
 async def test_what_is_recorded_and_cannot_be_read_back_does_not_clear_a_board(desk: Desk) -> None:
     await desk.draws(desk.people[KEY].add("a", text="a"))
     await desk.archive.save_checkpoint(1, 9, desk.now, b"of a time when more was taken")
@@ -367,6 +375,16 @@ async def test_an_image_that_cannot_be_stored_leaves_the_board_alone(desk: Desk)
     with pytest.raises(InvalidNwb):
         await changes.import_nwb(desk.tools, KEY, b"", append=False, order=NOW)
     assert (desk.published, desk.shown()) == ([], [[]])
+
+
+async def test_an_image_that_neoboard_finds_too_large_is_not_stored(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "MAX_IMAGE", len(PNG) - 1)
+    data = nwb([image("mxc://there/a")], files=files(a=PNG))
+    with pytest.raises(UsageError, match="at most 25 MiB"):
+        await changes.import_nwb(desk.tools, KEY, data, append=False, order=NOW)
+    assert desk.server.stored == []
 
 
 async def test_locks_of_a_file_become_ours(desk: Desk) -> None:
