@@ -16,6 +16,7 @@ HOT = (
     "causality",
     "content",
     "document",
+    "fields",
     "inspection",
     "item",
     "lib0",

@@ -6,12 +6,13 @@ was acceptable before: only what an update placed or deleted can make it refuse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from bot.whiteboard.breath import take_breath
 from bot.whiteboard.content import entries, latest, values
+from bot.whiteboard.fields import only_field
 from bot.whiteboard.item import MAP, Item, Shared
 from bot.whiteboard.lib0 import UNDEFINED
 from bot.whiteboard.schema import (
@@ -28,7 +29,7 @@ from bot.whiteboard.schema import (
 )
 
 
-def inspect(root: Shared, touched: Iterable[Item], version: str) -> str | None:
+def inspect(root: Shared, touched: list[Item], version: str) -> str | None:
     """Check a document.
 
     Args:
@@ -39,6 +40,9 @@ def inspect(root: Shared, touched: Iterable[Item], version: str) -> str | None:
     Returns:
         Why NeoBoard would refuse it, or None. Quotes nothing of the board.
     """
+    written = only_field(touched)
+    if written is not None:
+        return _check_written(*written)
     inspection = _Inspection(root, version)
     placed = [(item, item.parent) for item in touched if isinstance(item.parent, Shared)]
     for item, parent in placed:
@@ -206,12 +210,17 @@ class _Inspection:
         if ids in self._elements or ids[0] in self._slides:
             return None
         element, field = place
-        held = latest(element, field)
-        return check_field(latest(element, "type"), field, held, present=held is not UNDEFINED)
+        return _check_written(element, field)
 
 
 _FRAME: Mapping[str, Any] = {"elements": {}, "elementIds": [], "frameElementIds": []}
 """Stands for what a slide has of which nothing was touched."""
+
+
+def _check_written(element: Shared, field: str) -> str | None:
+    """Check a field of an element of which all others are acceptable."""
+    held = latest(element, field)
+    return check_field(latest(element, "type"), field, held, present=held is not UNDEFINED)
 
 
 def _ignore(_: Item) -> None:
