@@ -295,6 +295,8 @@ async def test_what_speaks_against_it_is_said_before_anything_is_done(desk: Desk
     await desk.draws(alice.do(lambda: alice.slide.update({"lock": {"userId": ALICE}})))
     await desk.draws(alice.write("a", text="new"))
     with pytest.raises(UsageError, match=r"Locked slides would change \(1\)"):
+        await desk.restore(before, order=DRY)
+    with pytest.raises(UsageError, match=r"Locked slides would change \(1\)"):
         await desk.restore(before)
     assert (await desk.restore(before, order=Order(forced=True, dry=True))).anything
 

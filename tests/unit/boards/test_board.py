@@ -482,6 +482,23 @@ async def test_a_change_of_our_own_is_applied_recorded_published_and_saved() -> 
         await desk.board.change(b"nonsense")
 
 
+async def test_people_see_a_change_of_our_own_only_once_it_is_on_disk() -> None:
+    on_disk = asyncio.Event()
+
+    async def committed() -> bool:
+        return await on_disk.wait()
+
+    desk, update = Desk(committed=committed), Person(7).add("a")
+    desk.board.complete = True
+    changing = asyncio.create_task(desk.board.change(update))
+    await until(lambda: desk.archive.kinds() == ["update"])
+    await asyncio.sleep(0.01)
+    assert desk.published == []
+    on_disk.set()
+    assert await changing
+    assert desk.published == [Update(KEY.document_id, update)]
+
+
 async def test_who_wastes_too_much_is_recorded_untried_and_read_back_so() -> None:
     spent = count()
     desk = Desk(patience=Patience(lambda: 0.0, lambda: float(next(spent))))
