@@ -8,6 +8,9 @@ CORE := bot/rtc/*,bot/whiteboard/*,bot/config/*,bot/errors.py,bot/logs.py,bot/co
 # What people speak in chaos and soak: PROFILE=legacy (by default), sticky or both.
 PEOPLE := $(if $(PROFILE),--profile $(PROFILE))
 
+# Without the cache every worker compiles all tests again, and every bot that is started all of bot.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check setup bench chaos chaos-jobs chaos-deliveries soak stack-up stack-down lock clean
 
