@@ -49,10 +49,17 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "READ_ON", 0.002)
 
 
+KEEPS = Pace(
+    grace=60, own_grace=0.002, patience=60, spacing=0.002, own_spacing=0.002, per_megabyte=0
+)
+
+
 class Room:
     """The boards of a room and everything around them."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, **values: Any) -> None:
+    def __init__(
+        self, tasks: asyncio.TaskGroup, *, pace: Pace | None = KEEPS, **values: Any
+    ) -> None:
         self.state = RoomState(ROOM, BOT)
         self.archive = MemoryArchive()
         self.server = Server()
@@ -70,14 +77,7 @@ class Room:
             publish=self.publish,
             heard=lambda _key, _arrival: None,
             changed=self.changed,
-            pace=Pace(
-                grace=60,
-                own_grace=0.002,
-                patience=60,
-                spacing=0.002,
-                own_spacing=0.002,
-                per_megabyte=0,
-            ),
+            pace=pace,
             refused=self.refused.append,
             tasks=tasks,
         )
@@ -453,6 +453,53 @@ async def test_who_comes_gets_what_no_snapshot_has_and_who_lost_it_gets_it_again
         board.ingest([drawn(another)])
         await until(lambda: here.published)
         assert here.published == [Update(KEY.document_id, another)]
+
+
+async def test_an_observer_sends_nobody_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.boards.repeating.AFTER", 0.001)
+    async with room(pace=None) as here:
+        board = await here.board()
+        here.wanted = frozenset({"w1"})
+        await here.boards.prepare(board)
+        here.boards.attended({KEY: 2})
+        board.ingest([drawn(Person(8).add("b"))])
+        assert here.boards.lacking("w1") is None
+        here.boards.attended({})
+        await asyncio.sleep(0.02)
+        await here.boards.rescue(leaving=True)
+        assert (here.published, here.server.sent) == ([], [])
+
+
+async def test_nothing_is_written_unencrypted_where_all_else_is_not() -> None:
+    async with room() as here:
+        board = await here.board()
+        here.wanted = frozenset({"w1"})
+        await here.boards.prepare(board)
+        board.ingest([drawn(Person(8).add("b"))])
+        here.state.apply(
+            {
+                "type": "m.room.encryption",
+                "state_key": "",
+                "sender": ALICE,
+                "event_id": "$e",
+                "content": {"algorithm": "m.megolm.v1.aes-sha2"},
+            }
+        )
+        await here.boards.rescue(leaving=True)
+        assert here.server.sent == []
+
+
+async def test_paused_a_snapshot_is_read_though_the_archive_has_it() -> None:
+    """Nothing is read from the archive then."""
+    async with room() as here:
+        here.server.has_snapshot(alices().state())
+        board = await here.board()
+        assert here.archive.seen
+        await here.boards.pause()
+        here.wanted = frozenset({"w1"})
+        await here.boards.prepare(board)
+        await until(lambda: board.complete)
+        assert set(texts(board.document)) == {"a"}
 
 
 async def test_what_an_earlier_life_did_not_save_is_saved() -> None:
