@@ -48,7 +48,8 @@ class Ear:
 def test_where_only_members_speak_strangers_are_not_heard() -> None:
     ear = Ear(strangers=False)
     before = metrics.PACKETS.labels("stranger")._value.get()
-    ear.hearing.take([packet("nameless", None), packet("early", "bob"), packet("known")])
+    early = packet("early", "bob", age=hearing.STRANGE_FOR - 10)  # from afar it may take long
+    ear.hearing.take([packet("nameless", None), early, packet("known")])
     assert ear.heard() == [("known", ALICE)]
     ear.names["bob"] = ("@bob:here", "BD")
     ear.hearing.memberships_changed()
@@ -90,6 +91,20 @@ def test_a_nameless_change_is_a_members_if_only_members_came(
         (Update("$d", b"1"), None)
     ] * heard
     assert ear.hearing.due is None
+
+
+def test_who_was_there_long_before_has_a_name_and_did_not_send_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ear, now = Ear(strangers=False), monotonic()
+    monkeypatch.setattr(hearing, "monotonic", lambda: now)
+    ear.hearing.came("mallory")
+    now += nameless.BEFORE + 1
+    ear.hearing.take([Heard(None, encode(Update("$d", b"1")), now)])
+    ear.hearing.came("alice")
+    now += nameless.ANNOUNCED_WITHIN
+    ear.hearing.settle()
+    assert len(ear.arrivals) == 1
 
 
 def test_of_nameless_changes_only_so_many_are_kept() -> None:

@@ -22,6 +22,7 @@ class Kept:
     def __init__(self, *, supported: bool = True) -> None:
         self.server = Server()
         self.seen: list[Status] = []
+        self.supported = supported
         form = LegacyForm(
             self.server,
             ROOM,
@@ -34,7 +35,7 @@ class Kept:
         self.keeper = Keeper(
             form,
             OwnMembership(Timing()),
-            supported=lambda: supported,
+            supported=lambda: self.supported,
             changed=self.seen.append,
         )
 
@@ -100,6 +101,16 @@ async def test_without_delayed_events_none_is_scheduled() -> None:
         here.keeper.leave()
         await asyncio.wait_for(here.keeper.left(), 15)
         assert here.server.states[-1][2] == {}
+
+
+async def test_once_there_are_delayed_events_the_next_renewal_arms_one() -> None:
+    async with kept(supported=False) as here:
+        here.keeper.join()
+        await until(lambda: Status.DEGRADED in here.seen)
+        here.supported = True
+        here.keeper.renew()
+        await until(lambda: here.seen[-1] is Status.JOINED)
+        assert list(here.server.delayed.values()) == [STATE_KEY]
 
 
 async def test_refused_it_waits_for_permission() -> None:
