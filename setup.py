@@ -22,6 +22,8 @@ HOT = (
     "lib0",
     "merger",
     "notes",
+    "objects",
+    "places",
     "replica",
     "schema",
     "store",

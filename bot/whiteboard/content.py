@@ -1,6 +1,7 @@
 """What a replica holds, as values: as they are stored, and as people see them.
 
-Undefined fields count as absent (NeoBoard stores them), null does not. The lists of ids are cleaned
+Undefined fields count as absent (NeoBoard stores them), null does not. What an element inherits
+(`objects`) it has. The lists of ids are cleaned
 of duplicates and of ids that lead nowhere, as NeoBoard reads them (reference "board.md" 1).
 """
 
@@ -8,18 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import isfinite
-from typing import Any, Final
+from typing import Any
 
 from bot.whiteboard.breath import take_breath
-from bot.whiteboard.item import ANY, ARRAY, BINARY, FORMAT, MAP, STRING, TEXT, TYPE, Item, Shared
-from bot.whiteboard.lib0 import UNDEFINED, number, stretch, text, value
-
-
-class _Opaque:
-    """What no board has: XML, subdocuments, embedded JSON. No rule accepts it."""
-
-
-OPAQUE: Final = _Opaque()
+from bot.whiteboard.item import (
+    ANY,
+    ARRAY,
+    BINARY,
+    DOC,
+    FORMAT,
+    MAP,
+    STRING,
+    TEXT,
+    TYPE,
+    XML_HOOK,
+    Item,
+    Shared,
+)
+from bot.whiteboard.lib0 import number, stretch, text, value
+from bot.whiteboard.objects import (
+    MARKUP,
+    PROTO,
+    SUBDOCUMENT,
+    UNCLEAR,
+    UNDEFINED,
+    Inheriting,
+    Opaque,
+    keys,
+)
+from bot.whiteboard.schema import are_ids
 
 
 def values(item: Item) -> list[Any]:
@@ -39,7 +57,9 @@ def values(item: Item) -> list[Any]:
     if item.kind == BINARY:
         start, stop = stretch(item.content, 0)
         return [item.content[start:stop]]
-    return [UNDEFINED if item.kind == FORMAT else OPAQUE]
+    if item.kind == FORMAT:
+        return [UNDEFINED]
+    return [SUBDOCUMENT if item.kind == DOC else UNCLEAR]
 
 
 def latest(shared: Shared, key: str) -> Any:
@@ -53,11 +73,15 @@ def latest(shared: Shared, key: str) -> Any:
 
 
 def plain(shared: Shared) -> Any:
-    """Return a shared type's content, as its `toJSON` gives it."""
-    if shared.kind == MAP:
-        return entries(shared, shared.entries)
+    """Return a shared type's content, as its `toJSON` gives it.
+
+    Raises:
+        InvalidUpdate: JavaScript would give up.
+    """
+    if shared.kind in {MAP, XML_HOOK}:
+        return inheriting(shared) if has_prototype(shared) else entries(shared, shared.entries)
     if shared.kind not in {ARRAY, TEXT}:
-        return OPAQUE
+        return MARKUP
     items = []
     item = shared.start
     while item is not None:
@@ -69,14 +93,37 @@ def plain(shared: Shared) -> Any:
     return [None if one is UNDEFINED else one for item in items for one in values(item)]
 
 
-def entries(shared: Shared, keys: Iterable[str]) -> dict[str, Any]:
-    """Return what a map holds under these keys."""
+def entries(shared: Shared, those: Iterable[str]) -> dict[str, Any]:
+    """Return what a map that has no prototype of its own holds under these keys."""
     take_breath()
     found = {}
-    for key in keys:
-        # JavaScript takes this key for the object's prototype, so nobody sees it there.
-        if key != "__proto__" and (one := latest(shared, key)) is not UNDEFINED:
-            found[key] = one
+    for key in those:
+        item = shared.entries.get(key)
+        if item is not None and not item.deleted:
+            found[key] = latest(shared, key)
+    return found
+
+
+def has_prototype(shared: Shared) -> bool:
+    """Return whether a map holds something that may become its content's prototype."""
+    held = shared.entries.get(PROTO)
+    return held is not None and not held.deleted
+
+
+def inheriting(shared: Shared, those: Iterable[str] | None = None) -> Inheriting:
+    """Return the content of a map that has a prototype, or what of it is under these keys.
+
+    The prototype comes first: the order of a map's keys is not the same everywhere, and what
+    JavaScript cannot put together in one order, Joi cannot copy in any.
+
+    Raises:
+        InvalidUpdate: JavaScript would give up.
+    """
+    found = Inheriting({}, plain=False)
+    found.assign(PROTO, latest(shared, PROTO))
+    for key, one in entries(shared, shared.entries if those is None else those).items():
+        if key != PROTO:
+            found.assign(key, one)
     return found
 
 
@@ -90,29 +137,36 @@ def read_content(root: Shared) -> dict[str, Any]:
         `{"slides": [{"id", "elements": [{"id", …}], "lock"?, "frameElementIds"?}]}` in display
         order, as JSON: integral numbers are integers; what JSON has no form for is left out.
     """
-    found = plain(root)
-    slides = found["slides"]
-    order = _order(found["slideIds"], slides)
-    return {"slides": [_slide(slide_id, slides[slide_id]) for slide_id in order]}
+    found = _held(plain(root))
+    slides = _held(found.get("slides"))
+    order = _order(found.get("slideIds"), slides)
+    return {"slides": [_slide(slide_id, _held(slides[slide_id])) for slide_id in order]}
 
 
 def _slide(slide_id: str, slide: Mapping[str, Any]) -> dict[str, Any]:
-    elements = slide["elements"]
+    elements = _held(slide.get("elements"))
     read: dict[str, Any] = {
         "id": slide_id,
         "elements": [
-            {**_object(elements[element_id]), "id": element_id}
-            for element_id in _order(slide["elementIds"], elements)
+            {**as_json(elements[element_id]), "id": element_id}
+            for element_id in _order(slide.get("elementIds"), elements)
         ],
     }
-    for field in ("lock", "frameElementIds"):
-        if (one := as_json(slide.get(field))) is not None:
-            read[field] = one
+    if (lock := as_json(slide.get("lock"))) is not None:
+        read["lock"] = lock
+    if are_ids(frames := slide.get("frameElementIds")):  # on slides it may be anything
+        read["frameElementIds"] = frames
     return read
 
 
-def _order(ids: Iterable[str], there: Mapping[str, Any]) -> Iterable[str]:
-    return dict.fromkeys(one for one in ids if one in there)
+def _held(one: Any) -> dict[str, Any]:
+    """Return what is in a map: of what it inherits people see nothing."""
+    return keys(one) or {}
+
+
+def _order(ids: Any, there: Mapping[str, Any]) -> Iterable[str]:
+    listed = ids if isinstance(ids, list) else ()
+    return dict.fromkeys(one for one in listed if there.get(one, UNDEFINED) is not UNDEFINED)
 
 
 def as_json(one: Any) -> Any:
@@ -126,9 +180,11 @@ def as_json(one: Any) -> Any:
         return int(one) if one.is_integer() and abs(one) < 2**53 else one
     if isinstance(one, dict):
         return _object(one)
+    if isinstance(one, Inheriting):
+        return _object(one.seen)
     if isinstance(one, list):
         return [as_json(inner) for inner in one]
-    return None if isinstance(one, bytes | _Opaque) else one
+    return None if one is UNDEFINED or isinstance(one, bytes | Opaque) else one
 
 
 def _object(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard.comparison import Slide, alike, same_ends
-from bot.whiteboard.content import values
+from bot.whiteboard.content import has_prototype, values
 from bot.whiteboard.document import Document
 from bot.whiteboard.item import ANY, ARRAY, MAP, TYPE, Id, Item, Shared
 from bot.whiteboard.lib0 import write_number, write_value
@@ -131,12 +131,12 @@ def _edit(
     # New slides and elements come before all that is seen at once.
     mended, ids = [], []
     for slide in fresh:
-        was = gone.pop(slide["id"], None)
-        if was is None:
-            ids.append(pen.slide(_id(there), slide))
-        else:
+        if slide["id"] in gone and _is_whole(there.entries[slide["id"]].shared):
             ids.append(slide["id"])
+            was = gone.pop(slide["id"])
             mended.append(_Mend(_shared(there, slide["id"]), was, slide, pen))
+        else:
+            ids.append(pen.slide(_id(there), slide))
     for mend in mended:
         mend.add()
     deleted = [_range(there.entries[one]) for one in gone]
@@ -181,9 +181,9 @@ class _Mend:
             if was is not None and was != element:
                 pen.element(self._elements, element)
         deleted += pen.order(_shared(self._slide, "elementIds"), (), ids, ())
-        if "frameElementIds" in self._slide.entries:
-            order = _shared(self._slide, "frameElementIds")
-            deleted += pen.order(order, (), frames(wanted), ())
+        frames_there = _there(self._slide, "frameElementIds", ARRAY)
+        if frames_there is not None:
+            deleted += pen.order(frames_there, (), frames(wanted), ())
         if "lock" not in wanted:
             if self._lock is not None:
                 deleted.append(_range(self._slide.entries["lock"]))
@@ -315,10 +315,33 @@ class _Pen:
         return item.client, item.clock
 
 
+def _there(shared: Shared, key: str, kind: int) -> Shared | None:
+    """Return the shared type of this kind under a key, if there is one."""
+    item = shared.entries.get(key)
+    found = None if item is None or item.deleted else item.shared
+    return found if found is not None and found.kind == kind else None
+
+
+def _is_whole(slide: Shared | None) -> bool:
+    """Return whether a slide is made as NeoBoard makes it.
+
+    What is acceptable need not be: a slide that is a plain object, or inherits what it has
+    (`objects`). Nothing in that can be changed; another one is written in its place.
+    """
+    return (
+        slide is not None
+        and slide.kind == MAP
+        and not has_prototype(slide)
+        and _there(slide, "elements", MAP) is not None
+        and _there(slide, "elementIds", ARRAY) is not None
+    )
+
+
 def _shared(root: Shared, key: str) -> Shared:
-    shared = root.entries[key].shared
-    assert shared is not None  # else the document would not be valid
-    return shared
+    item = root.entries.get(key)
+    if item is None or item.deleted or item.shared is None:
+        raise InvalidUpdate("the board is not made as NeoBoard makes boards")
+    return item.shared
 
 
 def _id(shared: Shared) -> Id:

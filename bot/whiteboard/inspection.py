@@ -2,22 +2,25 @@
 
 NeoBoard validates the whole document after every change. That is the same as long as the document
 was acceptable before: only what an update placed or deleted can make it refuse.
+
+A prototype (`objects`) is seen through: what is touched in one is looked at where it is inherited.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from bot.whiteboard.breath import take_breath
-from bot.whiteboard.content import entries, latest, values
+from bot.whiteboard.content import entries, has_prototype, latest, plain, values
 from bot.whiteboard.fields import only_field
-from bot.whiteboard.item import MAP, Item, Shared
-from bot.whiteboard.lib0 import UNDEFINED
+from bot.whiteboard.item import ANY, MAP, Item, Shared
+from bot.whiteboard.lib0 import ODD
+from bot.whiteboard.objects import PROTO, REWRITES, UNASSIGNABLE, UNDEFINED, made, rewritten
+from bot.whiteboard.places import assemble, item_at, path_to
 from bot.whiteboard.schema import (
     WRONG_ID,
-    WRONG_IDS,
     are_ids,
     are_strings,
     check_document,
@@ -39,6 +42,9 @@ def inspect(root: Shared, touched: list[Item], version: str) -> str | None:
 
     Returns:
         Why NeoBoard would refuse it, or None. Quotes nothing of the board.
+
+    Raises:
+        InvalidUpdate: JavaScript cannot put together what is in it.
     """
     written = only_field(touched)
     if written is not None:
@@ -58,6 +64,7 @@ class _Inspection:
         self._version = version
         self._notes: dict[Shared, Callable[[Item], None]] = {}
         self._wrong: str | None = None
+        self._whole = False
         self._root_keys: set[str] = set()
         self._slides: set[str] = set()
         self._frames: dict[str, set[str]] = {}  # per slide, the keys of it besides its elements
@@ -66,8 +73,13 @@ class _Inspection:
 
     def note(self, item: Item, parent: Shared) -> None:
         """Note that an item was placed or deleted."""
-        if item.sub is not None and parent.entries[item.sub] is not item:
-            return  # what the key holds is another item: noted too if it was not before
+        if item.kind == ANY and ODD in item.content and not item.deleted:
+            _check(_accept, values(item), -1)
+        if item.sub is not None:
+            if parent.entries[item.sub] is not item:
+                return  # what the key holds is another item: noted too if it was not before
+            if item.sub in _TELLING:
+                self._tell(parent, item.sub)
         note = self._notes.get(parent)
         if note is None:
             note = self._notes[parent] = self._note_in(parent)
@@ -76,8 +88,15 @@ class _Inspection:
     def _note_in(self, parent: Shared) -> Callable[[Item], None]:
         """Return what to do with the items in a shared type."""
         take_breath()
+        path = path_to(parent)
+        if path is not None and PROTO in path:
+            self._inherit(path)
+            path = None
+        return self._note_at(path, parent)
+
+    def _note_at(self, path: list[str | None] | None, parent: Shared) -> Callable[[Item], None]:
         note: Callable[[Item], None] = _ignore
-        match _path(parent):
+        match path:
             case []:
                 note = self._in_root
             case ["slideIds"]:
@@ -92,11 +111,31 @@ class _Inspection:
                 note = partial(self._in_element, parent, (slide_id, element_id))
             case ["slides", str(slide_id), "elements", str(element_id), *_]:
                 note = partial(self._in_field, (slide_id, element_id))
-            case ["slides", str(), "elementIds" | "frameElementIds"]:
+            case ["slides", str(), str(order)] if order in _ORDERS[self._version]:
                 note = partial(self._in_list, are_ids)
             case ["slides", str(slide_id), "lock", *_]:
                 note = partial(self._in_lock, slide_id)
         return note
+
+    def _tell(self, parent: Shared, key: str) -> None:
+        """Note that a key was touched that may keep a map from being put together."""
+        path = path_to(parent)
+        if path is not None:
+            assemble(parent)
+            if key == PROTO:
+                self._inherit([*path, PROTO])
+
+    def _inherit(self, path: list[str | None]) -> None:
+        """Note that something was touched on a path into a prototype."""
+        match path[: path.index(PROTO)]:
+            case []:
+                self._whole = True
+            case ["slides", str(slide_id)]:
+                self._slides.add(slide_id)
+            case ["slides", str(slide_id), "elements", str(element_id), *_]:
+                self._elements.add((slide_id, element_id))
+            case ["slides", str(slide_id), "lock", *_]:
+                self._frames.setdefault(slide_id, set()).add("lock")
 
     # Items without a key in a map, and with one in a list, are seen by nobody.
 
@@ -140,6 +179,9 @@ class _Inspection:
         """Check what was noted."""
         if self._wrong is not None:
             return self._wrong
+        if self._whole or (self._root_keys and has_prototype(self._root)):
+            check = partial(check_document, version=self._version)
+            return _check(check, plain(self._root), -1)
         for key in sorted(self._root_keys):
             if (reason := self._check_root(key)) is not None:
                 return reason
@@ -169,52 +211,82 @@ class _Inspection:
             self._slides.update(shared.entries)
             return None
         others: dict[str, Any] = {"slides": {}, "slideIds": []}
-        return check_document({**others, key: latest(self._root, key)}, self._version)
+        before = made()
+        check = partial(check_document, version=self._version)
+        board = {**others, key: latest(self._root, key)}
+        return _check(check, board, before)
 
     def _check_slide(self, slide_id: str) -> str | None:
-        item = _at(self._root, "slides", slide_id)
-        if item is None or slide_id == "__proto__":
+        item = item_at(self._root, "slides", slide_id)
+        if item is None or slide_id == PROTO:
             return None
         if not slide_id:
             return "a slide has an empty id"
-        reason = check_slide(values(item)[-1], self._version)
-        return reason or self._check_unseen(slide_id)
-
-    def _check_unseen(self, slide_id: str) -> str | None:
-        """Check the ids of elements that are undefined, which a slide's content does not show."""
-        for element_id in WRONG_IDS:
-            if _at(self._root, "slides", slide_id, "elements", element_id) is not None:
-                return WRONG_ID
-        return None
+        before = made()
+        check = partial(check_slide, version=self._version)
+        return _check(check, values(item)[-1], before)
 
     def _check_frame(self, slide_id: str) -> str | None:
-        item = _at(self._root, "slides", slide_id)
+        item = item_at(self._root, "slides", slide_id)
         if item is None or item.shared is None or slide_id in self._slides:
             return None
+        if has_prototype(item.shared):
+            return self._check_slide(slide_id)
         keys = self._frames[slide_id]
         others = {key: one for key, one in _FRAME.items() if key not in keys}
-        return check_slide_frame({**others, **entries(item.shared, keys)}, self._version)
+        before = made()
+        check = partial(check_slide_frame, version=self._version)
+        return _check(check, {**others, **entries(item.shared, keys)}, before)
 
     def _check_element(self, ids: tuple[str, str]) -> str | None:
         slide_id, element_id = ids
-        item = _at(self._root, "slides", slide_id, "elements", element_id)
-        if item is None or slide_id in self._slides or element_id == "__proto__":
+        item = item_at(self._root, "slides", slide_id, "elements", element_id)
+        if item is None or slide_id in self._slides or element_id == PROTO:
             return None
         if not is_id(element_id):
             return WRONG_ID
+        before = made()
         element = values(item)[-1]
-        return None if element is UNDEFINED else check_element(element)
+        if element is UNDEFINED:
+            return None
+        return _check(check_element, element, before)
 
     def _check_field(self, place: tuple[Shared, str]) -> str | None:
         ids = self._fields[place]
         if ids in self._elements or ids[0] in self._slides:
             return None
         element, field = place
-        return _check_written(element, field)
+        if has_prototype(element):
+            return self._check_element(ids)
+        before = made()
+        reason = _check_written(element, field)
+        return reason if made() == before else self._check_element(ids)
 
 
 _FRAME: Mapping[str, Any] = {"elements": {}, "elementIds": [], "frameElementIds": []}
 """Stands for what a slide has of which nothing was touched."""
+_ORDERS: Final = {"0": ("elementIds",), "1": ("elementIds", "frameElementIds")}
+_TELLING: Final = UNASSIGNABLE | {PROTO}
+"""Keys that may keep JavaScript from putting a map together."""
+
+
+def _check(check: Callable[[Any], str | None], value: Any, before: int) -> str | None:
+    """Check a value, and if anything in it inherits, what becomes of it too.
+
+    Args:
+        check: checks it.
+        value: as it is.
+        before: how many objects that inherit there were before it was read.
+    """
+    reason = check(value)
+    for _ in range(REWRITES if made() != before else 0):
+        value = rewritten(value)
+        reason = reason or check(value)
+    return reason
+
+
+def _accept(_: Any) -> None:
+    """Have nothing against a value."""
 
 
 def _check_written(element: Shared, field: str) -> str | None:
@@ -225,27 +297,3 @@ def _check_written(element: Shared, field: str) -> str | None:
 
 def _ignore(_: Item) -> None:
     """Do nothing."""
-
-
-def _path(shared: Shared) -> list[str | None] | None:
-    """Return the keys (None: a list) that lead to a shared type; None when nobody sees it."""
-    keys = []
-    while shared.item is not None:
-        if shared.item.deleted or shared.item.sub == "__proto__":
-            return None
-        keys.append(shared.item.sub)
-        assert isinstance(shared.item.parent, Shared)
-        shared = shared.item.parent
-    return keys[::-1]
-
-
-def _at(root: Shared, *keys: str) -> Item | None:
-    """Return the item that the keys lead to, if they lead to one that is not deleted."""
-    item: Item | None = None
-    shared: Shared | None = root
-    for key in keys:
-        item = None if shared is None else shared.entries.get(key)
-        if item is None or item.deleted:
-            return None
-        shared = item.shared
-    return item

@@ -11,7 +11,16 @@ from json import JSONDecoder
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.lib0 import number, pass_value, stretch, text, write_number, write_text
+from bot.whiteboard.lib0 import (
+    ODD,
+    check_objects,
+    number,
+    pass_value,
+    stretch,
+    text,
+    write_number,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
@@ -171,9 +180,20 @@ def _measure_type(data: bytes, position: i64) -> tuple[i64, i64]:
 
 def _measure_any(data: bytes, position: i64) -> tuple[i64, i64]:
     count, position = number(data, position)
+    start = position
     for _ in range(count):
         position = pass_value(data, position)
+    if data.find(ODD, start, position) >= 0:
+        check_objects(data, start, count)
     return count, position
+
+
+def _measure_doc(data: bytes, position: i64) -> tuple[i64, i64]:
+    start = text(data, position)[1]
+    position = pass_value(data, start)
+    if data.find(ODD, start, position) >= 0:
+        raise InvalidUpdate("a subdocument cannot be written again")
+    return 1, position
 
 
 def measure(  # noqa: PLR0911 - one per kind of content
@@ -201,7 +221,7 @@ def measure(  # noqa: PLR0911 - one per kind of content
     if kind == FORMAT:
         return 1, _pass_json(data, text(data, position)[1])
     if kind == DOC:
-        return 1, pass_value(data, text(data, position)[1])
+        return _measure_doc(data, position)
     raise InvalidUpdate("unknown kind of struct")
 
 

@@ -17,6 +17,7 @@ from struct import Struct, pack, unpack_from
 from typing import TYPE_CHECKING, Any, Final
 
 from bot.errors import InvalidUpdate
+from bot.whiteboard.objects import PROTO, UNDEFINED, Inheriting
 
 if TYPE_CHECKING:
     from mypy_extensions import i64  # an int; compiled (setup.py) one of the machine's
@@ -25,12 +26,6 @@ MAX_NUMBER: Final = 2**53 - 1
 MAX_DEPTH: Final = 64
 """Levels of objects and lists within one value; NeoBoard uses two."""
 
-
-class _Undefined:
-    """JavaScript's undefined, which is not null."""
-
-
-UNDEFINED: Final = _Undefined()
 
 _BYTES: Final = 116
 _LIST: Final = 117
@@ -47,6 +42,8 @@ _UNDEFINED: Final = 127
 _SIZES: Final = {_TRUE: 1, _FALSE: 1, _BIGINT: 9, _DOUBLE: 9, _FLOAT: 5, _NULL: 1, _UNDEFINED: 1}
 _SIZE: Final = bytes(_SIZES.get(tag, 0) for tag in range(0x100))
 """Per tag, how many bytes such a value takes with its tag; 0 where that differs."""
+ODD: Final = PROTO.encode() + bytes([_BYTES])
+"""An object may have bytes as its prototype only where this is found."""
 
 
 def number(data: bytes, position: i64) -> tuple[i64, i64]:
@@ -116,6 +113,16 @@ def pass_value(data: bytes, position: i64, depth: i64 = MAX_DEPTH) -> i64:
     return position
 
 
+def check_objects(data: bytes, position: i64, count: i64) -> None:
+    """Check that JavaScript can put the objects together that values hold.
+
+    Raises:
+        InvalidUpdate: it cannot, and so reads nothing of the update.
+    """
+    for _ in range(count):
+        position = value(data, position)[1]
+
+
 def copy_value(
     data: bytes,
     position: i64,
@@ -161,8 +168,8 @@ def value(data: bytes, position: i64) -> tuple[Any, i64]:  # noqa: PLR0911 - one
     """Read a value that was passed over before; return it and the position after it.
 
     Returns:
-        Numbers as `float`, a BigInt as `int`, null as None, undefined as `UNDEFINED` (within
-        objects it is left out, within lists it is None).
+        Numbers as `float`, a BigInt as `int`, null as None, undefined as `UNDEFINED` (within lists
+        it is None), an object as a dictionary if it has no prototype of its own.
     """
     tag: i64 = data[position]
     position += 1
@@ -199,20 +206,20 @@ def _integer(data: bytes, position: i64) -> tuple[float, i64]:
     return float(-magnitude if bits & 0x40 else magnitude), position
 
 
-def _object(data: bytes, position: i64) -> tuple[dict[str, Any], i64]:
+def _object(data: bytes, position: i64) -> tuple[dict[str, Any] | Inheriting, i64]:
     count, position = number(data, position)
     found: dict[str, Any] = {}
-    absent = False
+    inheriting: Inheriting | None = None
     for _ in range(count):
         key, position = text(data, position)
         item, position = value(data, position)
-        # JavaScript takes this key for the object's prototype, so nobody sees it there.
-        if key != "__proto__":
+        if inheriting is None and key == PROTO:
+            inheriting = Inheriting(found, plain=True)
+        if inheriting is not None:
+            inheriting.assign(key, item)
+        else:
             found[key] = item
-        absent = absent or item is UNDEFINED
-    if absent:
-        found = {key: item for key, item in found.items() if item is not UNDEFINED}
-    return found, position
+    return found if inheriting is None else inheriting, position
 
 
 def _list(data: bytes, position: i64) -> tuple[list[Any], i64]:

@@ -137,7 +137,7 @@ class _Noting:
                 self._inner[slide_id, element_id] = None
             case ["elementIds"]:
                 self._lists.setdefault(slide_id, _List()).note(items, self._then)
-            case ["lock" | "frameElementIds", *_]:
+            case ["lock" | "frameElementIds" | "__proto__", *_]:
                 self._found.framed.add(slide_id)
             case []:
                 if _keys(items).keys() & {"elements", "elementIds"}:

@@ -18,7 +18,7 @@ from bot.whiteboard.causality import missing
 from bot.whiteboard.content import latest, values
 from bot.whiteboard.document import Document
 from bot.whiteboard.item import ANY, ARRAY, MAP, Item, Shared
-from bot.whiteboard.lib0 import UNDEFINED
+from bot.whiteboard.objects import PROTO, UNDEFINED
 from bot.whiteboard.refused import of_clients
 from bot.whiteboard.replica import Replica
 from bot.whiteboard.schema import (
@@ -242,7 +242,7 @@ def _there(shared: Shared | None, key: str, kind: int) -> Shared | None:
 def _entries(shared: Shared) -> Iterator[tuple[str, Item]]:
     """Iterate over what a map holds; JavaScript sees nothing under `__proto__`."""
     for key, item in shared.entries.items():
-        if not item.deleted and key != "__proto__":
+        if not item.deleted and key != PROTO:
             yield key, item
 
 

@@ -4,8 +4,9 @@ NeoBoard validates the whole document after every change and every snapshot; one
 it refuse the whole. Unknown fields are always allowed, unknown types, kinds and markers never.
 
 Values are as `content` reads them out of a document: numbers are `float`, an `int` is a JavaScript
-BigInt (which is not a number to Joi), null is None, and what is undefined is absent. JSON is
-read into this form with `json.loads(text, parse_int=float)`.
+BigInt (which is not a number to Joi), null is None, and what is undefined `UNDEFINED`: as good as
+absent under a key that is known, but not where any key may be. Objects may inherit what they have
+(`objects`). JSON is read into this form with `json.loads(text, parse_int=float)`.
 
 All checks return what is wrong, without any content of the board, or None.
 """
@@ -18,13 +19,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.whiteboard.breath import take_breath
+from bot.whiteboard.objects import PROTO, UNDEFINED, fields, keys
 
 MAX_NUMBER: Final = float(2**53 - 1)
 
-WRONG_IDS: Final = ("", "constructor")
-"""What no element may have as its id, even if it is undefined."""
 WRONG_ID: Final = "an element has an id that is not acceptable"
-_BANNED_IDS = frozenset({"__proto__", *WRONG_IDS})  # they break JavaScript objects
+_BANNED_IDS = frozenset({"", PROTO, "constructor"})  # they break JavaScript objects
 _MXC = re.compile(r"mxc://[^\n\r\u2028\u2029]*/")  # not anchored, as NeoBoard's is not
 
 _Rule = Callable[[Any], bool]
@@ -71,7 +71,8 @@ def are_strings(value: Any) -> bool:
 
 
 def _point(value: Any) -> bool:
-    return type(value) is dict and _number(value.get("x")) and _number(value.get("y"))
+    found = value if type(value) is dict else fields(value)
+    return found is not None and _number(found.get("x")) and _number(found.get("y"))
 
 
 def _points(value: Any) -> bool:
@@ -172,18 +173,21 @@ def is_choice(field: str, value: str) -> bool:
 
 def check_element(element: Any) -> str | None:
     """Check one element (not the id it has)."""
-    if type(element) is not dict:
+    found = element if type(element) is dict else fields(element)
+    if found is None:
         return "an element is not an object"
-    name = element.get("type")
+    name = found.get("type")
     kind = _TYPES.get(name) if type(name) is str else None
     if kind is None:
         return "an element has an unknown type"
-    if not kind.required <= element.keys():
-        return f"{name}: {min(kind.required.difference(element))} is missing"
+    if not kind.required <= found.keys():
+        return f"{name}: {min(kind.required.difference(found))} is missing"
     rules = kind.rules
-    for field, value in element.items():
+    for field, value in found.items():
         rule = rules.get(field)
         if rule is not None and not rule(value):
+            if value is UNDEFINED and field not in kind.required:
+                continue
             return f"{name}: {field} is not acceptable"
     return None
 
@@ -211,26 +215,29 @@ def may_be_newer(element: Any) -> bool:
 
     So it is with types, kinds and markers that we do not know.
     """
-    if type(element) is not dict or not _string(element.get("type")):
+    found = fields(element)
+    if found is None or not _string(found.get("type")):
         return False
-    kind = _TYPES.get(element["type"])
+    kind = _TYPES.get(found["type"])
     return kind is None or any(
         _string(value) and rule in _CHOICES and not rule(value)
-        for field, value in element.items()
+        for field, value in found.items()
         if (rule := kind.rules.get(field)) is not None
     )
 
 
-def wrong_fields(element: Mapping[str, Any]) -> list[str]:
+def wrong_fields(element: Any) -> list[str]:
     """Return the fields of an element that are missing or not acceptable."""
-    name = element.get("type")
+    found = fields(element) or {}
+    name = found.get("type")
     kind = _TYPES.get(name) if type(name) is str else None
     if kind is None:
         return ["type"]
     return [
         field
         for field, rule in kind.rules.items()
-        if (not rule(element[field]) if field in element else field in kind.required)
+        if not rule(value := found.get(field, UNDEFINED))
+        and (value is not UNDEFINED or field in kind.required)
     ]
 
 
@@ -241,26 +248,28 @@ def check_slide(slide: Any, version: str) -> str | None:
         slide: its content.
         version: of the document; `"1"` (infinite canvas) asks for `frameElementIds`.
     """
-    return check_slide_frame(slide, version) or check_elements(slide["elements"])
-
-
-def check_slide_frame(slide: Any, version: str) -> str | None:
-    """Check a slide but not its elements."""
-    if type(slide) is not dict:
+    found = fields(slide)
+    if found is None:
         return "a slide is not an object"
-    if type(slide.get("elements")) is not dict:
+    reason = check_slide_frame(found, version)
+    return reason or check_elements(keys(found["elements"]) or {})
+
+
+def check_slide_frame(slide: Mapping[str, Any], version: str) -> str | None:
+    """Check the fields of a slide but not its elements."""
+    if keys(slide.get("elements")) is None:
         return "slide: elements is not an object"
     if not are_ids(slide.get("elementIds")):
         return "slide: elementIds is not acceptable"
     if version == "1" and not are_ids(slide.get("frameElementIds")):
         return "slide: frameElementIds is not acceptable"
-    lock = slide.get("lock", _UNLOCKED)
-    if type(lock) is not dict or not _string(lock.get("userId")):
+    lock = slide.get("lock", UNDEFINED)
+    if lock is UNDEFINED:
+        return None
+    found = fields(lock)
+    if found is None or not _string(found.get("userId")):
         return "slide: lock is not acceptable"
     return None
-
-
-_UNLOCKED = {"userId": "nobody"}  # stands for an absent lock
 
 
 def check_elements(elements: Mapping[str, Any]) -> str | None:
@@ -269,18 +278,19 @@ def check_elements(elements: Mapping[str, Any]) -> str | None:
         take_breath()
         if not is_id(element_id):
             return WRONG_ID
-        wrong = check_element(element)
+        wrong = None if element is UNDEFINED else check_element(element)
         if wrong is not None:
             return wrong
     return None
 
 
-def check_document(root: Mapping[str, Any], version: str) -> str | None:
+def check_document(root: Any, version: str) -> str | None:
     """Check a whole document, given as its root map's content."""
-    slides = root.get("slides")
-    if type(slides) is not dict:
+    found = fields(root)
+    slides = None if found is None else keys(found.get("slides"))
+    if found is None or slides is None:
         return "slides is not an object"
-    if not are_strings(root.get("slideIds")):
+    if not are_strings(found.get("slideIds")):
         return "slideIds is not acceptable"
     for slide_id, slide in slides.items():
         wrong = "a slide has an empty id" if not slide_id else check_slide(slide, version)

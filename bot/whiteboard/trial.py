@@ -35,9 +35,9 @@ class Trial:
         """Integrate an update; return what has to wait, and what speaks against it."""
         try:
             rest = self._replica.integrate(update, patient=patient)
+            return rest, inspect(self._replica.root, self._replica.touched, self._version)
         except InvalidUpdate as error:
             return None, str(error)
-        return rest, inspect(self._replica.root, self._replica.touched, self._version)
 
     @contextmanager
     def tried(self, update: Structure, *, patient: bool = True) -> Iterator[str | None]:

@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 
 import * as Y from "yjs";
 
+import { loads, receive } from "./neoboard.mjs";
 import { decoded, generate } from "./updates.mjs";
 
 const encode = (bytes) => Buffer.from(bytes).toString("base64");
@@ -148,8 +149,16 @@ function edit({ version, base, clients, steps }) {
   return { updates: made };
 }
 
+/** What NeoBoard does with updates that come one after the other, and with what it then has. */
+function judge({ version, updates }) {
+  const { taken, state } = receive(version, updates.map(decode));
+  return { taken, state: encode(state) };
+}
+
 const requests = {
   read,
+  judge,
+  load: ({ version, data }) => ({ loads: loads(version, decode(data)) }),
   time,
   edit,
   generate: (request) => ({ updates: generate(request).map(encode) }),

@@ -91,6 +91,15 @@ class Yjs:
             waiting=answer["waiting"],
         )
 
+    def judge(self, updates: Iterable[bytes], version: str = "0") -> tuple[list[bool], bytes]:
+        """Gives NeoBoard these updates; returns which it takes, and all it has then."""
+        answer = self._ask("judge", version=version, updates=[_text(one) for one in updates])
+        return answer["taken"], base64.b64decode(answer["state"])
+
+    def loads(self, data: bytes, version: str = "0") -> bool:
+        """Whether NeoBoard takes a snapshot."""
+        return bool(self._ask("load", version=version, data=_text(data))["loads"])
+
     def edit(
         self, base: bytes, steps: Sequence[Step], clients: Sequence[int], version: str = "0"
     ) -> list[bytes]:

@@ -5,8 +5,9 @@ from typing import Any
 
 from pycrdt import Array, Doc, Map, Text, XmlFragment
 
-from bot.whiteboard.content import OPAQUE, plain, read_content
+from bot.whiteboard.content import plain, read_content
 from bot.whiteboard.item import Shared
+from bot.whiteboard.objects import MARKUP, SUBDOCUMENT, UNCLEAR, UNDEFINED, Inheriting
 from bot.whiteboard.replica import Replica
 from bot.whiteboard.update import read_update
 from tests.unit.whiteboard.people import FIRST_SLIDE, Person, shape
@@ -37,7 +38,12 @@ def test_null_is_not_undefined() -> None:
     )
     made = Replica("0")
     made.integrate(read_update(bytes.fromhex(update)))
-    assert plain(made.root) == {"b": None, "c": {}, "d": [None, None]}
+    assert plain(made.root) == {
+        "a": UNDEFINED,
+        "b": None,
+        "c": {"z": UNDEFINED},
+        "d": [None, None],
+    }
 
 
 def test_shared_types_become_plain_values() -> None:
@@ -52,8 +58,8 @@ def test_shared_types_become_plain_values() -> None:
     assert plain(shared) == {
         "text": "ü",
         "list": [{"a": "b"}, [1.0], b"x"],
-        "xml": OPAQUE,
-        "sub": OPAQUE,
+        "xml": MARKUP,
+        "sub": SUBDOCUMENT,
     }
 
 
@@ -79,7 +85,9 @@ def test_a_text_in_a_list_is_its_letters_and_a_format_is_nothing() -> None:
     update += "95f5f70726f746f5f5f017800"
     made = Replica("0")
     made.integrate(read_update(bytes.fromhex(update)))
-    assert plain(made.root) == {"l": [OPAQUE, None, "a", "1", "b"]}
+    found = plain(made.root)
+    assert isinstance(found, Inheriting)
+    assert found.seen == found.own == {"l": [UNCLEAR, None, "a", "1", "b"]}
 
 
 def test_slides_and_elements_come_in_order_each_once_if_they_exist() -> None:
