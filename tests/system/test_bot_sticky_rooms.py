@@ -186,11 +186,12 @@ async def test_m54_s26_x09_both_profiles_where_state_is_owned(
             ahead = one["expires_ts"] - time.time() * 1000
             assert HOUR_MS * 0.8 < ahead < HOUR_MS + 60_000
 
-        # Alice's NeoBoard says it in the older words as well: she is still one, and no reason to
-        # be in the other profile.
+        # What Alice's NeoBoard said in the older words has not been cleared: she is still one, and
+        # no reason to be in the other profile, as she came in this one last.
         user, board = here.alice.user, here.board
         key = member_key(user.user_id, user.device_id)
         content = member_content(board, user.device_id, [stack.jwt_url], 2**45)
+        content["created_ts"] = round(time.time() * 1000) - HOUR_MS
         await user.put_state(board.room_id, MEMBER, content, key)
         async with person(stack, "bob") as bob:
             await user.membership(board.room_id, "invite", bob.user_id)
@@ -202,7 +203,7 @@ async def test_m54_s26_x09_both_profiles_where_state_is_owned(
             assert await says(here) == {
                 (here.alice.user_id, "sticky"),
                 (bob.user_id, "legacy"),
-                (here.bot.user_id, "sticky"),
+                (here.bot.user_id, "both"),
             }
             participants = (await here.bot.metrics())["boardkeeper_participants"]
             assert participants == 2
