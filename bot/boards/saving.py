@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
@@ -244,7 +245,11 @@ class Saving:
     def outlook(self, key: BoardKey) -> Outlook | None:
         """Return what is to become of a board; None when nobody here cares for it."""
         place = self._places.get(key)
-        return None if place is None else place.outlook(monotonic())
+        if place is None:
+            return None
+        found = place.outlook(monotonic())
+        refused = found.due is not None and not self._permitted()
+        return replace(found, reason="forbidden", detail="") if refused else found
 
     async def rescue(self, *, leaving: bool) -> None:
         """Save at once, as far as that can be done, what might be lost when the bot ends.

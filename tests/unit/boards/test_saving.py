@@ -320,6 +320,18 @@ async def test_why_a_board_is_not_saved_can_be_asked(
         assert here.saving.outlook(BoardKey("!other", "w", "$d")) is None
 
 
+async def test_that_it_may_not_write_is_said_before_it_has_tried() -> None:
+    async with desk(Pace(grace=60)) as here:
+        here.permitted = False
+        found = here.saving.outlook(KEY)
+        assert found is not None
+        assert found.reason != "forbidden"  # there is nothing to write
+        here.draws()
+        found = here.saving.outlook(KEY)
+        assert found is not None
+        assert found.reason == "forbidden"
+
+
 async def test_a_board_whose_whole_snapshot_is_searched_for_says_so() -> None:
     async with desk() as here:
         here.whole = False

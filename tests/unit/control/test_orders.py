@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -68,17 +71,49 @@ def test_what_was_left_for_a_bot_that_has_ended_is_swept(tmp_path: Path) -> None
 async def test_what_cannot_be_done_is_said(
     tmp_path: Path, request_: dict[str, Any], why: str
 ) -> None:
+    with pytest.raises(UsageError, match=why):
+        await ordered_of(tmp_path).answer(request_)
+
+
+def ordered_of(folder: Path, host: object = None) -> Orders:
     archive = MemoryArchive()
     archive.keys[KEY] = 1
-    one = Orders(
-        lambda: None,
+    return Orders(
+        lambda: cast("Any", host),
         cast("Any", archive),
         cast("Any", None),
         empty=cast("Any", None),
         now_ts=lambda: NOW,
         committed=cast("Any", None),
         own_user=BOT,
-        folder=tmp_path,
+        folder=folder,
     )
-    with pytest.raises(UsageError, match=why):
-        await one.answer(request_)
+
+
+async def test_a_board_that_another_document_has_replaced_is_not_the_one_that_is_meant(
+    tmp_path: Path,
+) -> None:
+    board = SimpleNamespace(key=replace(KEY, document_id="$another"))
+    boards = SimpleNamespace(found={KEY.whiteboard_id: board})
+    host = SimpleNamespace(rooms=[SimpleNamespace(room_id=KEY.room_id, boards=boards)])
+    with pytest.raises(UsageError, match="in no room of the bot any more"):
+        await ordered_of(tmp_path, host).answer({"command": "snapshot", "board": "1"})
+
+
+async def test_one_order_is_carried_out_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy: list[int] = []
+
+    async def write_snapshot(*_: object) -> int:
+        busy.append(busy[-1] + 1 if busy else 1)
+        await asyncio.sleep(0.01)
+        busy.append(busy[-1] - 1)
+        return 5
+
+    monkeypatch.setattr("bot.actions.changes.write_snapshot", write_snapshot)
+    one = ordered_of(tmp_path)
+    request = {"command": "snapshot", "board": "1"}
+    told = await asyncio.gather(*(one.answer(request) for _ in range(3)))
+    assert told == [{"board": 1, "bytes": 5}] * 3
+    assert max(busy) == 1

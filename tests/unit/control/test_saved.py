@@ -98,6 +98,7 @@ async def test_why_it_cannot_be_saved(error: Exception, reason: str, text: str) 
         await until(lambda: desk.reasons() == [reason])
         assert text in desk.says().lacks[0].text
         if reason == "forbidden":
+            await until(lambda: here.refused)
             here.state.apply({**power, "content": {"users": {BOT: 100}}})
             assert "the room refused the bot’s snapshot" in desk.says().lacks[0].text
 
