@@ -83,8 +83,8 @@ class Inheriting:
             elif value is None or value is UNCLEAR or isinstance(value, _OBJECTS):
                 self.prototype = value
         else:
-            if key in UNASSIGNABLE and key not in self.own:
-                self._check_assignable(key)
+            if key in UNASSIGNABLE and key not in self.own and self._keeps_out(key):
+                raise InvalidUpdate("an object cannot be put together")
             self.own[key] = value
 
     def _has_accessor(self) -> bool:
@@ -95,14 +95,13 @@ class Inheriting:
             one = one.prototype
         return one is not None
 
-    def _check_assignable(self, key: str) -> None:
+    def _keeps_out(self, key: str) -> bool:
         one: Any = self.prototype
         while isinstance(one, Inheriting):
             if key in one.own:
-                return
+                return False
             one = one.prototype
-        if isinstance(one, bytes):
-            raise InvalidUpdate("an object cannot be put together")
+        return isinstance(one, bytes)
 
     @property
     def origin(self) -> Any:
@@ -115,13 +114,9 @@ class Inheriting:
     @property
     def is_clear(self) -> bool:
         """Whether Joi can copy the object, as it does before it looks, and sees it one way only."""
-        copy = Inheriting({}, plain=self.plain)
-        copy.prototype = self.prototype
-        try:
-            for key in UNASSIGNABLE & self.own.keys():
-                copy.assign(key, None)
-        except InvalidUpdate:
-            return False
+        for key in UNASSIGNABLE:
+            if key in self.own and self._keeps_out(key):
+                return False
         return self.origin is not UNCLEAR
 
     @property
