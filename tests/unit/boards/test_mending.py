@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from time import monotonic
 
 import pytest
@@ -252,6 +253,23 @@ async def test_what_a_newer_neoboard_shows_stays_and_is_tried_ever_more_seldom(
         await until(lambda: here.texts == {"d": ""})  # others are helped all the same
         assert here.board.document.has_gap
         assert here.told == ["repair_removed"]
+
+
+async def test_each_try_in_vain_makes_the_next_one_wait_twice_as_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tries: list[float] = []
+
+    def in_vain(*_: object) -> None:
+        tries.append(monotonic())
+
+    monkeypatch.setattr(module, "repair", in_vain)
+    async with desk() as here:
+        alice = Person(5)
+        here.hear(alice.add("a", fillColor=""), alice.add("b"))
+        await until(lambda: len(tries) == 4)
+    waits = [later - earlier for earlier, later in pairwise(tries)]
+    assert all(wait >= 0.05 * 2**number for number, wait in enumerate(waits, 1)), waits
 
 
 async def test_what_cannot_be_repaired_or_not_yet_is_left(

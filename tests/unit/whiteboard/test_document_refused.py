@@ -39,6 +39,18 @@ def test_what_follows_a_refused_update_waits_until_a_snapshot_heals() -> None:
     assert verdicts(document, [alice.write("a", text="2")]) == "C"
 
 
+def test_what_waits_in_part_is_refused_at_once_for_the_part_that_does_not() -> None:
+    """A client integrates that part, and so does who reads what we write."""
+    alice, bob = Person(5), Person(6)
+    bob.add("lost")
+    mixed = merge_updates(alice.add("a", fillColor=""), bob.add("b"))
+    document = Document()
+    assert verdicts(document, [mixed]) == "R"
+    assert document.waits() == []
+    fine = merge_updates(Person(7).add("c"), bob.add("d"))
+    assert verdicts(document, [fine]) == "W"
+
+
 def test_an_invalid_snapshot_changes_nothing() -> None:
     alice = Person(5)
     document = Document()
