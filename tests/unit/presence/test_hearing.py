@@ -50,6 +50,7 @@ def test_where_only_members_speak_strangers_are_not_heard() -> None:
     before = metrics.PACKETS.labels("stranger")._value.get()
     early = packet("early", "bob", age=hearing.STRANGE_FOR - 10)  # from afar it may take long
     ear.hearing.take([packet("nameless", None), early, packet("known")])
+    ear.hearing.settle()
     assert ear.heard() == [("known", ALICE)]
     ear.names["bob"] = ("@bob:here", "BD")
     ear.hearing.memberships_changed()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bot.errors import Transient
 from bot.presence.hearing import Packet
 from bot.presence.memory import LEAVES
 from bot.presence.presence import Presence
@@ -345,6 +346,38 @@ async def test_it_listens_wherever_members_publish_and_speaks_at_home(monkeypatc
         here.says(on_sticky(BOB, "BD", joined=False, ts=NOW))
         await until(lambda: away.closed)
         assert not home.closed
+
+
+async def test_who_is_on_another_board_is_neither_followed_nor_heard() -> None:
+    others = on_sticky(BOB, "BD", "w2", url=THERE), on_sticky(BOB, "B2", "w2")
+    async with world(on_sticky(), *others) as here:
+        home = await joined(here)
+        home.hears(name(BOB, "B2"), FocusOn("no"))
+        home.hears(name(), FocusOn("yes"))
+        await until(lambda: here.arrivals)
+        assert [one.sender for one in here.arrivals] == [ALICE]
+        assert [one.where for one in here.wires] == [HERE]
+
+
+async def test_of_the_homeservers_foci_it_goes_where_it_may() -> None:
+    async with world() as here:
+        here.foci = [Focus("https://evil"), Focus(HERE)]
+        here.says(on_sticky())
+        assert (await joined(here)).where == HERE
+
+
+async def test_a_change_reaches_those_who_can_be_reached() -> None:
+    async with world(on_board(), on_sticky(BOB, "BD")) as here:
+        await until(lambda: here.server.stickies and here.server.states)
+        new, old = sorted(here.wires, key=lambda wire: wire.seat is None)
+
+        async def broken(*_: Any, **__: Any) -> None:
+            raise Transient("not connected")
+
+        new.publish = broken  # type: ignore[method-assign]
+        with pytest.raises(Transient):
+            await here.presence.publish(Update(KEY.document_id, b"u"))
+        assert [one[0] for one in old.sent] == [Update(KEY.document_id, b"u")]
 
 
 async def test_who_runs_an_sfu_cannot_speak_for_those_who_publish_elsewhere(
