@@ -73,7 +73,8 @@ class _Inspection:
 
     def note(self, item: Item, parent: Shared) -> None:
         """Note that an item was placed or deleted."""
-        if item.kind == ANY and ODD in item.content and not item.deleted:
+        # Not `in`: with bytes Python makes an error of that first, and drops it again.
+        if item.kind == ANY and item.content.find(ODD) >= 0 and not item.deleted:
             _check(_accept, values(item), -1)
         if item.sub is not None:
             if parent.entries[item.sub] is not item:

@@ -183,8 +183,7 @@ def _measure_any(data: bytes, position: i64) -> tuple[i64, i64]:
     start = position
     for _ in range(count):
         position = pass_value(data, position)
-    if data.find(ODD, start, position) >= 0:
-        check_objects(data, start, count)
+    check_objects(data, start, position, count)
     return count, position
 
 
