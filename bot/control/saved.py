@@ -19,6 +19,7 @@ from bot.boards.outlook import Outlook
 from bot.metrics import LACKING, UNSAVED_AGE
 from bot.permission import own_refusal
 from bot.rooms.room import Room
+from bot.whiteboard.gaps import Since
 
 REASONS = (
     "archive_failing",
@@ -139,6 +140,7 @@ class Safety:
         self._now_ts = now_ts
         self._counts: Counter[str] = Counter()
         self._counted = float("-inf")
+        self._gaps: dict[int, Since] = {}
 
     def boards(self) -> list[Saved]:
         """Return how safe each board is, by number."""
@@ -175,7 +177,7 @@ class Safety:
         until = since if outlook is not None and not outlook.earlier else None
         lacks = (
             *self._not_in_room(room, board, outlook),
-            *_not_shown(board),
+            *self._not_shown(board),
             *self._not_in_archive(room, board),
         )
         in_room = not any(lack.reason in {"searching", "unreadable"} for lack in lacks)
@@ -189,6 +191,33 @@ class Safety:
             Place(board.recording, whole and board.recording, oldest_ts),
             lacks,
         )
+
+    def _not_shown(self, board: Board) -> Iterator[Lack]:
+        """Tell what of a document in memory nobody can see yet."""
+        if not board.loaded:
+            self._gaps.pop(board.board_id, None)
+            return
+        document = board.document
+        if not document.supported:
+            yield Lack("board", "unsupported", "of a version the bot does not know: kept as it is")
+        elif document.waiting:
+            count = document.waiting
+            updates = "1 update waits" if count == 1 else f"{count} updates wait"
+            yield Lack("board", "gap", f"a gap: {updates} for {self._pieces(board)}")
+        elif document.has_gap:
+            yield Lack("board", "gap", "a gap: more came at once than the bot could hold")
+        else:
+            self._gaps.pop(board.board_id, None)
+
+    def _pieces(self, board: Board) -> str:
+        """Tell whose pieces are missing, and since when: they are looked for when somebody asks."""
+        gaps = self._gaps.setdefault(board.board_id, Since())
+        now = monotonic()
+        found = gaps.look(board.document.gaps(), now)
+        clients = len({client for client, _, _, _ in found})
+        whose = "one client’s" if clients == 1 else f"{clients} clients’"
+        since = show_time(self._ts(min((one[3] for one in found), default=now)) or 0)
+        return f"{whose} pieces that have not come, missed since {since} at the latest"
 
     def _ts(self, instant: float | None) -> int | None:
         """Return a monotonic instant as ms by the homeserver's clock."""
@@ -233,19 +262,3 @@ def _forbidden(room: Room) -> str:
         f"the bot may not write snapshots here: power level {needed} is needed, it has {why.own};"
         f" ask somebody with power {why.mends} or more"
     )
-
-
-def _not_shown(board: Board) -> Iterator[Lack]:
-    """Tell what of a document in memory nobody can see yet."""
-    if not board.loaded:
-        return
-    document = board.document
-    if not document.supported:
-        yield Lack("board", "unsupported", "of a version the bot does not know: kept as it is")
-    elif document.waiting:
-        clients = len({client for client, _, _ in document.gaps()})
-        updates = "1 update waits" if document.waiting == 1 else f"{document.waiting} updates wait"
-        whose = "one client’s" if clients == 1 else f"{clients} clients’"
-        yield Lack("board", "gap", f"a gap: {updates} for {whose} pieces that never came")
-    elif document.has_gap:
-        yield Lack("board", "gap", "a gap: more came at once than the bot could hold")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -142,7 +143,7 @@ async def test_a_room_that_cannot_be_read() -> None:
         assert desk.reasons() == []
 
 
-async def test_gaps_and_versions_that_are_not_known() -> None:
+async def test_gaps_and_versions_that_are_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     async with room() as here:
         desk = Desk(here)
         board = await desk.on_board()
@@ -151,7 +152,12 @@ async def test_gaps_and_versions_that_are_not_known() -> None:
         for update, text in zip(later, ("1 update waits", "2 updates wait"), strict=True):
             board.ingest([drawn(update)])
             gap = next(lack for lack in desk.says().lacks if lack.reason == "gap")
-            assert gap.text == f"a gap: {text} for one client’s pieces that never came"
+            pieces = "one client’s pieces that have not come, missed since 2027-01-15"
+            assert gap.text.startswith(f"a gap: {text} for {pieces}")
+        now = monotonic() + 3600
+        monkeypatch.setattr(saved, "monotonic", lambda: now)
+        gap = next(lack for lack in desk.says().lacks if lack.reason == "gap")
+        assert " 2027-01-15 06:59:" in gap.text or " 2027-01-15 07:00:" in gap.text  # the same one
         board.ingest([drawn(lost)])
         assert "gap" not in desk.reasons()
         one: Any = SimpleNamespace(supported=False)
