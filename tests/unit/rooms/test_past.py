@@ -258,6 +258,30 @@ async def test_who_asks_for_more_gets_more(tmp_path: Path, monkeypatch: pytest.M
         assert not server.asked
 
 
+async def test_one_reads_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two would both go on from where one of them ended."""
+    monkeypatch.setattr(past, "PAGE", 2)
+    server = Server(0)
+    server.events = [stay(number, JOIN if number % 2 else {}) for number in range(9)]
+    inside = [0]
+    most = [0]
+    shown = server.messages
+
+    async def slowly(*about: Any, **more: Any) -> Page:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        await asyncio.sleep(0.05)
+        page = await shown(*about, **more)
+        inside[0] -= 1
+        return page
+
+    monkeypatch.setattr(server, "messages", slowly)
+    async with reading(tmp_path, server) as (reader, archive):
+        await asyncio.gather(*(reader.read(ROOM, until_ts=0) for _ in range(3)))
+        assert most == [1]
+        assert await kept(archive) == [f"${number}" for number in range(9)]
+
+
 async def test_how_far_it_was_read_is_known_from_the_furthest_reading(tmp_path: Path) -> None:
     server = Server(0)
     server.events = [stay(number, JOIN if number % 2 else {}) for number in range(20)]
