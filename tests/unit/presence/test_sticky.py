@@ -535,6 +535,19 @@ async def test_without_a_place_it_waits() -> None:
         await joined(here)
 
 
+async def test_its_place_is_free_once_it_has_left(monkeypatch: Any) -> None:
+    monkeypatch.setattr("bot.presence.holding.HOLD", 0.1)
+    async with world(on_sticky()) as here:
+        await joined(here)
+        here.server.slow.add("send_sticky")
+        here.says(on_sticky(joined=False, ts=NOW))
+        await until(lambda: here.server.calls["send_sticky"] == 2)
+        await turns()
+        assert "sticky w1" in here.places.taken
+        here.server.go.set()
+        await until(lambda: "sticky w1" not in here.places.taken)
+
+
 async def test_people_of_both_profiles_hear_each_other_through_it() -> None:
     async with world(on_board(), on_sticky(BOB, "BD")) as here:
         await until(lambda: here.server.stickies and here.server.states)
