@@ -79,6 +79,8 @@ def test_the_small_ones_come_first() -> None:
     small, large = pending(5), update((6, 1, [b"\0\1"] * 3_000))
     found = beside.together(b"\0\0", [large, small], acceptable)
     assert set(read_update(found).blocks) == {5}
+    both, first, *_ = sizes
+    assert first < 1_000 < both
 
 
 def test_a_document_hands_on_the_honest_ones() -> None:
