@@ -48,6 +48,15 @@ def test_what_others_build_on_is_missing_too() -> None:
     assert document.gaps() == ((5, 0, brings(add)[2]),)
 
 
+def test_what_comes_behind_what_is_missing_says_so_without_deleting_anything() -> None:
+    alice = Person(5)
+    add = alice.add("a")
+    document, behind = Document(), Person(6, "0", add).add("b")  # next to it in the order
+    assert read_update(behind).deletes == []
+    assert verdicts(document, [behind]) == "W"
+    assert document.gaps() == (brings(add),)
+
+
 def test_between_what_waits_every_gap_is_one() -> None:
     alice = Person(5)
     updates = [alice.add(str(n)) for n in range(5)]
