@@ -144,7 +144,8 @@ async def test_what_burns_sleeps_or_raises_harms_nobody_and_ends_with_the_bot(
             name: one.get("isolation", "none") for name, one in status.items() if name in places
         } == places
         assert status["Raises"]["last_error"].startswith("RuntimeError at ")
-        assert not logged(here.bot, "the event loop stands still: all boards wait")
+        stalls = logged(here.bot, "the event loop stands still: all boards wait")
+        assert not [one for one in stalls if one["handler"]]  # a busy machine is nobody's fault
         assert "secret words" not in here.bot.log.read_text()
 
         [burning] = notes(tmp_path, "Burns")
