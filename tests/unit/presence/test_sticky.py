@@ -426,7 +426,8 @@ async def test_who_comes_and_goes_has_no_connection_opened_each_time(monkeypatch
         for number in range(6):
             url = f"https://{number}.example"
             here.says(on_sticky(BOB, "BD", member_id=f"m{number}", url=url, ts=NOW + number))
-            await asyncio.sleep(0.02)
+            await until(lambda number=number: len(here.wires) >= min(number + 2, 3))
+            await asyncio.sleep(0.02)  # and no other one
             gone = on_sticky(BOB, "BD", member_id=f"m{number}", joined=False, ts=NOW + number)
             here.says(gone)
             await asyncio.sleep(0.02)
