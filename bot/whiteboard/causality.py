@@ -31,6 +31,14 @@ def missing(update: Structure, clocks: Clocks) -> Id | None:
     return None
 
 
+def begins(update: Structure, clocks: Clocks) -> bool:
+    """Return whether a client's items in an update follow those that are there, or overlap them."""
+    for client, items in update.blocks.items():  # noqa: SIM110 - compiled, this makes no generator
+        if items[0].clock <= clocks.get(client, 0):
+            return True
+    return False
+
+
 def _brings(update: Structure, client: int, stop: int) -> bool:
     items = update.blocks.get(client)
     return items is not None and stop <= items[-1].end

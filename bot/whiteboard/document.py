@@ -212,7 +212,8 @@ class Document:
         except InvalidUpdate as error:
             return Outcome(Verdict.REFUSED, str(error))
         if self._foreign:
-            return self._merger.wait(Waiting(data, False, (), ends(update), update.weight))
+            one = Waiting(data, partly=False, causes=(), brings=ends(update), weight=update.weight)
+            return self._merger.wait(one)
         if update.roots and update.roots - {self._merger.version}:
             return _OTHER_VERSION
         if not self._merger.has_room(update):

@@ -48,7 +48,8 @@ def inspect(root: Shared, touched: list[Item], version: str) -> str | None:
     """
     written = only_field(touched)
     if written is not None:
-        return _check_written(*written)
+        element, field = written
+        return _check_written(element, field)
     inspection = _Inspection(root, version)
     placed = [(item, item.parent) for item in touched if isinstance(item.parent, Shared)]
     for item, parent in placed:

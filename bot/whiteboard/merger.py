@@ -12,10 +12,10 @@ update was refused, until a snapshot brings what is missing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
-from bot.whiteboard.causality import causes, ends, fits, holds, missing
+from bot.whiteboard.causality import begins, causes, ends, fits, holds, missing
+from bot.whiteboard.item import Id
 from bot.whiteboard.notes import Notes
 from bot.whiteboard.replica import Replica
 from bot.whiteboard.trial import Trial
@@ -97,10 +97,12 @@ class Merger:
             partly: whether what can be integrated of it is, without the rest.
         """
         if not partly and (cause := missing(update, self.replica.store.clocks)) is not None:
-            one = Waiting(data, False, (cause,), ends(update), update.weight)
             # A client that has the beginning of it integrates that; who reads our bytes too.
-            reason = self.trial.objection(update)
-            return self.wait(one) if reason is None else Outcome(Verdict.REFUSED, reason)
+            if begins(update, self.replica.store.clocks):
+                reason = self.trial.objection(update)
+                if reason is not None:
+                    return Outcome(Verdict.REFUSED, reason)
+            return self.wait(_later(data, update, cause))
         outcome, rest = self._integrate(update, partly=partly)
         if outcome is CHANGED and self.waiting.has_gap:
             self._settle(update.blocks)
@@ -127,7 +129,13 @@ class Merger:
 
     def _left(self, rest: Structure) -> Waiting:
         data, clocks = write_update(rest.blocks, rest.deletes), self.replica.store.clocks
-        return Waiting(data, True, causes(rest, clocks), ends(rest), rest.weight)
+        return Waiting(
+            data,
+            partly=True,
+            causes=causes(rest, clocks),
+            brings=ends(rest),
+            weight=rest.weight,
+        )
 
     def wait(self, one: Waiting) -> Outcome:
         """Let an update wait."""
@@ -151,7 +159,7 @@ class Merger:
                 update = read_update(one.data)
                 cause = None if one.partly else missing(update, self.replica.store.clocks)
                 if cause is not None:
-                    self.waiting.add(replace(one, causes=(cause,)))
+                    self.waiting.add(_later(one.data, update, cause))
                     continue
                 outcome, rest = self._integrate(update, partly=one.partly)
                 if rest is not None:
@@ -165,3 +173,7 @@ class Merger:
         foreign = update.roots - {self.version}
         if foreign or self.merge(data, update, partly=partly).verdict is Verdict.REFUSED:
             self.waiting.give_up(ends(update))
+
+
+def _later(data: bytes, update: Structure, cause: Id) -> Waiting:
+    return Waiting(data, partly=False, causes=(cause,), brings=ends(update), weight=update.weight)

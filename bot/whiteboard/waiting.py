@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from bot.whiteboard.item import Id
@@ -15,11 +14,10 @@ MAX_WEIGHT = 20_000
 """Items and deleted ranges that wait at once: with those of a document they have to be readable."""
 
 
-@dataclass(frozen=True, slots=True)
 class Waiting:
     """An update that waits.
 
-    Attributes:
+    Args:
         data: the update.
         partly: whether it is taken piece by piece (what a snapshot left) or as a whole.
         causes: ids it waits for; with one of them there it is worth another try.
@@ -27,11 +25,22 @@ class Waiting:
         weight: how many items and deleted ranges it has.
     """
 
-    data: bytes
-    partly: bool
-    causes: tuple[Id, ...]
-    brings: tuple[Id, ...]
-    weight: int = 1
+    __slots__ = ("brings", "causes", "data", "partly", "weight")
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        partly: bool,
+        causes: tuple[Id, ...],
+        brings: tuple[Id, ...],
+        weight: int = 1,
+    ) -> None:
+        self.data = data
+        self.partly = partly
+        self.causes = causes
+        self.brings = brings
+        self.weight = weight
 
 
 class WaitingRoom:
