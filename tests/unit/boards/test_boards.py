@@ -274,6 +274,7 @@ async def test_many_looks_at_an_incomplete_board_read_it_once() -> None:
         for _ in range(5):
             await here.boards.prepare(board)
             await asyncio.sleep(0.001)
+        await until(lambda: here.server.calls["relations"] > calls)
         await asyncio.sleep(0.002)
         assert here.server.calls["relations"] == calls + 1
         here.server.go.set()
