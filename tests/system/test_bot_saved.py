@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.stack.bot import Bot, running_bot, until
-from tests.stack.client import elements
+from tests.stack.client import edits, elements
 from tests.stack.client.document import initial
 from tests.stack.client.events import CHUNK, SNAPSHOT, Board, chunk_contents, snapshot_content
 from tests.stack.neoboard import NeoBoard
@@ -229,6 +229,27 @@ async def test_a_snapshot_of_another_version_takes_no_board_away(
         await lacks(here)
         assert await newcomer_sees(here, stack, first)
         assert await newcomer_sees(here, stack, last)
+
+
+async def test_a_board_that_is_too_large_for_the_bot_is_not_written_over(
+    stack: Stack, tmp_path: Path
+) -> None:
+    small = {**KEEP, "boards": {"save_after": "1s", "max_document": "64kB"}}
+    async with meeting(stack, tmp_path, small, habits=DIES) as here:
+        await here.alice.draw(elements.shape())
+        await saved(here, within=20)
+        points = [(number % 97, number % 89) for number in range(6000)]
+        large = elements.new_id()  # no packet takes it
+        stroke = edits.add_element(elements.FIRST_SLIDE, large, elements.path(points))
+        here.alice.document.change(stroke)
+        await here.alice.keeping.save()
+        await lacks(here, "beyond", within=20)
+        await here.alice.draw(elements.shape())
+        await lacks(here, "beyond", "gap")
+        await here.alice.kill()
+        await here.gone(within=90)  # nobody is on the board any more
+        assert await saved_by_bot(here) == 1
+        assert await newcomer_sees(here, stack, large)
 
 
 async def write_snapshot(who: NeoBoard, board: Board, data: bytes) -> None:
