@@ -14,7 +14,15 @@ from bot.whiteboard.document import Document
 from bot.whiteboard.update import read_state_vector
 from bot.whiteboard.verdict import Verdict
 from bot.whiteboard.versions import initial
-from tests.unit.whiteboard.people import NOTHING_YET, Person, loaded, plain, texts, verdicts
+from tests.unit.whiteboard.people import (
+    NOTHING_YET,
+    Person,
+    loaded,
+    plain,
+    shape,
+    texts,
+    verdicts,
+)
 
 # pycrdt alone loses a key in 86 of the 120 orders of these (board.md, "pycrdt proof").
 VECTOR = [
@@ -212,3 +220,23 @@ def test_the_difference_is_what_the_other_lacks() -> None:
     assert verdicts(other, [document.diff(before)]) == "C"
     assert other.content() == document.content()
     assert other.state_vector() == document.state_vector()
+
+
+def test_what_came_between_two_waits_for_both() -> None:
+    alice = Person(5)
+    add = alice.add("a")
+    carol = Person(6, "0", add)
+    behind = carol.add("c")
+    bob = Person(7, "0", add, behind)
+
+    def between() -> None:
+        bob.elements["b"] = Map(shape())
+        bob.order.insert(1, "b")
+
+    document = Document()
+    document.apply([add])
+    document.merge_snapshot(bob.do(between))  # of which is taken what can be
+    assert document.has_gap
+    assert list(texts(document)) == ["a"]
+    document.apply([behind])
+    assert list(texts(document)) == ["a", "b", "c"]
