@@ -22,7 +22,7 @@ from bot.presence.memory import Memory
 from bot.presence.setting import Home, Setting
 from bot.presence.sticky import StickyPresence
 from bot.rtc.membership import LEGACY, STICKY
-from bot.rtc.profile import Device, choose
+from bot.rtc.profile import Device, choose, is_bot
 from bot.rtc.slots import Slot
 from bot.services import Arrival
 from bot.whiteboard.message import Message, Present, Update
@@ -42,7 +42,6 @@ class Presence:
     def __init__(self, home: Home, setting: Setting) -> None:
         self._home = home
         self._setting = setting
-        self._own: Device = (setting.own_user, setting.own_device)
         self._wanted: frozenset[str] = frozenset()
         self._held = Holding()
         self._memories: dict[str, Memory] = {}  # of boards that have a sticky side, or had one
@@ -183,13 +182,13 @@ class Presence:
         if setting.profile == STICKY and not possible and not self._impossible:
             _log.warning("rtc.profile is sticky, but the homeserver has no sticky events")
             self._impossible = True
-        strangers = self._without_us(here[STICKY]).keys() - here[LEGACY].keys()
+        strangers = self._people(here[STICKY]).keys() - here[LEGACY].keys()
         if strangers and not possible and setting.profile != LEGACY:
             self._home.unheard()
         return choose(
             setting.profile,
-            self._without_us(here[LEGACY]),
-            self._without_us(here[STICKY]),
+            self._people(here[LEGACY]),
+            self._people(here[STICKY]),
             possible=possible,
             slot_open=self._home.state.slot(whiteboard_id) is Slot.OPEN,
             bridge=setting.bridge,
@@ -213,8 +212,11 @@ class Presence:
         self._ending.discard(whiteboard_id)
         self._wake.set()  # it may be needed again
 
-    def _without_us(self, devices: Here) -> Here:
-        return {one: since_ts for one, since_ts in devices.items() if one != self._own}
+    def _people(self, devices: Here) -> Here:
+        us = self._setting.own_user, self._setting.own_device
+        return {
+            one: since_ts for one, since_ts in devices.items() if one != us and not is_bot(one[1])
+        }
 
     def _devices(self, whiteboard_id: str) -> Mapping[str, Here]:
         """Return who is on a board since when, ourselves included, by profile."""

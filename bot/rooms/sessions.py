@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from bot.handlers.base import Participant
 from bot.rooms.attendance import Attendance
 from bot.rooms.overview import SessionView, overview
 from bot.roomstate import RoomState
+from bot.rtc.profile import is_bot
 from bot.rtc.session import next_change
 from bot.services import Arrival, Services
 from bot.turns import AT_ONCE, Turns
@@ -138,8 +139,8 @@ class Sessions:
 
     @property
     def attended(self) -> Mapping[BoardKey, int]:
-        """How many are on each board, as of the last look."""
-        return {key: len(people) for key, people in self._attendance.here.items()}
+        """How many people are on each board, as of the last look."""
+        return {key: _people(there) for key, there in self._attendance.here.items()}
 
     def views(self) -> tuple[SessionView, ...]:
         """Return the room's sessions as they are now, of every application."""
@@ -182,7 +183,7 @@ class Sessions:
     def _is_needed(self, key: BoardKey) -> bool:
         """Whether somebody is on a board, or was lately: people come back, snapshots come late."""
         whiteboard_id = key.whiteboard_id
-        if self._attendance.here.get(key):
+        if _people(self._attendance.here.get(key, ())):
             self._quiet.pop(whiteboard_id, None)
             return True
         if self.presence is None or whiteboard_id not in self.wanted:
@@ -334,3 +335,7 @@ class Sessions:
             except (ServerError, UsageError, InvalidMessage):  # too large for a packet
                 # The snapshot that follows every change of ours carries it.
                 _log.info("a change could not be sent live", extra=self._keys)
+
+
+def _people(there: Iterable[Participant]) -> int:
+    return sum(not is_bot(one.device_id) for one in there)

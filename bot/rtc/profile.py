@@ -24,7 +24,20 @@ AUTO = "auto"
 Device = tuple[str, str]
 """User id and device id."""
 
+BOTS = "BOARDKEEPER"
+"""What the device ids of bots begin with (`homeserver.device_id`)."""
+
 _NEITHER: frozenset[str] = frozenset()
+
+
+def is_bot(device_id: str) -> bool:
+    """Whether a device is a bot's: ours, or that of another boardkeeper in the room.
+
+    Bots are there for people, not for each other: two would hold each other on a board for ever.
+    A person with such a device is heard, recorded and counted as everybody is; he alone does not
+    bring the bot.
+    """
+    return device_id.startswith(BOTS)
 
 
 def choose(
@@ -40,7 +53,7 @@ def choose(
 
     Args:
         wish: `rtc.profile`: auto, legacy or sticky.
-        legacy: the devices on the board by the legacy profile, without ours, and since when (ms).
+        legacy: the devices of people on the board by the legacy profile, and since when (ms).
         sticky: likewise by the sticky profile.
         possible: whether the homeserver has sticky events.
         slot_open: whether the room says that the board's slot is open.

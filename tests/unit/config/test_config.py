@@ -114,7 +114,10 @@ handlers:
             "line 2: homeserver.password: is missing; set password, password_file or"
             " BOARDKEEPER_HOMESERVER_PASSWORD (or the same for access_token)"
         ),
-        "line 5: homeserver.device_id: must be capital letters and digits, such as BOARDKEEPER",
+        (
+            "line 5: homeserver.device_id: must be BOARDKEEPER, with capital letters and digits"
+            " after it if need be"
+        ),
         "line 6: rtc.delay: must be at least refresh and 3s (23s)",
         "line 7: livekt: is no setting; did you mean livekit?",
         "line 8: log.level: must be one of debug, info, warning, error",

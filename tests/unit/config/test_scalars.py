@@ -137,7 +137,7 @@ def test_boards_at_the_most_are_a_number_or_auto() -> None:
 def test_names() -> None:
     assert scalars.read_user_id("@a:b.example:8448") == "@a:b.example:8448"
     assert scalars.read_user_id("@a:[::1]:8448") == "@a:[::1]:8448"
-    assert scalars.read_device_id("BOARD1") == "BOARD1"
+    assert scalars.read_device_id("BOARDKEEPER1") == "BOARDKEEPER1"
     assert scalars.read_glob("@*:b") == "@*:b"
     assert scalars.read_word("!b") == "!b"
     assert scalars.read_name("a-1") == "a-1"
@@ -151,6 +151,8 @@ def test_names() -> None:
         (scalars.read_user_id, "@alice"),
         (scalars.read_device_id, "a:b"),
         (scalars.read_device_id, ""),
+        (scalars.read_device_id, "BOARD1"),
+        (scalars.read_device_id, "BOARDKEEPER:1"),
         (scalars.read_glob, "alice"),
         (scalars.read_glob, "@a b"),
         (scalars.read_word, "two words"),

@@ -581,6 +581,16 @@ async def test_what_another_bridge_does_is_not_passed_on() -> None:
         assert [one[0] for one in new.sent] == [FocusOn("hers")]
 
 
+async def test_another_bot_keeps_it_in_no_profile(monkeypatch: Any) -> None:
+    monkeypatch.setattr("bot.presence.holding.HOLD", 0.1)
+    other = ("@a-bot:here", "BOARDKEEPER2")
+    events = (on_board(), member(other[0]), on_board(*other, event_id="$b"), on_sticky(*other))
+    async with world(*events, on_sticky(BOB, "BD")) as here:
+        await until(lambda: here.server.stickies and here.server.states)
+        here.says(on_sticky(BOB, "BD", joined=False, ts=NOW))
+        await until(lambda: here.memberships()[-1][0] == "leave")
+
+
 async def test_who_has_come_with_a_newer_neoboard_is_served_though_the_older_is_not_cleared() -> (
     None
 ):

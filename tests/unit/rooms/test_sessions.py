@@ -207,6 +207,18 @@ async def test_we_ourselves_are_nobody() -> None:
         assert here.made == []
 
 
+async def test_it_is_there_for_people_and_not_for_other_bots() -> None:
+    async with place() as here:
+        await here.says(member(BOB), on_board(BOB, "BOARDKEEPER2", event_id="$b"))
+        assert here.made == []
+        await here.says(on_board())
+        assert here.sessions.attended == {KEY: 1}
+        taking = await here.running()
+        await here.says(off_board())
+        assert taking.closes.is_set()
+        assert here.told[-1] == SessionChanged(KEY, NOW, (Participant(BOB, "BOARDKEEPER2"),))
+
+
 async def test_it_stays_a_while_after_the_last_one() -> None:
     async with place(linger=0.5) as here:
         await here.says(on_board())

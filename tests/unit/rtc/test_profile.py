@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.rtc.membership import LEGACY, STICKY
-from bot.rtc.profile import AUTO, Device, choose
+from bot.rtc.profile import AUTO, Device, choose, is_bot
 
 OLD, NEW, BOTH = ("@old:hs", "O"), ("@new:hs", "N"), ("@both:hs", "B")
 
@@ -65,3 +65,7 @@ def test_what_the_operator_wants_is_not_decided_again(wish: str) -> None:
 def test_without_sticky_events_on_the_homeserver_there_is_no_sticky_profile() -> None:
     assert chosen(sticky=(NEW,), possible=False) == {LEGACY}
     assert chosen(STICKY, sticky=(NEW,), possible=False) == set()
+
+
+def test_bots_know_each_other_by_their_devices() -> None:
+    assert [is_bot(one) for one in ("BOARDKEEPER", "BOARDKEEPER2", "DEVICE")] == [True, True, False]
