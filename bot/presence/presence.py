@@ -190,7 +190,7 @@ class Presence:
             self._people(here[LEGACY]),
             self._people(here[STICKY]),
             possible=possible,
-            slot_open=self._home.state.slot(whiteboard_id) is Slot.OPEN,
+            has_slot=self._home.state.slot(whiteboard_id) is not Slot.ABSENT,
             bridge=setting.bridge,
         )
 

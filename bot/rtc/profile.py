@@ -6,7 +6,7 @@
     sticky        -             sticky; nothing where the homeserver has no sticky events
     auto          both          both, as a bridge; sticky alone with bridging switched off
                   one           that one
-                  neither       sticky where a slot is open, otherwise legacy
+                  neither       sticky where the board has a slot, open or closed, otherwise legacy
 
 The two cannot hear each other: other identities, other LiveKit rooms. A device that is in both is a
 bridge, as we are, or somebody with a newer NeoBoard whose older one has not been cleared: it counts
@@ -46,7 +46,7 @@ def choose(
     sticky: Mapping[Device, int],
     *,
     possible: bool,
-    slot_open: bool,
+    has_slot: bool,
     bridge: bool,
 ) -> frozenset[str]:
     """Return the profiles to take part in.
@@ -56,7 +56,8 @@ def choose(
         legacy: the devices of people on the board by the legacy profile, and since when (ms).
         sticky: likewise by the sticky profile.
         possible: whether the homeserver has sticky events.
-        slot_open: whether the room says that the board's slot is open.
+        has_slot: whether the room says anything of the board's slot. Where it is closed nobody can
+            be in the sticky profile, but those who come when it opens will be.
         bridge: `rtc.bridge_profiles`.
     """
     if wish == LEGACY:
@@ -69,6 +70,6 @@ def choose(
     new = {one for one, since_ts in sticky.items() if since_ts >= legacy.get(one, -1)}
     if old and new and bridge:
         return frozenset({LEGACY, STICKY})
-    if new or (slot_open and not old):
+    if new or (has_slot and not old):
         return frozenset({STICKY})
     return frozenset({LEGACY})

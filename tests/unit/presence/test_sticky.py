@@ -522,6 +522,7 @@ async def test_s31_it_leaves_a_closed_slot_and_says_why() -> None:
         assert here.server.stickies[-1]["leave_reason"] == {"code": "slot_closed"}
         here.says(slot("open"))
         await until(lambda: len(here.server.stickies) == 3)
+        assert here.server.states == []  # meanwhile nobody was there for whom to be in the other
     assert here.server.stickies[-1]["leave_reason"] == {"code": "leave"}
 
 

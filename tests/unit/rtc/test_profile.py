@@ -16,7 +16,7 @@ def chosen(
     sticky: tuple[Device, ...] = (),
     *,
     possible: bool = True,
-    slot_open: bool = False,
+    has_slot: bool = False,
     bridge: bool = True,
     since: int = 5,
 ) -> set[str]:
@@ -25,7 +25,7 @@ def chosen(
         dict.fromkeys(legacy, since),
         dict.fromkeys(sticky, 5),
         possible=possible,
-        slot_open=slot_open,
+        has_slot=has_slot,
         bridge=bridge,
     )
     return set(found)
@@ -40,12 +40,12 @@ def test_x09_without_bridging_the_newer_one_is_followed() -> None:
 
 
 def test_people_of_one_profile_are_followed_whatever_the_slot_says() -> None:
-    assert chosen(legacy=(OLD,), slot_open=True) == {LEGACY}
+    assert chosen(legacy=(OLD,), has_slot=True) == {LEGACY}
     assert chosen(sticky=(NEW,)) == {STICKY}
 
 
 def test_where_nobody_is_the_slot_decides() -> None:
-    assert chosen(slot_open=True) == {STICKY}
+    assert chosen(has_slot=True) == {STICKY}
     assert chosen() == {LEGACY}
 
 
