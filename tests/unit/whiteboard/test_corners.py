@@ -6,14 +6,13 @@ import pytest
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard import together as beside
-from bot.whiteboard import update as module
 from bot.whiteboard.document import Document
 from bot.whiteboard.edit import rewrite
 from bot.whiteboard.item import ANY, TYPE
 from bot.whiteboard.lib0 import write_value
 from bot.whiteboard.repair import Kind
 from bot.whiteboard.replica import Replica
-from bot.whiteboard.update import read_update
+from bot.whiteboard.update import MAX_RANGES, read_update
 from bot.whiteboard.versions import initial
 from tests.unit.whiteboard.craft import ONE, TRUE, X, any_content, item, update
 from tests.unit.whiteboard.generated import new_ids
@@ -43,10 +42,10 @@ def test_truth_is_written_as_such() -> None:
     assert write_value(None) == b"\x7e"
 
 
-def test_what_together_exceeds_a_bound_is_divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_RANGES", 200)
-    found = beside.together(b"\0\0", [ranges(150, client) for client in (1, 2)], lambda _: True)
-    assert len(read_update(found).deletes) == 150
+def test_what_together_exceeds_a_bound_is_divided() -> None:
+    most = MAX_RANGES * 3 // 4
+    found = beside.together(b"\0\0", [ranges(most, client) for client in (1, 2)], lambda _: True)
+    assert len(read_update(found).deletes) == most
 
 
 def test_a_slide_gets_its_first_lock_in_place_and_keeps_it() -> None:
