@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.stack.bot import until
 from tests.stack.client import elements
 from tests.stack.client.events import CHUNK, MEMBER, SNAPSHOT, Board, member_content, update_packet
@@ -121,6 +123,7 @@ async def newcomer_sees(here: Meeting, stack: Stack, text: str) -> None:
         await dora.until(seen, 60, f"dora to see “{text}”")
 
 
+@pytest.mark.timeout(900)  # a minute on an idle machine, most of it the homeserver's
 async def test_a_thousand_hostile_events(stack: Stack, tmp_path: Path) -> None:
     async with (
         meeting(stack, tmp_path, habits=BY_HAND) as here,
