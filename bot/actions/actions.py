@@ -144,6 +144,7 @@ class Export:
         images: how many images are embedded.
         missing_images: images that could not be downloaded, and why.
         incomplete: whether strokes are known to be missing (a gap nobody has filled).
+        paused: says that recording was paused at that instant: it is the board as it was before.
     """
 
     data: bytes
@@ -152,6 +153,7 @@ class Export:
     images: int
     missing_images: tuple[tuple[str, str], ...]
     incomplete: bool
+    paused: str | None
 
 
 async def find_board(archive: Archive, name: str) -> BoardRow:
@@ -207,6 +209,18 @@ def nothing_recorded(row: BoardRow | None) -> str:
     return f"Nothing is recorded of this board at that time; its recording begins at {since}."
 
 
+async def paused_at(archive: Archive, room_id: str, at_ts: int | None) -> str | None:
+    """Say that recording was paused in a room at an instant (ms), or is now (None), and when."""
+    for begin_ts, end_ts in await archive.pauses(room_id):
+        if end_ts is None and (at_ts is None or begin_ts <= at_ts):
+            return f"Recording has been paused since {show_time(begin_ts)}"
+        if end_ts is not None and at_ts is not None and begin_ts <= at_ts < end_ts:
+            # Of pauses in older archives only the end is known.
+            begin = f", from {show_time(begin_ts)}" if begin_ts else ","
+            return f"Recording was paused then{begin} until {show_time(end_ts)}"
+    return None
+
+
 async def export(
     archive: Archive,
     row: BoardRow,
@@ -246,6 +260,7 @@ async def export(
         images=len(files),
         missing_images=tuple(missing),
         incomplete=document.has_gap,
+        paused=await paused_at(archive, row.key.room_id, at_ts),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from bot.actions.actions import MAX_IMAGE, document_at, nothing_recorded, show_time
+from bot.actions.actions import MAX_IMAGE, document_at, nothing_recorded, paused_at
 from bot.actions.rewriting import (
     Changed,
     Order,
@@ -60,13 +60,12 @@ async def restore_instant(
 
 
 async def _check_recorded(tools: Tools, room_id: str, at_ts: int) -> None:
-    for begin_ts, end_ts in await tools.archive.pauses(room_id):
-        if begin_ts <= at_ts and (end_ts is None or at_ts < end_ts):
-            until = "" if end_ts is None else f" until {show_time(end_ts)}"
-            raise UsageError(
-                f"Recording was paused then, from {show_time(begin_ts)}{until}. Choose another"
-                " instant, or add --force for the board as it was when the pause began."
-            )
+    paused = await paused_at(tools.archive, room_id, at_ts)
+    if paused is not None:
+        raise UsageError(
+            f"{paused}. Choose another instant, or add --force for the board as it was when the"
+            " pause began."
+        )
 
 
 async def restore_snapshot(

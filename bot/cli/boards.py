@@ -87,6 +87,8 @@ def write(path: Path, result: actions.Export) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
     for mxc, why in result.missing_images:
         output.warn(f"image left out, {why}: {mxc}")
+    if result.paused is not None:
+        output.warn(f"{result.paused}: this is the board as it was when the pause began")
     if result.incomplete:
         output.warn(
             "strokes are missing that nobody has sent again yet; export later for all of them"

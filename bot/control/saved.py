@@ -47,7 +47,7 @@ _WHY = {
     "forbidden": "{why}; the bot tries again {then}",
     "asked_to_wait": "the homeserver asks to wait; the bot tries again {then}",
     "other_version": (
-        "somebody has saved the board in the other of NeoBoard’s two versions: the bot leaves it so"
+        "somebody has saved the board in another of NeoBoard’s versions: the bot leaves it so"
         " until people go on to draw in this one; if that version is right here, set"
         " boards.default_version"
     ),

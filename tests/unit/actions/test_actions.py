@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -95,6 +96,29 @@ async def test_a_board_is_exported_as_it_was() -> None:
     assert await elements(500) == 1
     await kept.save_checkpoint(1, 1, 700, Document(alice.state()).encode())
     assert await elements(None) == 2
+
+
+@pytest.mark.parametrize(
+    ("paused", "at_ts", "says"),
+    [
+        ((400, 600), 500, "paused then, from 1970-01-01 .* until 1970-01-01 "),
+        ((0, 600), 500, "paused then, until 1970-01-01 "),
+        ((400, None), 500, "paused since 1970-01-01 "),
+        ((400, None), None, "paused since 1970-01-01 "),
+        ((400, 600), 600, None),
+        ((600, None), 500, None),
+        ((400, 600), None, None),
+    ],
+)
+async def test_of_an_instant_in_a_pause_an_export_says_so(
+    paused: tuple[int, int | None], at_ts: int | None, says: str | None
+) -> None:
+    kept = archive(Person(7).add("a"))
+    kept.paused.append(paused)
+    row = await actions.find_board(kept, "1")
+    result = await actions.export(kept, row, at_ts=at_ts, empty=Document(), download=nothing)
+    assert (says is None) == (result.paused is None)
+    assert says is None or re.search(says, result.paused or "")
 
 
 @pytest.mark.parametrize("at_ts", [None, 5])
