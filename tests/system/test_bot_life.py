@@ -171,6 +171,9 @@ async def test_paused_nothing_is_kept_and_resuming_begins_with_one_baseline(
         await here.alice.keeping.save()
         await asyncio.sleep(2)
         assert query(here.bot.data, "SELECT max(seq) FROM entries") == before
+        exporting = "export", here.board.room_id, "-o", str(tmp_path / "paused.nwb")
+        told = await asyncio.to_thread(here.bot.command, *exporting)
+        assert "this is the board as it was when the pause began" in told
 
         await here.alice.say("!board resume")
         await until(lambda: logged(here.bot, "recording resumed"), 10, "not resumed", here.bot)
