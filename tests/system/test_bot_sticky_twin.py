@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tests.stack.bot import Bot, until
+from tests.stack.http import answers
 from tests.stack.stack import Login, Stack
 from tests.system.people import Meeting, logged
 from tests.system.sticky_people import PATIENT, met, said, together
@@ -21,6 +23,12 @@ def twin(stack: Stack, folder: Path, here: Meeting) -> Bot:
     password = config["homeserver"]["password"]
     login = Login(here.bot.user_id, here.bot.device_id, "", password)
     return Bot(stack, folder / "twin", login, PATIENT)
+
+
+def counts_when_it_lives(bot: Bot) -> None:
+    """Have its start wait for that only: one of two stays out of the board, and is not ready."""
+    program = bot.process.program
+    bot.process.program = replace(program, ready=lambda: answers(f"{bot.url}/live"))
 
 
 def joining(bot: Bot) -> list[dict[str, Any]]:
@@ -55,6 +63,8 @@ async def test_one_of_two_processes_is_on_the_board_and_the_other_one_says_why(
     """Each that starts sends the leaves it finds armed: who was there comes back, once."""
     async with together(stack, tmp_path) as here:
         both = [here.bot, twin(stack, tmp_path, here)]
+        for one in both:
+            counts_when_it_lives(one)
         await both[1].start()
         try:
             before = await told(*both)
