@@ -47,7 +47,7 @@ from bot.presence.setting import Setting
 from bot.rooms.host import Host
 from bot.rooms.past import Past
 from bot.rooms.shared import Shared
-from bot.rtc.life import Life
+from bot.rtc.life import UNSURE_MS, Life
 from bot.rtc.membership import Focus
 from bot.rtc.timing import Timing, sticky
 from bot.services import Services
@@ -191,8 +191,8 @@ class App:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._until_stopped())
                 await self._log_in()
-                await send_left_over(self._homeserver)
-                self._life = Life(token_urlsafe(6), self._homeserver.server_ts())
+                self._life = Life(token_urlsafe(6), self._homeserver.server_ts() - UNSURE_MS)
+                await send_left_over(self._homeserver)  # which makes a twin join anew
                 self._foci = Foci(
                     self._homeserver,
                     self._config.homeserver.well_known,

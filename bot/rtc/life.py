@@ -17,6 +17,10 @@ from dataclasses import dataclass
 
 from bot.rtc.membership import Membership
 
+UNSURE_MS = 600
+"""How far the homeserver's clock may be from what we take it for at a start: answers tell whole
+seconds. An earlier life ended before this program was loaded, which takes about as long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Life:
@@ -24,7 +28,8 @@ class Life:
 
     Attributes:
         mark: random; what our member ids begin with.
-        began_ts: ms by the homeserver's clock.
+        began_ts: ms by the homeserver's clock; rather too early (`UNSURE_MS`): a claim of an
+            earlier life goes by itself, but of a twin's nobody else would say a word.
     """
 
     mark: str = ""
