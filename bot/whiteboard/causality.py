@@ -1,4 +1,4 @@
-"""What an update builds on, and what of that is there.
+"""What an update builds on, what of that is there, and where an item belongs.
 
 `clocks` says per client the clock after the last item that is there, without gaps.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from bot.whiteboard.item import GONE, ITEM_BYTES, Id, Item
+from bot.whiteboard.item import DELETED, GONE, ITEM_BYTES, TYPE, Id, Item, Shared
 from bot.whiteboard.unsaved import Cover
 from bot.whiteboard.update import Range, Structure
 
 MAX_CAUSES = 64
+MAX_NESTING = 32
+"""Shared types within one another; a board has five, deeper ones are left out."""
 
 Clocks = dict[int, int]
 
@@ -136,3 +138,22 @@ def divide_deletes(update: Structure) -> tuple[list[Range], list[Range]]:
 
 def _end(item: Item) -> int:
     return item.end
+
+
+def belongs(item: Item, parent: Shared, left: Item | None, right: Item | None) -> bool:
+    """Return whether yjs could have written an item there.
+
+    What contradicts itself (neighbours that are somewhere else, a key of several values) yjs
+    integrates into lists that cross each other; here it is gone at once, for everybody alike.
+    """
+    if item.kind == TYPE and parent.depth >= MAX_NESTING:
+        return False
+    if item.sub is not None and (
+        item.right_origin is not None or (item.length > 1 and item.kind != DELETED)
+    ):
+        return False
+    return _is_in(left, parent, item.sub) and _is_in(right, parent, item.sub)
+
+
+def _is_in(neighbour: Item | None, parent: Shared, sub: str | None) -> bool:
+    return neighbour is None or (neighbour.parent is parent and neighbour.sub == sub)

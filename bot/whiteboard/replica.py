@@ -19,7 +19,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from bot.errors import InvalidUpdate
-from bot.whiteboard.causality import cause, divide_deletes
+from bot.whiteboard.causality import belongs, cause, divide_deletes
 from bot.whiteboard.item import (
     DELETED,
     GC,
@@ -39,9 +39,6 @@ from bot.whiteboard.update import Range, Structure
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
-
-MAX_NESTING = 32
-"""Shared types within one another; a board has five, deeper ones are left out."""
 
 MIN_EFFORT = 10_000
 """Steps that finding the places of an update's items may always take."""
@@ -191,7 +188,7 @@ class Replica:
         left = None if item.origin is None else self._clean_end(item.origin)
         right = None if item.right_origin is None else self._clean_start(item.right_origin)
         parent = self._parent(item, left, right)
-        if parent is None or not _fits(item, parent, left, right):
+        if parent is None or not belongs(item, parent, left, right):
             collect(item)
             self._append(item)
             return
@@ -392,22 +389,3 @@ class Replica:
                 self.store.pop(entry)
                 unlink(entry)
         self._journal.clear()
-
-
-def _fits(item: Item, parent: Shared, left: Item | None, right: Item | None) -> bool:
-    """Return whether yjs could have written an item there.
-
-    What contradicts itself (neighbours that are somewhere else, a key of several values) yjs
-    integrates into lists that cross each other; here it is gone at once, for everybody alike.
-    """
-    if item.kind == TYPE and parent.depth >= MAX_NESTING:
-        return False
-    if item.sub is not None and (
-        item.right_origin is not None or (item.length > 1 and item.kind != DELETED)
-    ):
-        return False
-    return _is_in(left, parent, item.sub) and _is_in(right, parent, item.sub)
-
-
-def _is_in(neighbour: Item | None, parent: Shared, sub: str | None) -> bool:
-    return neighbour is None or (neighbour.parent is parent and neighbour.sub == sub)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bot.errors import InvalidUpdate
 from bot.whiteboard import replica as module
+from bot.whiteboard.causality import MAX_NESTING
 from bot.whiteboard.content import plain
 from bot.whiteboard.document import Document
 from bot.whiteboard.inspection import inspect
@@ -360,7 +361,7 @@ def test_what_is_nested_too_deep_is_left_out(kind: int) -> None:
     ]
     replica = replica_of(initial("0"), update((5, 0, deep)))
     found = plain(replica.root)["slides"]["IN4h74suMiIAK4AVMAdl_"]["deep"]
-    assert repr(found).count("{" if kind == MAP else "[") == module.MAX_NESTING - 2
+    assert repr(found).count("{" if kind == MAP else "[") == MAX_NESTING - 2
     replica.integrate(read_update(update(deletes=[(5, 0, 1)])))
     replica.commit()
     assert [one.length for one in replica.store.blocks()[5]] == [1, 99]
