@@ -268,11 +268,12 @@ class Boards:
         """Return why it is not known what the room has of a board (`saved.Lack`), if it is not."""
         return self._reading.trouble(board)
 
-    def attended(self, people: Mapping[BoardKey, int]) -> None:
-        """Hear how many people are on each board."""
+    def attended(self, people: Mapping[BoardKey, int], ranks: Mapping[BoardKey, int]) -> None:
+        """Hear how many people are on each board, and how many bots that save it before us."""
         self._people = people
         for board in self.found.values():
             self.saving.alone(board.key, yes=not people.get(board.key))
+            self.saving.ranked(board.key, ranks.get(board.key, 0))
 
     def lacking(self, whiteboard_id: str) -> Update | None:
         """Return what somebody lacks who has just come onto a board (`Saving.lacking`)."""

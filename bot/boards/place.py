@@ -26,6 +26,7 @@ class Place:
         marked: whether the archive has it that something is unsaved.
         earlier: whether that was so when it was found.
         alone: whether nobody is on it.
+        rank: how many bots come before us in saving it.
         trouble: why the last try failed, and more about that.
         others: snapshots of another version, or beyond us, that were looked at.
         other: the place in the room's order of the last of them.
@@ -41,6 +42,7 @@ class Place:
     marked: bool = False
     earlier: bool = False
     alone: bool = False
+    rank: int = 0
     trouble: tuple[str, str] | None = None
     others: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_OTHERS))
     other: int = 0

@@ -209,6 +209,14 @@ class Saving:
             place.keep.alone(monotonic() if yes else None)
             place.wake.set()
 
+    def ranked(self, key: BoardKey, rank: int) -> None:
+        """Hear how many bots come before us in saving a board."""
+        place = self._places.get(key)
+        if place is not None and place.rank != rank:
+            place.rank = rank
+            place.keep.rank(rank)
+            place.wake.set()
+
     def lacking(self, board: Board) -> bytes | None:
         """Return what the room's newest snapshot lacks of a board, for somebody who has just come.
 

@@ -200,7 +200,7 @@ class Room:
 
     async def _reconsider(self) -> None:
         await self.sessions.reconsider()
-        self.boards.attended(self.sessions.attended)
+        self.boards.attended(self.sessions.attended, self.sessions.ranks)
 
     async def _take_state(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")

@@ -142,6 +142,15 @@ class Sessions:
         """How many people are on each board, as of the last look."""
         return {key: _people(there) for key, there in self._attendance.here.items()}
 
+    @property
+    def ranks(self) -> Mapping[BoardKey, int]:
+        """How many other bots on each board come before us, as all of them see it."""
+        own = self._state.own_user
+        return {
+            key: len({one.user_id for one in there if is_bot(one.device_id) and one.user_id < own})
+            for key, there in self._attendance.here.items()
+        }
+
     def views(self) -> tuple[SessionView, ...]:
         """Return the room's sessions as they are now, of every application."""
         return overview(self._state, self._services.now_ts())

@@ -15,6 +15,10 @@ from dataclasses import dataclass
 
 MAX_OPEN = 16
 """Incomplete snapshots of others that are waited for at a time."""
+APART = 3.0
+"""Seconds between bots of neighbouring ranks: time to see that the one before has begun."""
+MAX_RANK = 3
+"""Anybody may claim to be a bot, and must not keep us from saving for long."""
 LONGEST_WAIT = 300.0
 """Seconds at the most between two tries."""
 MEND_AGAIN = 600.0
@@ -34,7 +38,7 @@ class Pace:
         spacing: seconds between two snapshots of ours of one board, at the least.
         own_spacing: the same where we have changed it ourselves: as often as an author would.
         per_megabyte: seconds more for each 10^6 bytes of the last one.
-        offset: seconds on top, by which several bots differ.
+        offset: seconds on top, by which bots differ that do not know each other.
     """
 
     grace: float = 8.0
@@ -69,6 +73,11 @@ class Keep:
         self._failures = 0
         self._held = False
         self._anew = float("-inf")  # when it was let go on
+        self._offset = pace.offset
+
+    def rank(self, rank: int) -> None:
+        """Hear how many bots on the board come before us: who begins first keeps the others off."""
+        self._offset = self._pace.offset + APART * min(rank, MAX_RANK)
 
     def hold(self) -> None:
         """Hear that the room's newest snapshot is none that we take in: ours would hide it."""
@@ -191,4 +200,4 @@ class Keep:
         latest = at + 2 * patience
         for begun in self._begun.values():
             at = min(max(at, begun + patience), latest)
-        return max(at + self._pace.offset, self._written + spacing, self._not_before)
+        return max(at + self._offset, self._written + spacing, self._not_before)

@@ -18,7 +18,7 @@ from bot.handlers.base import BoardFound, BoardGone, Event, RecordingChanged
 from bot.roomstate import RoomState
 from bot.whiteboard.board import BoardKey
 from bot.whiteboard.entry import Entry, Kind
-from bot.whiteboard.keep import Pace
+from bot.whiteboard.keep import APART, Pace
 from bot.whiteboard.message import Message, Update
 from bot.whiteboard.snapshot import CHUNK_TYPE, SNAPSHOT_TYPE
 from tests.fakes.rooms import (
@@ -412,19 +412,33 @@ async def test_a_change_of_our_own_is_saved_once_in_a_while() -> None:
         assert here.saved() == [SNAPSHOT_TYPE, CHUNK_TYPE]
 
 
+async def test_of_several_bots_each_leaves_those_before_it_the_time_to_save() -> None:
+    async with room() as here:
+        board = await here.board()
+        await here.boards.prepare(board)
+        board.ingest([drawn(Person(8).add("b"))])
+        dues = []
+        for rank in (0, 2):
+            here.boards.attended({KEY: 1}, {KEY: rank})
+            found = here.boards.saving.outlook(KEY)
+            assert found is not None
+            dues.append(found.due or 0.0)
+        assert dues[1] - dues[0] == pytest.approx(2 * APART)
+
+
 async def test_nobody_on_a_board_that_holds_more_than_the_room_saves_it_at_once() -> None:
     async with room() as here:
         board = await here.board()
         await here.boards.prepare(board)
         here.wanted = frozenset({"w1"})
-        here.boards.attended({KEY: 1})
+        here.boards.attended({KEY: 1}, {})
         board.ingest([drawn(Person(8).add("b"))])
         head, chunk = snapshot_events(alices().state())
         await here.boards.take(head)
         await asyncio.sleep(0.01)
         assert here.saved() == []  # somebody else is at it, and people are there
         await here.boards.take(chunk)
-        here.boards.attended({})
+        here.boards.attended({}, {})
         await until(lambda: here.saved() == [SNAPSHOT_TYPE, CHUNK_TYPE])
         for event in here.server.events():
             await here.boards.take(event)  # our own come back
@@ -441,7 +455,7 @@ async def test_who_comes_gets_what_no_snapshot_has_and_who_lost_it_gets_it_again
         await here.boards.prepare(board)
         assert here.boards.lacking("w1") is None
         assert here.boards.lacking("w9") is None
-        here.boards.attended({KEY: 1})
+        here.boards.attended({KEY: 1}, {})
         update = Person(8).add("b")
         board.ingest([drawn(update)])
         lacking = here.boards.lacking("w1")
@@ -449,7 +463,7 @@ async def test_who_comes_gets_what_no_snapshot_has_and_who_lost_it_gets_it_again
         assert lacking.document_id == KEY.document_id
         await asyncio.sleep(0.005)
         assert here.published == []  # its author is alone
-        here.boards.attended({KEY: 2})
+        here.boards.attended({KEY: 2}, {})
         another = Person(9).add("c")
         board.ingest([drawn(another)])
         await until(lambda: here.published)
@@ -462,10 +476,10 @@ async def test_an_observer_sends_nobody_anything(monkeypatch: pytest.MonkeyPatch
         board = await here.board()
         here.wanted = frozenset({"w1"})
         await here.boards.prepare(board)
-        here.boards.attended({KEY: 2})
+        here.boards.attended({KEY: 2}, {})
         board.ingest([drawn(Person(8).add("b"))])
         assert here.boards.lacking("w1") is None
-        here.boards.attended({})
+        here.boards.attended({}, {})
         await asyncio.sleep(0.02)
         await here.boards.rescue(leaving=True)
         assert (here.published, here.server.sent) == ([], [])
@@ -509,7 +523,7 @@ async def test_what_an_earlier_life_did_not_save_is_saved() -> None:
         here.archive.keys[KEY] = 1
         here.archive.record(Entry(1, NOW, Kind.UPDATE, ALICE, "AD", Person(7).add("a")))
         await here.board()
-        here.boards.attended({})
+        here.boards.attended({}, {})
         await until(lambda: here.archive.texts["unsaved.1"] == "")
         assert here.saved() == [SNAPSHOT_TYPE, CHUNK_TYPE]
 
@@ -550,7 +564,7 @@ async def test_no_older_state_is_written_over_what_people_have_and_we_cannot_tak
             assert outlook is not None
             assert outlook.reason == "beyond"
             assert outlook.since is not None
-            here.boards.attended({})
+            here.boards.attended({}, {})
             await asyncio.sleep(0.02)
             await here.boards.rescue(leaving=True)
             assert here.server.sent == []
@@ -649,11 +663,11 @@ async def test_what_is_neither_recorded_nor_saved_stays_in_memory() -> None:
         board = await here.board()
         await here.boards.prepare(board)
         await here.boards.pause()
-        here.boards.attended({KEY: 1})
+        here.boards.attended({KEY: 1}, {})
         board.ingest([drawn(Person(7).add("a"))])
         await here.boards.release(board)
         assert set(texts(board.document)) == {"a"}
-        here.boards.attended({})
+        here.boards.attended({}, {})
         await until(lambda: len(here.server.sent) == 2)
         await until(lambda: not board.loaded)
 
@@ -667,7 +681,7 @@ async def test_at_the_end_what_might_be_lost_is_saved_if_that_can_be_done_in_tim
         board = await here.board()
         await here.boards.prepare(board)
         await until(lambda: board.complete)
-        here.boards.attended({KEY: 1})
+        here.boards.attended({KEY: 1}, {})
         alice = Person(7)
         board.ingest([drawn(alice.add("a"))])
         await here.boards.rescue(leaving=False)

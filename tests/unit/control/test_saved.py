@@ -45,7 +45,7 @@ class Desk:
     async def on_board(self) -> Board:
         board = await self.here.board()
         self.here.wanted = frozenset({"w1"})
-        self.here.boards.attended({KEY: 1})
+        self.here.boards.attended({KEY: 1}, {})
         await self.here.boards.prepare(board)
         await until(lambda: board.complete)
         return board
@@ -95,7 +95,7 @@ async def test_why_it_cannot_be_saved(error: Exception, reason: str, text: str) 
             here.state.apply({**power, "content": levels})
         here.server.failures["send_event"] = [error] * 999
         board.ingest([drawn(Person(8).add("b"))])
-        here.boards.attended({})
+        here.boards.attended({}, {})
         await until(lambda: desk.reasons() == [reason])
         assert text in desk.says().lacks[0].text
         if reason == "forbidden":
@@ -113,7 +113,7 @@ async def test_what_an_earlier_life_left_has_no_time() -> None:
         await until(lambda: not desk.says().room.complete)
         assert desk.says().room.until_ts is None
         here.server.go.set()
-        here.boards.attended({})
+        here.boards.attended({}, {})
         await until(lambda: desk.says().room.complete)
 
 

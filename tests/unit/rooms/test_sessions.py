@@ -213,6 +213,7 @@ async def test_it_is_there_for_people_and_not_for_other_bots() -> None:
         assert here.made == []
         await here.says(on_board())
         assert here.sessions.attended == {KEY: 1}
+        assert here.sessions.ranks == {KEY: 1}  # @bob:here comes before @bot:here
         taking = await here.running()
         await here.says(off_board())
         assert taking.closes.is_set()

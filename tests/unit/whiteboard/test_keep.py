@@ -287,3 +287,13 @@ def test_held_because_of_another_version_nothing_is_due_until_people_go_on() -> 
     assert (keep.due(500.0), keep.held) == (508.0, False)  # they get the time to save it
     keep.alone(400.0)
     assert keep.due(500.0) == 500.0
+
+
+def test_bots_come_one_after_the_other_and_none_waits_for_long() -> None:
+    keep = Keep(Pace(offset=0.5))
+    keep.unsaved(100.0)
+    found = []
+    for rank in (0, 1, 2, 1000):
+        keep.rank(rank)
+        found.append(keep.due(100.0))
+    assert found == [108.5, 111.5, 114.5, 117.5]
