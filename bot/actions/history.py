@@ -21,6 +21,7 @@ from bot.whiteboard.board import BoardKey
 from bot.whiteboard.document import Document
 from bot.whiteboard.entry import Entry, Kind
 from bot.whiteboard.replay import DOCUMENT_KINDS, apply_entry
+from bot.whiteboard.verdict import Verdict
 
 KEPT = 4
 """Documents that are kept for the next question."""
@@ -186,7 +187,9 @@ class History:
         walk = _Walk(self._empty())
         checkpoint = await self._archive.checkpoint(board_id, ts - 1)
         if checkpoint is not None and checkpoint.seq < seq:
-            await asyncio.to_thread(walk.document.merge_snapshot, checkpoint.data)
+            outcome = await asyncio.to_thread(walk.document.merge_snapshot, checkpoint.data)
+            if outcome.verdict is Verdict.REFUSED:  # what follows it alone is no board
+                raise UsageError(f"what is recorded cannot be read back: {outcome.reason}")
             walk.seq, walk.known = checkpoint.seq, True
         return walk
 

@@ -17,11 +17,8 @@ from bot.errors import UsageError
 from bot.rtc.membership import LEGACY
 from bot.store.archive import Archive
 from bot.store.folder import FILE_NAME
+from bot.whiteboard.form import SHOWN
 
-_MERGER = {
-    "compiled": "compiled",
-    "pure": "in Python; compiled, as in the image, it takes a quarter of the time",
-}
 _START = "Start it with “boardkeeper run”."
 
 
@@ -78,7 +75,7 @@ def _in_archive(kept: Mapping[str, Any]) -> str:
 def _show_status(found: Mapping[str, Any]) -> None:
     running = span(time.time() - found["since_ts"] / 1000)
     say(f"boardkeeper {found['version']}, process {found['pid']}, running for {running}")
-    say(f"merger       {_MERGER[found['merger']]}")
+    say(f"merger       {SHOWN[found['merger']]}")
     device = f", device {found['device_id']}" if found["device_id"] else ""
     waiting = "" if found["logged_in"] else ", not logged in yet"
     say(f"account      {found['user_id']}{device}{waiting}")

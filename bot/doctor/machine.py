@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from bot.doctor.finding import Finding, broken, ok, warning
 from bot.doctor.patient import Patient
 from bot.livekit.lean import raise_file_limit
-from bot.whiteboard.form import FORM
+from bot.whiteboard.form import FORM, SHOWN
 
 FILES = "open files"
 FOLDER = "data folder"
@@ -38,8 +38,7 @@ async def files(_: Patient) -> AsyncIterator[Finding]:
 
 async def merger(_: Patient) -> AsyncIterator[Finding]:
     """See in which form what merges updates is installed here."""
-    slow = "in Python; compiled, as in the image, it takes a quarter of the time (docs/deploy.md)"
-    yield ok(MERGER, slow if FORM == "pure" else FORM)
+    yield ok(MERGER, SHOWN[FORM])
 
 
 async def folder(patient: Patient) -> AsyncIterator[Finding]:

@@ -113,6 +113,16 @@ async def test_a_checkpoint_that_may_hold_more_is_not_begun_with(tmp_path: Path)
         assert await here.history.content_at(live) == here.contents[3]
 
 
+async def test_what_cannot_be_read_back_is_no_empty_board(tmp_path: Path) -> None:
+    async with past(tmp_path) as here:
+        await here.drawn(2)
+        first, second = here.events
+        await here.archive.save_checkpoint(here.board_id, first.seq or 0, first.ts, b"\xff")
+        with pytest.raises(UsageError, match="cannot be read back"):
+            await here.history.content_at(second)
+        assert await here.history.content_at(first) == here.contents[0]  # without it
+
+
 async def test_what_is_not_recorded_is_said(tmp_path: Path) -> None:
     async with past(tmp_path) as here:
         await here.drawn(1)
